@@ -1,0 +1,67 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One settings list for every Swift target of ours, so that the house rules hold everywhere.
+let houseRules: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "memkv",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "memkvd", targets: ["memkvd"]),
+        .executable(name: "memkv", targets: ["memkv"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+    ],
+    targets: [
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend.
+        .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "CIOURing", linkerSettings: [.linkedLibrary("uring")]),
+
+        // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
+        .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
+        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
+        .target(
+            name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
+            path: "Sources/Backends/IOUring", swiftSettings: houseRules),
+        .target(
+            name: "Sim", dependencies: ["Engine", "Wire"], path: "Sources/Backends/Sim",
+            swiftSettings: houseRules),
+        .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(
+            name: "Admin",
+            dependencies: [
+                "Engine", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: houseRules),
+        .executableTarget(
+            name: "memkvd",
+            dependencies: [
+                "Engine", "Wire", "IOUring", "Admin",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: houseRules),
+        .executableTarget(
+            name: "memkv",
+            dependencies: [
+                "Client", "Wire", "Engine", "IOUring",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules),
+
+        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+    ]
+)

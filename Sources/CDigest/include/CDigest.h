@@ -1,0 +1,26 @@
+// CDigest: checksums (XXH3-64) and digests (SHA-256) for Wire, and nothing else.
+//
+// Always holds: no allocation, no global state beyond one CPU-feature probe, results equal on every kernel.
+// The XXH3 streaming state is the caller's memory (MEMKV_XXH3_STATE_BYTES, 64-byte aligned).
+#pragma once
+
+#include <features.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Room for one XXH3 streaming state; asserted against the library's own size when CDigest is compiled.
+#define MEMKV_XXH3_STATE_BYTES 640
+
+// XXH3-64 (seed 0) of `length` bytes. Specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+uint64_t memkv_xxh3(const void *_Nonnull bytes, size_t length);
+
+// The same over pieces: begin, add each piece in order, end. `state` is 64-byte aligned caller memory.
+void memkv_xxh3_begin(void *_Nonnull state);
+void memkv_xxh3_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
+uint64_t memkv_xxh3_end(const void *_Nonnull state);
+
+// The name of the kernel chosen for this processor: "sse2" or "avx2".
+const char *_Nonnull memkv_xxh3_kernel(void);
+
+// SHA-256 of `length` bytes into 32 bytes at `digest`. Returns 0 when libcrypto refuses.
+int memkv_sha256(const void *_Nonnull bytes, size_t length, uint8_t *_Nonnull digest);
