@@ -1,6 +1,5 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
 
-package import Wire
 
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
