@@ -9,7 +9,7 @@ import Wire
 package struct CrashSettings: Sendable {
     package var seed: UInt64 = 1
     package var logicalBlockBytes = 4096
-    package var driveBytes: UInt64 = 4 << 20
+    package var driveBytes: UInt64 = 6 << 20
     package var journalBlocks: UInt32 = 16
     package var blockSizeBytes: UInt32 = 16 << 10
     package var minimumSlotBytes: UInt32 = 4 << 10
@@ -25,6 +25,13 @@ package struct CrashSettings: Sendable {
     package var secondCrashSampleLimit = 2
     /// Every so-manieth image is also put, deleted, drained and restarted; 1 for each.
     package var aftercareInterval: UInt64 = 1
+    package var isEvictionEnabled = true
+    package var supportsDiscard = true
+    /// Off for a hunt that must succeed by the ledger alone.
+    package var isTraceArmed = true
+    #if PLANTED_BUGS
+    package var plantedBug: PlantedBug?
+    #endif
     /// Engine steps that one goal may take.
     package var stepBudget = 200_000
 
@@ -40,6 +47,10 @@ package struct CrashSettings: Sendable {
         configuration.leafCacheBytes = 64 << 10
         configuration.dirtyEntryLimit = 64
         configuration.unsettledPayloadLimitBytes = 256 << 10
+        configuration.evictionEnabled = isEvictionEnabled
+        #if PLANTED_BUGS
+        configuration.plantedBug = plantedBug
+        #endif
         return configuration
     }
 

@@ -67,18 +67,21 @@ package struct CrashCounts: Sendable {
 /// Walks through workloads on one kind of store.
 package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
     package let settings: CrashSettings
-    package private(set) var counts = CrashCounts()
+    package internal(set) var counts = CrashCounts()
     package private(set) var fingerprint = Fingerprint()
     /// Only what this names is walked: parts that are nil are walked wholly.
     package var only: CrashPlace?
-    private let memory: SimulatedMemory
+    let memory: SimulatedMemory
     private var start: StartingPoint?
 
-    private struct StartingPoint {
+    /// A store with a few blocks, powered off.
+    struct StartingPoint {
         let images: [DriveImage]
         let ledger: Ledger
         let keys: [BlockKey]
         let values: ValueBook
+        /// The stretches of drive 0 that formatting wrote, in sectors, in their order.
+        let formatted: [Range<UInt64>]
     }
 
     package init(settings: CrashSettings) {
@@ -92,16 +95,7 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
     /// Walks through one workload; throws the first violation.
     package mutating func walk(_ workload: Workload, pacing: Pacing) throws(FoundViolation) {
         let place = CrashPlace(workload: workload, pacing: pacing)
-        let start: StartingPoint
-        let points: [CrashPoint]
-        do throws(Violation) {
-            start = try startingPoint()
-            points = try record(workload, pacing, start)
-        } catch {
-            throw FoundViolation(violation: error, place: place, circumstances: "before any crash")
-        }
-        counts.workloads += 1
-        counts.crashPoints += points.count
+        let points = try recorded(workload, pacing: pacing)
         var seen: Set<UInt64> = []
         for (index, point) in points.enumerated() where only?.point ?? index == index {
             var place = place
@@ -187,9 +181,27 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
 
     // MARK: Runs
 
-    private mutating func inspect(
+    /// The crash points of a workload that starts from the starting point.
+    mutating func recorded(
+        _ workload: Workload, pacing: Pacing
+    ) throws(FoundViolation) -> [CrashPoint] {
+        do throws(Violation) {
+            let points = try record(startingPoint()) { session, start throws(Violation) in
+                var run = WorkloadRun(present: start.keys, number: 100)
+                try run.perform(workload, pacing: pacing, on: session)
+            }
+            counts.workloads += 1
+            return points
+        } catch {
+            throw FoundViolation(
+                violation: error, place: CrashPlace(workload: workload, pacing: pacing),
+                circumstances: "before any crash")
+        }
+    }
+
+    mutating func inspect(
         _ images: [DriveImage], _ ledger: Ledger, _ place: CrashPlace, _ circumstances: String,
-        expected: [Reading]?
+        expected: [Reading]? = nil
     ) throws(FoundViolation) -> Inspection<Store>.Finding {
         let inspection = Inspection<Store>(settings: settings, memory: memory)
         let isSecond = place.secondPoint != nil
@@ -207,9 +219,10 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         }
     }
 
-    /// Runs the workload without a crash, and records every instant at which there could be one.
-    private mutating func record(
-        _ workload: Workload, _ pacing: Pacing, _ start: StartingPoint
+    /// Runs `work` without a crash, and records every instant at which there could be one.
+    mutating func record(
+        _ start: StartingPoint,
+        _ work: (StoreSession<Store>, StartingPoint) throws(Violation) -> Void
     ) throws(Violation) -> [CrashPoint] {
         let session = StoreSession<Store>(
             settings: settings, images: start.images, ledger: start.ledger, memory: memory,
@@ -218,17 +231,17 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         try session.run(until: .idle)
         let recorder = CrashRecorder()
         recorder.attach(to: session)
-        var run = WorkloadRun(present: start.keys, number: 100)
-        try run.perform(workload, pacing: pacing, on: session)
+        try work(session, start)
         recorder.finish(session)
         counts.instants += recorder.instants
+        counts.crashPoints += recorder.points.count
         counts.recoveries += 1
         fingerprint.add(session.world.fingerprint.value)
         return recorder.points
     }
 
     /// A formatted drive with a few blocks, powered off with everything unflushed lost; made once.
-    private mutating func startingPoint() throws(Violation) -> StartingPoint {
+    mutating func startingPoint() throws(Violation) -> StartingPoint {
         if let start { return start }
         let plan = MemoryPlan(
             settings: settings, privateBytes: Store.privateMemory(for: settings.engine))
@@ -240,9 +253,17 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         let device = SimulatedDevice(
             drives: [SimulatedDriveSetup(image: blank)], world: world, arena: memory.arena,
             operationLimit: 16, seed: settings.seed)
+        var formatted: [Range<UInt64>] = []
+        let unit = UInt64(settings.logicalBlockBytes)
+        device.observer = { moment, _, operation in
+            guard moment == .afterSubmission, operation.action == .write else { return }
+            let first = operation.offset.rawValue / unit
+            formatted.append(first..<first + operation.length.rawValue / unit)
+        }
         let refusal = Store.format(
             device, world: world, settings: settings, arena: memory.arena, memory: plan.engine)
-        if let refusal { throw Violation(.unexpectedStatus, "the drive can't be formatted: \(refusal)") }
+        device.observer = nil
+        if let refusal { throw Violation(.driveNotFormatted, refusal) }
         let session = StoreSession<Store>(
             settings: settings, images: lostWhatIsUnflushed(device), ledger: Ledger(),
             memory: memory, incarnation: 1, values: ValueBook())
@@ -250,12 +271,12 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         let keys = try WorkloadRun.prefill(session)
         let made = StartingPoint(
             images: lostWhatIsUnflushed(session.device), ledger: session.ledger, keys: keys,
-            values: session.values)
+            values: session.values, formatted: formatted)
         start = made
         return made
     }
 
-    private func lostWhatIsUnflushed(_ device: SimulatedDevice) -> [DriveImage] {
+    func lostWhatIsUnflushed(_ device: SimulatedDevice) -> [DriveImage] {
         let state = device.crashState()
         let sectors = state.unflushedSectors()
         return state.resolved(
@@ -266,7 +287,7 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         images.reduce(ledger.digest()) { Mixer.mix($0 ^ $1.contentHash) }
     }
 
-    private func circumstances(
+    func circumstances(
         _ point: CrashPoint, _ sectors: [UnflushedSector], _ outcomes: [SectorOutcome]
     ) -> String {
         let described = zip(sectors, outcomes).prefix(12).map { sector, outcome in

@@ -40,14 +40,17 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
         self.settings = settings
         self.ledger = ledger
         self.incarnation = incarnation
-        let plan = MemoryPlan(settings: settings, privateBytes: Store.privateMemory(for: settings.engine))
+        let plan = MemoryPlan(
+            settings: settings, privateBytes: Store.privateMemory(for: settings.engine))
         world = SimulatedWorld()
         let slabs = SlabPool(
             arena: memory.arena, region: plan.slabs,
             slabBytes: ByteCount(UInt64(settings.blockSizeBytes)))
         device = SimulatedDevice(
-            drives: images.map { SimulatedDriveSetup(image: $0) }, world: world,
-            arena: memory.arena, operationLimit: 256, seed: settings.seed, incarnation: incarnation)
+            drives: images.map {
+                SimulatedDriveSetup(image: $0, supportsDiscard: settings.supportsDiscard)
+            }, world: world, arena: memory.arena, operationLimit: 256, seed: settings.seed,
+            incarnation: incarnation)
         transport = SimulatedTransport(
             world: world, pool: slabs, memory: plan.transport, capacity: settings.requestLimit)
         store = Store(
@@ -61,7 +64,7 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
     /// Arms the device's oracles and calls `observer` at every moment of every operation.
     func watch(_ observer: @escaping (DeviceMoment, UInt64, DeviceOperation) -> Void) {
         device.observer = { [unowned self] moment, serial, operation in
-            if moment == .beforeSubmission {
+            if moment == .beforeSubmission && settings.isTraceArmed {
                 trace.willSubmit(operation, device: device, ledger: ledger)
             }
             observer(moment, serial, operation)
@@ -87,6 +90,11 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
     func evict(bytes: UInt64, permitted: UInt64) {
         ledger.permitEviction(bytes: permitted)
         store.requestEviction(bytes: ByteCount(bytes))
+    }
+
+    /// Tells the ledger of a reading when nothing of `key` is in progress.
+    func observe(_ key: BlockKey, _ reading: Reading) throws(Violation) {
+        try ledger.observe(key, reading, isAfterPowerCut: true)
     }
 
     func checkpoint() { store.requestCheckpoint() }
@@ -118,6 +126,7 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
     /// Every value that was put in this life and the ones before.
     var values: ValueBook { trace.values }
     var phase: EnginePhase { store.phase }
+    var complaint: String { store.complaint }
     var usedBytes: UInt64 { store.usedBytes }
     var blockCount: UInt64 { store.blockCount }
     func beginDrain() { store.beginDrain() }
@@ -142,7 +151,7 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
         }
         do throws(Violation) {
             try ledger.answered(ledgerName(reply.request.rawValue), reply.status)
-            if reply.order.operation == .tcpPut, reply.status == .ok {
+            if settings.isTraceArmed, reply.order.operation == .tcpPut, reply.status == .ok {
                 try trace.putAcknowledged(reply.order.payload, device: device)
             }
         } catch { violation = error }

@@ -240,15 +240,18 @@ package struct Ledger: Sendable {
                 .outcomeChangedAfterRecovery,
                 "key \(name(key)) misses, though a read after recovery had seen its value")
         }
-        return Violation(.acknowledgedBlockLost, "key \(name(key)) misses, its put was acknowledged")
+        return Violation(
+            .acknowledgedBlockLost, "key \(name(key)) misses, its put was acknowledged")
     }
 
-    private func unexplainedHit(_ key: BlockKey, _ bytes: [UInt8], _ legal: [KeyState]) -> Violation {
+    private func unexplainedHit(_ key: BlockKey, _ bytes: [UInt8], _ legal: [KeyState]) -> Violation
+    {
         guard let history = histories[key], history.everPut.contains(bytes) else {
             for other in keys where other != key {
                 if histories[other]?.everPut.contains(bytes) == true {
                     return Violation(
-                        .foreignBytesServed, "key \(name(key)) answered with \(name(other))'s value")
+                        .foreignBytesServed, "key \(name(key)) answered with \(name(other))'s value"
+                    )
                 }
             }
             return Violation(

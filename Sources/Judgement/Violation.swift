@@ -17,9 +17,9 @@ package enum Assertion: String, CaseIterable, Sendable {
     // Of single requests.
     case requestNeverAnswered = "request-never-answered"
     case answeredTwice = "request-answered-twice"
-    case unexpectedStatus = "unexpected-status"
 
-    // Of the store after a power cut.
+    // Of the store, before and after a power cut.
+    case driveNotFormatted = "drive-can't-be-formatted"
     case recoveryNeverEnds = "recovery-never-ends"
     case storeRefusedAfterPowerCut = "store-refused-after-power-cut"
     case spaceNotConserved = "space-not-conserved"
@@ -35,8 +35,6 @@ package enum Assertion: String, CaseIterable, Sendable {
     // Of stores made to order.
     case blockLostWithOneSuperblock = "block-lost-with-one-superblock-damaged"
     case newerFormatAccepted = "newer-format-accepted"
-    case staleJournalReplayed = "stale-journal-replayed"
-    case tornTailReplayed = "torn-tail-replayed"
 }
 
 /// A broken promise.

@@ -12,7 +12,7 @@ struct CrashEnumerationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crash-enumeration",
         abstract: "Crashes the store at every device operation and judges every recovery.",
-        subcommands: [Walk.self], defaultSubcommand: Walk.self)
+        subcommands: [Walk.self, RunScenario.self], defaultSubcommand: Walk.self)
 }
 
 /// Bounds and filters of a walk.
@@ -39,7 +39,8 @@ struct Walk: ParsableCommand {
 
     func validate() throws {
         if let sector, sector != 512, sector != 4096 {
-            throw ValidationError("--sector \(sector): a drive's logical block is 512 or 4096 bytes")
+            throw ValidationError(
+                "--sector \(sector): a drive's logical block is 512 or 4096 bytes")
         }
         if let workload, Workload(workload) == nil {
             let names = WorkloadStep.allCases.map(\.rawValue).joined(separator: ", ")
@@ -75,7 +76,8 @@ struct Walk: ParsableCommand {
     }
 
     private func step(
-        _ walk: inout Enumeration<EngineStore>, _ workload: Workload, _ pacing: Pacing, _ sector: Int
+        _ walk: inout Enumeration<EngineStore>, _ workload: Workload, _ pacing: Pacing,
+        _ sector: Int
     ) throws {
         walk.only = CrashPlace(
             workload: workload, pacing: pacing, point: point, outcome: outcome,
@@ -83,9 +85,7 @@ struct Walk: ParsableCommand {
         do throws(FoundViolation) {
             try walk.walk(workload, pacing: pacing)
         } catch {
-            print("VIOLATION \(error.violation)")
-            print("  workload \(error.place.workload), \(error.place.pacing.rawValue), seed \(seed)")
-            print("  \(error.circumstances)")
+            describe(error, seed: seed)
             print(
                 "  repeat with: crash-enumeration --seed \(seed) --sector \(sector) "
                     + "--combinations \(combinations) --samples \(samples) "
@@ -100,20 +100,69 @@ struct Walk: ParsableCommand {
     }
 
     private func report(_ walk: Enumeration<EngineStore>, _ sector: Int) {
-        let counts = walk.counts
-        print(
-            """
-            sectors of \(sector) bytes, seed \(seed)
-              workloads                \(counts.workloads)
-              instants                 \(counts.instants)
-              crash points             \(counts.crashPoints)
-              images judged            \(counts.images)
-              equal images skipped     \(counts.equalImages)
-              second crashes           \(counts.secondCrashes)
-              recoveries               \(counts.recoveries)
-              unfinished found done    \(counts.unfinishedLanded)
-              unfinished found undone  \(counts.unfinishedLost)
-              fingerprint              \(walk.fingerprint.hexadecimal)
-            """)
+        print("sectors of \(sector) bytes, seed \(seed)")
+        describe(walk)
     }
+}
+
+/// One world made to order.
+struct RunScenario: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scenario",
+        abstract: "One scenario, or each: "
+            + Scenario.allCases.map(\.rawValue).joined(separator: ", ") + ".")
+
+    @Argument(help: "The scenario's name; all of them when not given.") var name: String?
+    @Option(help: "Seed of latencies and samples.") var seed: UInt64 = 1
+    @Option(help: "Logical block of the drive: 512 or 4096.") var sector = 512
+
+    func validate() throws {
+        if let name, Scenario(rawValue: name) == nil {
+            throw ValidationError("there is no scenario \(name)")
+        }
+    }
+
+    func run() throws {
+        for scenario in name.flatMap({ Scenario(rawValue: $0) }).map({ [$0] }) ?? Scenario.allCases
+        {
+            var settings = CrashSettings()
+            settings.seed = seed
+            settings.logicalBlockBytes = sector
+            var walk = Enumeration<EngineStore>(settings: scenario.adapted(settings))
+            do throws(FoundViolation) {
+                try walk.run(scenario)
+            } catch {
+                describe(error, seed: seed)
+                print(
+                    "  repeat with: crash-enumeration scenario \(scenario.rawValue) "
+                        + "--seed \(seed) --sector \(sector)")
+                throw ExitCode(1)
+            }
+            print("scenario \(scenario.rawValue), sectors of \(sector) bytes, seed \(seed)")
+            describe(walk)
+        }
+    }
+}
+
+private func describe(_ found: FoundViolation, seed: UInt64) {
+    print("VIOLATION \(found.violation)")
+    print("  workload \(found.place.workload), \(found.place.pacing.rawValue), seed \(seed)")
+    print("  \(found.circumstances)")
+}
+
+private func describe(_ walk: Enumeration<EngineStore>) {
+    let counts = walk.counts
+    print(
+        """
+          workloads                \(counts.workloads)
+          instants                 \(counts.instants)
+          crash points             \(counts.crashPoints)
+          images judged            \(counts.images)
+          equal images skipped     \(counts.equalImages)
+          second crashes           \(counts.secondCrashes)
+          recoveries               \(counts.recoveries)
+          unfinished found done    \(counts.unfinishedLanded)
+          unfinished found undone  \(counts.unfinishedLost)
+          fingerprint              \(walk.fingerprint.hexadecimal)
+        """)
 }

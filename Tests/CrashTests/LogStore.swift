@@ -218,7 +218,8 @@ struct LogStore<Variant: LogStoreVariant>: StoreUnderTest, ~Copyable {
                 Record(
                     key: memory.arena.loadKey(
                         range.start.advanced(by: 40), namespace: Namespace(UInt32(load(32)))),
-                    payload: memory.arena.copyOut(payloadRange(Int(length))), isDelete: isDelete, sequence: sequence))
+                    payload: memory.arena.copyOut(payloadRange(Int(length))), isDelete: isDelete,
+                    sequence: sequence))
         }
         sequence += 1
         lastRecord = sector

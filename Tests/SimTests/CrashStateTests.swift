@@ -50,7 +50,8 @@ import Testing
             if case .version = outcomes[2] {} else { damaged += 1 }
             if case .version = outcomes[0] { completedKept += 1 }
         }
-        print("seed 2: \(damaged) of 400 in-flight sectors damaged, \(completedKept) completed kept")
+        print(
+            "seed 2: \(damaged) of 400 in-flight sectors damaged, \(completedKept) completed kept")
         #expect(damaged >= 320)
         #expect(damaged < 400)
         #expect((140...260).contains(completedKept))

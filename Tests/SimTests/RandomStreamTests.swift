@@ -5,7 +5,8 @@ import Sim
 import Testing
 
 @Suite struct RandomStreamTests {
-    private func words(_ seed: UInt64, _ name: StaticString, _ incarnation: UInt64 = 0) -> [UInt64] {
+    private func words(_ seed: UInt64, _ name: StaticString, _ incarnation: UInt64 = 0) -> [UInt64]
+    {
         var stream = RandomStream(seed: seed, name: name, incarnation: incarnation)
         return (0..<4).map { _ in stream.next() }
     }

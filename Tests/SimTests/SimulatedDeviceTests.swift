@@ -98,7 +98,9 @@ final class Bench {
     @Test func completionsComeOutOfOrderAndEachOnce() {
         let bench = Bench(seed: 3)
         var tags: [OperationTag] = []
-        for sector in UInt64(0)..<12 { tags.append(bench.submit(.read, sector: sector, place: sector)) }
+        for sector in UInt64(0)..<12 {
+            tags.append(bench.submit(.read, sector: sector, place: sector))
+        }
         let done = bench.settle().map(\.tag)
         #expect(done != tags)
         #expect(Set(done) == Set(tags))

@@ -70,7 +70,8 @@ import Wire
             desk.transport.respond(
                 to: request.handle,
                 with: Response(
-                    status: .ok, payloadBytes: UInt32(value.count), payloadChecksum: checksum ^ flaw),
+                    status: .ok, payloadBytes: UInt32(value.count), payloadChecksum: checksum ^ flaw
+                ),
                 payload: lease)
         }
         #expect(desk.replies.map(\.payload) == [value, value])

@@ -38,7 +38,7 @@ package struct SectorBytes: Sendable, Equatable {
     }
 
     /// The same sector with `mask` flipped in the byte at `position`.
-    func flipped(at position: Int, mask: UInt8) -> SectorBytes {
+    package func flipped(at position: Int, mask: UInt8) -> SectorBytes {
         var changed = bytes
         changed[position] ^= mask
         return SectorBytes(changed)

@@ -222,7 +222,8 @@ package final class SimulatedDevice: BlockDevice {
         return nil
     }
 
-    private func finishWrite(_ ended: InFlight, _ place: Int, _ error: DeviceError?) -> DeviceError? {
+    private func finishWrite(_ ended: InFlight, _ place: Int, _ error: DeviceError?) -> DeviceError?
+    {
         checkMemory(of: ended, place)
         stateSerial += 1
         if error != nil {
@@ -275,7 +276,8 @@ package final class SimulatedDevice: BlockDevice {
         if operation.action == .read || operation.action == .write {
             precondition(
                 operation.memory.rawValue.isMultiple(of: unit),
-                "\(operation.action) with memory at \(operation.memory.rawValue): not aligned to \(unit)")
+                "\(operation.action) with memory at \(operation.memory.rawValue): not aligned to \(unit)"
+            )
         }
         guard operation.action != .read else { return }
         for other in inFlight

@@ -22,7 +22,9 @@ struct UnflushedWrite: Sendable {
     var state = State.inFlight
 
     func index(of sector: UInt64) -> Int? {
-        guard sector >= firstSector, sector - firstSector < UInt64(sectors.count) else { return nil }
+        guard sector >= firstSector, sector - firstSector < UInt64(sectors.count) else {
+            return nil
+        }
         return Int(sector - firstSector)
     }
 }

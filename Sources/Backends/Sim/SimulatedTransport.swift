@@ -196,7 +196,8 @@ package final class SimulatedTransport: Transport {
         }
         replyObserver?(
             Reply(
-                request: slot.number, order: slot.order, status: response.status, bodyWords: words, payload: bytes,
+                request: slot.number, order: slot.order, status: response.status, bodyWords: words,
+                payload: bytes,
                 isPayloadWhole: bytes.isEmpty || checksum(of: bytes) == response.payloadChecksum,
                 at: world.now))
     }
