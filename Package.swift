@@ -63,5 +63,13 @@ let package = Package(
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+        // What every backend of a port must pass, the simulated and the real ones alike.
+        .target(
+            name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "IOUringTests",
+            dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
+            swiftSettings: houseRules),
     ]
 )
