@@ -76,10 +76,19 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
-            name: "SimTests", dependencies: ["Sim", "Engine", "Wire"], swiftSettings: houseRules),
+            name: "SimTests", dependencies: ["ContractSuites", "Sim", "Engine", "Wire"],
+            swiftSettings: houseRules),
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
+            swiftSettings: houseRules),
+        // What every backend of a port must pass, the simulated and the real ones alike.
+        .target(
+            name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "IOUringTests",
+            dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
     ]
 )

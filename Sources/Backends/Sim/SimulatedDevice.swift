@@ -263,7 +263,6 @@ package final class SimulatedDevice: BlockDevice {
                 "a flush of a part of a drive")
             return
         }
-        precondition(operation.length > .zero, "a \(operation.action) of nothing")
         precondition(
             operation.offset.rawValue.isMultiple(of: unit)
                 && operation.length.rawValue.isMultiple(of: unit),
