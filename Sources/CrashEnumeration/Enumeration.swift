@@ -68,7 +68,7 @@ package struct CrashCounts: Sendable {
 package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
     package let settings: CrashSettings
     package internal(set) var counts = CrashCounts()
-    package private(set) var fingerprint = Fingerprint()
+    package internal(set) var fingerprint = Fingerprint()
     /// Only what this names is walked: parts that are nil are walked wholly.
     package var only: CrashPlace?
     let memory: SimulatedMemory

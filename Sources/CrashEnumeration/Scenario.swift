@@ -24,6 +24,8 @@ package enum Scenario: String, CaseIterable, Sendable {
     case tornTails = "torn-tails"
     /// Both superblocks say that they are of a newer format.
     case newerFormat = "newer-format"
+    /// Each operation of a workload fails in turn, or the drive goes away there.
+    case failingOperations = "failing-operations"
 }
 
 extension Scenario {
@@ -37,7 +39,8 @@ extension Scenario {
         case .journalLaps:
             // Discarded slots would hide what a stale record resurrects.
             adapted.supportsDiscard = false
-        case .powerCuts, .superblockRot, .bitRot, .tornTails, .newerFormat: break
+        case .powerCuts, .superblockRot, .bitRot, .tornTails, .newerFormat, .failingOperations:
+            break
         }
         return adapted
     }
@@ -54,6 +57,7 @@ extension Enumeration where Store: ~Copyable {
         case .bitRot: try runBitRot()
         case .tornTails: try runTornTails()
         case .newerFormat: try runNewerFormat()
+        case .failingOperations: try runFailingOperations()
         }
     }
 
@@ -275,11 +279,11 @@ extension Enumeration where Store: ~Copyable {
 
     // MARK: Common
 
-    private var scenarioPlace: CrashPlace {
+    var scenarioPlace: CrashPlace {
         CrashPlace(workload: Workload([]), pacing: .oneAtATime)
     }
 
-    private mutating func started(_ place: CrashPlace) throws(FoundViolation) -> StartingPoint {
+    mutating func started(_ place: CrashPlace) throws(FoundViolation) -> StartingPoint {
         do throws(Violation) {
             return try startingPoint()
         } catch {

@@ -97,6 +97,9 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
         try ledger.observe(key, reading, isAfterPowerCut: true)
     }
 
+    /// A fault that may cost a block has met `key`.
+    func lose(_ key: BlockKey) { ledger.mayBeLost(key) }
+
     func checkpoint() { store.requestCheckpoint() }
 
     /// Reads `key` and waits for the answer.

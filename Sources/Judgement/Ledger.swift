@@ -103,6 +103,14 @@ package struct Ledger: Sendable {
         evictionAllowanceBytes += bytes
     }
 
+    /// A fault that the model allows to cost a block has met `key`: it holds what it held, or nothing.
+    package mutating func mayBeLost(_ key: BlockKey) {
+        guard histories[key] != nil else { return }
+        tick()
+        histories[key]?.changes.append(
+            Change(request: 0, leaves: .absent, begun: clock, answer: .unknown))
+    }
+
     // MARK: Judgement
 
     /// The states `key` may hold, eviction apart.

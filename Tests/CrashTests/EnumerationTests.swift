@@ -33,7 +33,8 @@ import Testing
             do throws(FoundViolation) {
                 try enumeration.walk(workload, pacing: pacing)
             } catch {
-                Issue.record("\(error.violation) at \(error.place.arguments): \(error.circumstances)")
+                Issue.record(
+                    "\(error.violation) at \(error.place.arguments): \(error.circumstances)")
                 return
             }
         }

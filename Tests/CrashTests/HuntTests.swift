@@ -16,7 +16,8 @@ import Testing
 
     @Test(arguments: Hunt.all.indices)
     func theBugIsFoundByItsAssertion(hunt: Int) async {
-        let expected = Int32(40 + (Assertion.allCases.firstIndex(of: Hunt.all[hunt].assertion) ?? 0))
+        let expected = Int32(
+            40 + (Assertion.allCases.firstIndex(of: Hunt.all[hunt].assertion) ?? 0))
         print("hunt for \(Hunt.all[hunt].bug), seed 1, by \(Hunt.all[hunt].assertion.rawValue)")
         await #expect(processExitsWith: .exitCode(expected)) { [hunt] in
             guard let found = Hunt.all[hunt].run(seed: 1) else { exit(1) }

@@ -115,6 +115,14 @@ import Wire
         #expect(ledger.judge(other, .hit(second)) == nil)
     }
 
+    @Test func aFaultThatMayCostABlockLeavesItOrNothing() throws {
+        var ledger = try holdingFirst()
+        ledger.mayBeLost(key)
+        #expect(ledger.judge(key, .hit(first)) == nil)
+        #expect(ledger.judge(key, .miss) == nil)
+        #expect(ledger.judge(key, .hit(second)) != nil)
+    }
+
     @Test func anAnswerComesOnce() throws {
         var ledger = try holdingFirst()
         #expect(throws: Violation.self) { try ledger.answered(1, .ok) }
