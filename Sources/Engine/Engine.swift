@@ -145,9 +145,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     }
 
     /// Begins to evict until at least `bytes` less are in use on every drive.
-    package mutating func requestEviction(bytes: UInt64) {
+    package mutating func requestEviction(bytes: ByteCount) {
         for index in 0..<drives.count {
-            drives[index].eviction.requestedBytes += bytes
+            drives[index].eviction.requestedBytes += bytes.rawValue
         }
     }
 
