@@ -18,7 +18,7 @@ package enum DriveContent: Hashable, Sendable {
         let choice = SuperblockChoice(
             Superblock.read(arena, at: superblockA), Superblock.read(arena, at: superblockB))
         switch choice {
-        case .use(let superblock, _):
+        case .use(let superblock, _, _):
             self = .store(
                 storeID: superblock.storeID, driveID: superblock.driveID,
                 blockSizeBytes: superblock.layout.classes.blockSizeBytes,

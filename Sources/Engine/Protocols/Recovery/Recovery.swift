@@ -1,11 +1,12 @@
 // Recovery: from what is on a drive to a drive that serves.
 //
 //   superblocks ─► roots ─► nodes ─► directories ─► maps ─► scanning ─► replaying ─► verifying
-//        ─► raisingA ─► flushingA ─► raisingB ─► flushingB ─► voiding ─► online
+//        ─► raisingOther ─► flushingOther ─► raisingUsed ─► flushingUsed ─► voiding ─► online
 //                 any damage that makes deletions unknowable ─► the drive comes back empty (counted)
 //
-// Always holds: until `raisingA` nothing is written but journal blocks that repair their damaged twins, so a
-// crash at any step changes nothing about the result. Before the first new block is written both
+// Always holds: until `raisingOther` nothing is written but journal blocks that repair their damaged twins, so a
+// crash at any step changes nothing about the result. The superblock that recovery went by is written anew
+// only when the other copy is durable: the other one may be damaged. Before the first new block is written both
 // superblocks carry a higher incarnation, durably, and records that were found not to have landed are
 // declared void, durably. Its time is bounded by the journal, the map and the upper levels of the tree.
 // Recovery is not the steady state: it may allocate.
@@ -14,7 +15,7 @@
 struct Recovery: ~Copyable {
     enum Step: Sendable {
         case idle, superblocks, roots, nodes, directories, maps, scanning, replaying, repairing
-        case verifying, raisingA, flushingA, raisingB, flushingB, voiding
+        case verifying, raisingOther, flushingOther, raisingUsed, flushingUsed, voiding
     }
 
     var step = Step.idle
@@ -26,6 +27,8 @@ struct Recovery: ~Copyable {
     var finished = 0
     var itemOfBuffer = [Int](repeating: 0, count: DriveMemory.pageBuffers)
     var isEmptied = false
+    /// Recovery goes by superblock A, not B.
+    var usesCopyA = true
     /// The index can't be trusted: the drive will come back empty.
     var isDamaged = false
 
@@ -91,14 +94,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .scanning, .replaying: journalChunkRead(Int(tag), on: drive, error)
         case .repairing: journalRepaired(drive)
         case .verifying: payloadRead(drive, error)
-        case .raisingA:
-            drives[drive].recovery.step = .flushingA
+        case .raisingOther:
+            drives[drive].recovery.step = .flushingOther
             device.submit(.flush, on: drive, for: .recovery(step: 0), now: now)
-        case .flushingA: raise(drive, at: FormatConstants.superblockB, step: .raisingB)
-        case .raisingB:
-            drives[drive].recovery.step = .flushingB
+        case .flushingOther: raise(drive, .raisingUsed)
+        case .raisingUsed:
+            drives[drive].recovery.step = .flushingUsed
             device.submit(.flush, on: drive, for: .recovery(step: 0), now: now)
-        case .flushingB: beginVoiding(drive)
+        case .flushingUsed: beginVoiding(drive)
         case .idle, .voiding:
             preconditionFailure("recovery I/O in step \(drives[drive].recovery.step)")
         }
@@ -106,7 +109,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private func isWriting(_ step: Recovery.Step) -> Bool {
         switch step {
-        case .repairing, .raisingA, .flushingA, .raisingB, .flushingB, .voiding: true
+        case .repairing, .raisingOther, .flushingOther, .raisingUsed, .flushingUsed, .voiding: true
         case .idle, .superblocks, .roots, .nodes, .directories, .maps, .scanning, .replaying,
             .verifying:
             false
@@ -141,14 +144,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         switch SuperblockChoice(readings[0], readings[1]) {
         case .refuse(let refusal): drives[drive].refusal = refusal
-        case .use(let superblock, let damagedCopies):
+        case .use(let superblock, let isCopyA, let damagedCopies):
             if let refusal = mismatch(of: superblock, on: drive) {
                 drives[drive].refusal = refusal
                 return
             }
             cells.drives[Int(drive.rawValue)].add(
                 UInt64(damagedCopies), to: .superblockRepairs)
-            adopt(superblock, on: drive)
+            adopt(superblock, isCopyA: isCopyA, on: drive)
         }
     }
 
@@ -170,7 +173,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return nil
     }
 
-    private mutating func adopt(_ superblock: Superblock, on drive: DriveIndex) {
+    private mutating func adopt(
+        _ superblock: Superblock, isCopyA: Bool, on drive: DriveIndex
+    ) {
         let began = drives[drive].recovery.began
         drives[drive] = Drive(
             index: drive, memory: drives[drive].memory, superblock: superblock,
@@ -178,12 +183,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             discardsWork: configuration.discardEnabled
                 && device.geometry(of: drive).supportsDiscard)
         drives[drive].recovery.began = began
+        drives[drive].recovery.usesCopyA = isCopyA
         beginIndexStep(.roots, on: drive)
     }
 
     // MARK: Going online
 
-    /// Writes the superblock with a higher incarnation, first copy A, then B.
+    /// Writes the superblock with a higher incarnation, the copy that recovery went by last.
     mutating func beginRaising(_ drive: DriveIndex) {
         drives[drive].superblock.incarnation += 1
         drives[drive].superblock.nextVersion = drives[drive].nextVersion
@@ -194,13 +200,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             last: last, chain: drives[drive].recovery.scan.chain)
         drives[drive].superblock.write(
             memory.arena, at: drives[drive].memory.superblockA.start)
-        raise(drive, at: FormatConstants.superblockA, step: .raisingA)
+        raise(drive, .raisingOther)
     }
 
-    private mutating func raise(
-        _ drive: DriveIndex, at offset: ByteOffset, step: Recovery.Step
-    ) {
+    private mutating func raise(_ drive: DriveIndex, _ step: Recovery.Step) {
         drives[drive].recovery.step = step
+        let writesA = (step == .raisingUsed) == drives[drive].recovery.usesCopyA
+        let offset = writesA ? FormatConstants.superblockA : FormatConstants.superblockB
         device.submit(
             .write, on: drive, at: offset, memory: drives[drive].memory.superblockA,
             for: .recovery(step: 0), now: now)
@@ -253,11 +259,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.journalChain = 0
         let version = max(drives[drive].recovery.highestVersion, superblock.nextVersion).next
         let began = drives[drive].recovery.began
+        let usesCopyA = drives[drive].recovery.usesCopyA
         drives[drive] = Drive(
             index: drive, memory: drives[drive].memory, superblock: superblock,
             arena: memory.arena, configuration: configuration,
             discardsWork: drives[drive].discardsWork)
         drives[drive].nextVersion = version
+        drives[drive].recovery.usesCopyA = usesCopyA
         drives[drive].recovery.began = began
         drives[drive].recovery.isEmptied = true
         drives[drive].recovery.scan.last = JournalSequence(start - 1)
@@ -267,7 +275,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
 /// Which superblock to go by.
 enum SuperblockChoice {
-    case use(Superblock, damagedCopies: Int)
+    case use(Superblock, isCopyA: Bool, damagedCopies: Int)
     case refuse(DriveRefusal)
 
     init(_ a: Superblock.Reading, _ b: Superblock.Reading) {
@@ -278,9 +286,10 @@ enum SuperblockChoice {
         case (.valid(let first), .valid(let second)):
             let isSecondNewer =
                 (second.generation, second.incarnation) > (first.generation, first.incarnation)
-            self = .use(isSecondNewer ? second : first, damagedCopies: 0)
-        case (.valid(let only), _), (_, .valid(let only)):
-            self = .use(only, damagedCopies: 1)
+            self = .use(
+                isSecondNewer ? second : first, isCopyA: !isSecondNewer, damagedCopies: 0)
+        case (.valid(let only), _): self = .use(only, isCopyA: true, damagedCopies: 1)
+        case (_, .valid(let only)): self = .use(only, isCopyA: false, damagedCopies: 1)
         case (.foreign, .foreign): self = .refuse(.notFormatted)
         case (.damaged, _), (_, .damaged): self = .refuse(.bothSuperblocksDamaged)
         }
