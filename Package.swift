@@ -63,5 +63,7 @@ let package = Package(
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+        .testTarget(
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
     ]
 )
