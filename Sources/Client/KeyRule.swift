@@ -8,12 +8,12 @@ package import Wire
 
 /// From what a user types to a key.
 package enum KeyRule {
-  /// Stands before the text that is hashed; the zero byte ends it.
-  package static let prefix = "memkv-key-v1\0"
+    /// Stands before the text that is hashed; the zero byte ends it.
+    package static let prefix = "memkv-key-v1\0"
 
-  /// The key that `text` names inside `namespace`.
-  package static func key(_ text: String, namespace: Namespace) -> BlockKey {
-    if let literal = BlockKey(namespace: namespace, hexadecimal: text) { return literal }
-    return BlockKey.sha256(of: Array((prefix + text).utf8), namespace: namespace)
-  }
+    /// The key that `text` names inside `namespace`.
+    package static func key(_ text: String, namespace: Namespace) -> BlockKey {
+        if let literal = BlockKey(namespace: namespace, hexadecimal: text) { return literal }
+        return BlockKey.sha256(of: Array((prefix + text).utf8), namespace: namespace)
+    }
 }
