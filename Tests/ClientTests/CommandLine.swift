@@ -12,13 +12,14 @@ struct CommandResult {
 
 enum CommandLineTool {
     /// Beside the test bundle: both are products of one build.
-    private static let executable = URL(
+    static let memkv = URL(
         fileURLWithPath: (try? FileManager.default.destinationOfSymbolicLink(
             atPath: "/proc/self/exe")) ?? ""
     ).deletingLastPathComponent().appendingPathComponent("memkv")
 
     static func start(
-        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:]
+        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:],
+        executable: URL = memkv
     ) throws -> Process {
         let process = Process()
         process.executableURL = executable
@@ -58,9 +59,11 @@ enum CommandLineTool {
     }
 
     static func run(
-        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:]
+        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:],
+        executable: URL = memkv
     ) throws -> CommandResult {
-        finish(try start(arguments, input: input, environment: environment))
+        finish(
+            try start(arguments, input: input, environment: environment, executable: executable))
     }
 
     private final class DataBox: @unchecked Sendable {

@@ -15,6 +15,7 @@ final class RetryingLink {
     private let clock: ProgressClock
     private var connection: TCPConnection?
     private var pauseMicroseconds: UInt32 = 0
+    private var lastProblem: CommandFailure?
 
     private static let firstPauseMicroseconds: UInt32 = 20_000
     private static let longestPauseMicroseconds: UInt32 = 1_000_000
@@ -35,6 +36,7 @@ final class RetryingLink {
             let problem = try send(requests, waiting, over: connection, to: &outcomes)
             if connection.failure != nil || !connection.hasRoom { self.connection = nil }
             guard let problem else { continue }
+            lastProblem = problem
             guard TCPConnection.now < clock.giveUpAt else { throw problem }
             pause()
         }
@@ -103,11 +105,19 @@ final class RetryingLink {
                 return made
             } catch {
                 guard TCPConnection.now < clock.giveUpAt else {
-                    throw CommandFailure(error, server: server)
+                    throw reason(for: error)
                 }
                 pause()
             }
         }
+    }
+
+    /// A connection that ran out of time did so because the transfer had: what went wrong before is the reason.
+    private func reason(for error: ConnectError) -> CommandFailure {
+        if error == .timedOut || error == .session(.connectTimedOut), let lastProblem {
+            return lastProblem
+        }
+        return CommandFailure(error, server: server)
     }
 
     /// Waits a little longer each time, up to a second.
