@@ -52,12 +52,14 @@ final class ReferenceServer: Sendable {
     private let requestCounts = Mutex<[OperationCode: Int]>([:])
     private let stopped = Mutex(false)
 
-    /// Listens at once, on a port of its own (admin on the next) unless `port` is given.
+    /// Listens at once, on a port of its own (admin on the next) unless `port` is given; one that is given
+    /// is waited for.
     init(_ behaviour: Behaviour = Behaviour(), port wanted: UInt16 = 0) {
         self.behaviour = behaviour
         while true {
             guard let data = BlockingSocket.listening(port: wanted) else {
-                preconditionFailure("port \(wanted) is taken")
+                usleep(10_000)
+                continue
             }
             if behaviour.adminAnswers.isEmpty {
                 (listener, port, adminListener) = (data.socket, data.port, nil)

@@ -59,7 +59,8 @@ import Wire
     }
 
     @Test func aServerThatComesBackIsUsedAgain() throws {
-        let first = ReferenceServer(Behaviour(closesAfterRequests: 3))
+        // Below the ports that the system gives out, so that nobody takes it in between.
+        let first = ReferenceServer(Behaviour(closesAfterRequests: 3), port: 21_907)
         let folder = try Folder()
         let bytes = pattern(3_000_000, seed: 13)
         let file = try folder.write(bytes, to: "file")
@@ -87,7 +88,9 @@ import Wire
         let file = try folder.write(pattern(300_000, seed: 14), to: "file")
         let result = try run(server, importArguments([file], folder) + ["--timeout", "0.4"])
         #expect(result.code == 3)
-        #expect(result.errors.contains("closed the connection inside a response"))
+        #expect(
+            result.errors.contains("closed the connection inside a response")
+                || result.errors.contains("reset by peer"))
         #expect(folder.names == ["file"])
     }
 
