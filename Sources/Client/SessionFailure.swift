@@ -18,8 +18,6 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case connectRefused(Status)
     /// No answer to Connect until its deadline.
     case connectTimedOut
-    /// The caller closed it.
-    case closedByCaller
 }
 
 extension SessionFailure: CustomStringConvertible {
@@ -34,7 +32,6 @@ extension SessionFailure: CustomStringConvertible {
             "the server speaks another version of the protocol; use a client of its version"
         case .connectRefused(let status): "the server refused the session: \(status)"
         case .connectTimedOut: "the server accepted the connection and didn't answer in time"
-        case .closedByCaller: "the connection was closed"
         }
     }
 }

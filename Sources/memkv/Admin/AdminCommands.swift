@@ -21,12 +21,12 @@ struct AdminStatus: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         let answers = try AdminAnswer.all(of: "/v1/status", settings)
-        if settings.json { return print(try AdminAnswer.json(answers)) }
+        for answer in answers where answer.statusCode != 200 {
+            throw CommandFailure(
+                .refused, "\(answer.server) answered /v1/status with HTTP \(answer.statusCode)")
+        }
+        if settings.json { return print(AdminAnswer.json(answers)) }
         for answer in answers {
-            guard answer.statusCode == 200 else {
-                throw CommandFailure(
-                    .refused, "\(answer.server) answered /v1/status with HTTP \(answer.statusCode)")
-            }
             let status: ServerStatus
             do {
                 status = try answer.decoded(as: ServerStatus.self)
@@ -72,7 +72,7 @@ struct AdminHealth: MemkvCommand {
             if let offline = health.drivesOffline, offline > 0 { line += ", \(offline) offline" }
             print(line)
         }
-        if settings.json { print(try AdminAnswer.json(answers)) }
+        if settings.json { print(AdminAnswer.json(answers)) }
         if !healthy { throw CommandFailure(.difference, "") }
     }
 }
@@ -101,7 +101,7 @@ struct AdminAnswer {
     }
 
     /// One server's answer as it is; several as one object.
-    static func json(_ answers: [AdminAnswer]) throws -> String {
+    static func json(_ answers: [AdminAnswer]) -> String {
         if answers.count == 1 { return String(decoding: answers[0].body, as: UTF8.self) }
         let items = answers.map { "\"\($0.server)\":" + String(decoding: $0.body, as: UTF8.self) }
         return "{" + items.joined(separator: ",") + "}"
