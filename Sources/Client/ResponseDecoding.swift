@@ -44,7 +44,7 @@ enum ResponseDecoding {
         }
     }
 
-    /// Where the payload of an `ok` response goes; its lengths add up to what the body says.
+    /// Where the payload of an `ok` response goes. An item that failed after its place was planned keeps it.
     static func payloadSegments(
         of request: ClientRequest, header: FrameHeader, body: [UInt64]
     ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
@@ -55,11 +55,22 @@ enum ResponseDecoding {
             var segments: [PayloadSegment<DestinationBytes>] = []
             var end: UInt64 = 0
             for (item, fetched) in zip(items, try FetchedItem.all(in: body))
-            where fetched.status == .ok {
+            where fetched.lengthBytes > 0 {
                 let start = BodyLayout.nextBatchOffset(after: end, lengthBytes: 0)
                 if start > end { segments.append(.padding(count: Int(start - end))) }
-                segments.append(segment(for: item, lengthBytes: fetched.lengthBytes))
+                segments.append(
+                    fetched.status == .ok
+                        ? segment(for: item, lengthBytes: fetched.lengthBytes)
+                        : .padding(count: Int(fetched.lengthBytes)))
                 end = start + UInt64(fetched.lengthBytes)
+            }
+            // A server may send the last value's padding too.
+            let behind = UInt64(header.payloadBytes).subtractingReportingOverflow(end)
+            if !behind.overflow, behind.partialValue > 0,
+                UInt64(header.payloadBytes)
+                    == BodyLayout.nextBatchOffset(after: end, lengthBytes: 0)
+            {
+                segments.append(.padding(count: Int(behind.partialValue)))
             }
             return segments
         case .exists, .putBatch, .deleteBatch:

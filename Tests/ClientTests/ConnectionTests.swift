@@ -101,6 +101,41 @@ func withServer(
         }
     }
 
+    @Test func anItemThatFailsKeepsItsPlaceInTheBatch() throws {
+        let behaviour = Behaviour(
+            payloadLimitBytes: 16 << 20, failsToReadInBatches: key("1"), padsBatches: true)
+        try withServer(behaviour) { server, connection in
+            let values = (0..<4).map { pattern(5000 + Int($0), seed: $0) }
+            for (index, value) in values.enumerated() { server[key("\(index)")] = value }
+            let memories = values.map { _ in OwnedBytes(count: 6000) }
+            let items = (0..<4).map {
+                GetItem(key: key("\($0)"), destination: memories[$0].destination)
+            }
+            let fetched = try connection.getBatch(items, deadline: .never)
+            #expect(fetched[1] == ItemOutcome(status: .ended(.notFound)))
+            #expect(memories[1].copy(count: 6000).allSatisfy { $0 == 0 })
+            for index in [0, 2, 3] {
+                #expect(fetched[index].status == .ok)
+                #expect(memories[index].copy(count: values[index].count) == values[index])
+            }
+        }
+    }
+
+    @Test func aBatchTakesWhatFitsAndNamesTheRest() throws {
+        let behaviour = Behaviour(valueLimitBytes: 8192, payloadLimitBytes: 10_000)
+        try withServer(behaviour) { server, connection in
+            let memory = OwnedBytes(count: 8192)
+            let items = ["a", "b", "c"].map {
+                GetItem(key: key($0), destination: memory.destination)
+            }
+            for item in items { server[item.key] = pattern(6000, seed: 1) }
+            server[key("c")] = [1]
+            let fetched = try connection.getBatch(items, deadline: .never)
+            #expect(
+                fetched.map(\.status) == [.ok, .ended(.tooLarge), .ok])
+        }
+    }
+
     @Test func outcomesAreMatchedWhenAnswersComeInReverse() throws {
         try withServer(Behaviour(answersReversedInGroupsOf: 5)) { server, connection in
             let values = (0..<5).map { pattern(10_000 + Int($0), seed: $0) }

@@ -23,6 +23,10 @@ struct Behaviour: Sendable {
     var neverAnswers: OperationCode?
     /// Answers requests of this operation with this status.
     var refuses: (operation: OperationCode, status: Status)?
+    /// Misses this key in batches, after a place for its value was planned.
+    var failsToReadInBatches: BlockKey?
+    /// Sends the padding behind the last value of a batch too.
+    var padsBatches = false
     /// Answers under a request id that nobody used.
     var answersUnknownRequests = false
     /// The session's first bytes are not a frame.
@@ -218,8 +222,7 @@ final class ReferenceServer: Sendable {
         }
         return blocks.withLock { table in
             ReferenceStore.respond(
-                to: request, table: &table, payloadLimitBytes: behaviour.payloadLimitBytes,
-                replacing: behaviour.answersWithOtherValues)
+                to: request, table: &table, behaviour: behaviour)
         }
     }
 

@@ -52,7 +52,7 @@ enum ReferenceStore {
     static func checksum(_ bytes: [UInt8]) -> UInt64 { OwnedBytes(bytes).source.xxh3 }
 
     static func respond(
-        to request: ReferenceRequest, table: inout Table, payloadLimitBytes: UInt32, replacing: Bool
+        to request: ReferenceRequest, table: inout Table, behaviour: Behaviour
     ) -> ReferenceResponse {
         let itemBytes =
             request.header.operation == .tcpBatchPut
@@ -86,10 +86,10 @@ enum ReferenceStore {
             guard var value = table[keys[0]]?.value else {
                 return ReferenceResponse(status: .notFound)
             }
-            if replacing { value[0] ^= 1 }
+            if behaviour.answersWithOtherValues { value[0] ^= 1 }
             return ReferenceResponse(payload: value, checksum: checksum(value))
         case .tcpBatchGet:
-            return getBatch(keys, table: table, payloadLimitBytes: payloadLimitBytes)
+            return getBatch(keys, table: table, behaviour: behaviour)
         }
     }
 
@@ -126,7 +126,7 @@ enum ReferenceStore {
     }
 
     private static func getBatch(
-        _ keys: [BlockKey], table: Table, payloadLimitBytes: UInt32
+        _ keys: [BlockKey], table: Table, behaviour: Behaviour
     ) -> ReferenceResponse {
         var response = ReferenceResponse()
         for key in keys {
@@ -136,13 +136,22 @@ enum ReferenceStore {
             }
             let start = Int(
                 BodyLayout.nextBatchOffset(after: UInt64(response.payload.count), lengthBytes: 0))
-            guard start + value.count <= Int(payloadLimitBytes) else {
-                response.body += [UInt64(Status.tooLarge.rawValue) | UInt64(value.count) << 32, 0]
+            guard start + value.count <= Int(behaviour.payloadLimitBytes) else {
+                response.body += [UInt64(Status.tooLarge.rawValue), 0]
                 continue
             }
             response.payload += [UInt8](repeating: 0, count: start - response.payload.count)
             response.payload += value
-            response.body += [UInt64(value.count) << 32, checksum(value)]
+            let failed = key == behaviour.failsToReadInBatches
+            response.body += [
+                UInt64((failed ? Status.notFound : .ok).rawValue) | UInt64(value.count) << 32,
+                checksum(value),
+            ]
+        }
+        if behaviour.padsBatches {
+            let end = BodyLayout.nextBatchOffset(
+                after: UInt64(response.payload.count), lengthBytes: 0)
+            response.payload += [UInt8](repeating: 0, count: Int(end) - response.payload.count)
         }
         return response
     }
