@@ -90,5 +90,6 @@ let package = Package(
             name: "IOUringTests",
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
     ]
 )
