@@ -90,6 +90,7 @@ let package = Package(
             name: "IOUringTests",
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
+        .testTarget(
             name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
     ]
 )
