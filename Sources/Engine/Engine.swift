@@ -75,6 +75,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         self.device = CheckedDevice(
             backend: device, cells: cells, arenaLength: memory.arena.length,
             queueLimit: configuration.operationLimit * 40 + 4096)
+        #if PLANTED_BUGS
+            self.device.skipsFlushes = configuration.plantedBug == .noFlush
+        #endif
         drives = FixedArray(count: driveCount) { index in
             Drive(
                 index: DriveIndex(UInt16(index)), memory: memories[index],

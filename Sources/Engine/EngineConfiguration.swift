@@ -23,6 +23,9 @@ package struct EngineConfiguration: Sendable {
     package var unsettledPayloadLimitBytes: UInt64 = 256 << 20
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
+    #if PLANTED_BUGS
+        package var plantedBug: PlantedBug?
+    #endif
 
     package init() {}
 

@@ -112,7 +112,9 @@ package struct Superblock: Sendable {
     }
 
     /// Reads the copy at `place`, 4096 bytes of the arena.
-    static func read(_ arena: Arena, at place: ArenaOffset) -> Reading {
+    static func read(
+        _ arena: Arena, at place: ArenaOffset, readsVersionsUpTo limit: UInt16 = FormatConstants.version
+    ) -> Reading {
         func word(_ index: Int) -> UInt64 { arena.loadWord(place.advanced(by: UInt64(index) * 8)) }
         guard word(0) == magic else { return .foreign }
         let stored = word(2)
@@ -121,7 +123,7 @@ package struct Superblock: Sendable {
         arena.storeWord(stored, at: place.advanced(by: 16))
         guard stored == actual else { return .damaged }
         let version = UInt16(truncatingIfNeeded: word(1))
-        guard version <= FormatConstants.version else { return .newer(version: version) }
+        guard version <= limit else { return .newer(version: version) }
         return decode(word)
     }
 

@@ -27,6 +27,10 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     private var freeSlots: RingQueue<Int>
     private var lanes: FixedArray<Lane>
     private let laneLimit: Int
+    #if PLANTED_BUGS
+        var skipsFlushes = false
+        private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
+    #endif
 
     struct Submission {
         var operation: DeviceOperation
@@ -81,6 +85,12 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             action: action, drive: drive, offset: offset, length: length ?? memory.length,
             memory: memory.start, tag: OperationTag(0))
         check(operation)
+        #if PLANTED_BUGS
+            if skipsFlushes, action == .flush {
+                skipped.append((operation, purpose))
+                return
+            }
+        #endif
         let lane = Int(drive.rawValue)
         lanes[lane].waiting.append((operation, purpose))
         feed(lane, now: now)
@@ -93,6 +103,9 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     mutating func nextCompletion(
         now: Instant
     ) -> (purpose: DevicePurpose, operation: DeviceOperation, error: DeviceError?)? {
+        #if PLANTED_BUGS
+            if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
+        #endif
         for lane in 0..<lanes.count where lanes[lane].isFenced {
             if let (operation, purpose) = lanes[lane].waiting.popFirst() {
                 return (purpose, operation, .gone)

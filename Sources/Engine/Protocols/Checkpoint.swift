@@ -266,6 +266,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             writeSuperblock(drive, at: FormatConstants.superblockA, then: .writingA)
         case .writingA: flushSuperblock(drive, then: .flushingA)
         case .flushingA:
+            #if PLANTED_BUGS
+                if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
+            #endif
             writeSuperblock(drive, at: FormatConstants.superblockB, then: .writingB)
         case .writingB: flushSuperblock(drive, then: .flushingB)
         case .flushingB: endCheckpoint(drive)
@@ -304,14 +307,20 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             preconditionFailure("a checkpoint without a superblock")
         }
         drives[drive].superblock = superblock
-        drives[drive].journal.release(before: superblock.journalStart)
         drives[drive].folding.removeAll()
-        for _ in 0..<drives[drive].pages.retiredCount { releaseRetiredPage(drive) }
+        reuseSpace(drive)
         cells.add(to: .checkpoints)
         cells.record(
             now.microseconds(since: drives[drive].checkpoint.began), in: .checkpoint)
         drives[drive].checkpoint = Checkpoint()
         wakeSpaceWaiters(drive)
+    }
+
+    /// Both superblocks know the checkpoint: the old pages and the journal before the cut are free.
+    private mutating func reuseSpace(_ drive: DriveIndex) {
+        guard let start = drives[drive].checkpoint.superblock?.journalStart else { return }
+        drives[drive].journal.release(before: start)
+        for _ in 0..<drives[drive].pages.retiredCount { releaseRetiredPage(drive) }
     }
 
     private mutating func releaseRetiredPage(_ drive: DriveIndex) {

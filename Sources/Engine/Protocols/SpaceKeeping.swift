@@ -39,6 +39,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         _ extent: SlotExtent, on drive: DriveIndex, by sequence: JournalSequence,
         quarantined: Bool = false
     ) {
+        #if PLANTED_BUGS
+            if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
+        #endif
         drives[drive].space.uncommit(extent)
         if quarantined {
             cells.drives[Int(drive.rawValue)].add(

@@ -114,7 +114,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private func isSuccessor(_ header: JournalBlockHeader, of scan: JournalScan) -> Bool {
-        header.sequence == scan.last.next && header.previousChecksum == scan.chain
+        #if PLANTED_BUGS
+            if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
+        #endif
+        return header.sequence == scan.last.next && header.previousChecksum == scan.chain
             && header.incarnation >= scan.incarnation
     }
 

@@ -136,11 +136,17 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let places = [
             drives[drive].memory.superblockA.start, drives[drive].memory.superblockB.start,
         ]
+        #if PLANTED_BUGS
+            let newest: UInt16 = isPlanted(.versionIgnored) ? .max : FormatConstants.version
+        #else
+            let newest = FormatConstants.version
+        #endif
         var readings: [Superblock.Reading] = []
         for index in 0..<2 {
             readings.append(
                 drives[drive].recovery.readErrors[index] == nil
-                    ? Superblock.read(memory.arena, at: places[index]) : .damaged)
+                    ? Superblock.read(
+                        memory.arena, at: places[index], readsVersionsUpTo: newest) : .damaged)
         }
         switch SuperblockChoice(readings[0], readings[1]) {
         case .refuse(let refusal): drives[drive].refusal = refusal
