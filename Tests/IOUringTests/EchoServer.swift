@@ -1,14 +1,16 @@
 // A shard thread with the real ring and the real transport, and an engine that only echoes.
 //
-// tcpPut: answered with its own payload. tcpGet: answered with as many bytes of a pattern as the first word
-// of its key says. exists: answered with its own body. Requests of namespace 1 are held until eight are
-// there and answered last one first. The stopped server's counts must be its start values.
+// tcpPut: answered with its own payload. tcpGet: answered with as many bytes of a pattern as the
+// first word of its key says. exists: answered with its own body. Requests of namespace 1 are held
+// until eight are there and answered last one first. The stopped server's counts must be its start
+// values.
 
 import Engine
 import Glibc
 import IOUring
 import Ring
 import Synchronization
+import Testing
 import Wire
 
 /// What a test's server is made of.
@@ -117,7 +119,8 @@ final class EchoServer: Sendable {
             transport.stopListening()
             transport.closeSessions()
             for request in held {
-                transport.respond(to: request.handle, with: Response(status: .shuttingDown), payload: nil)
+                transport.respond(
+                    to: request.handle, with: Response(status: .shuttingDown), payload: nil)
             }
             while !transport.isIdle { shard.enter(wait: true) }
             freeRequestCount.store(transport.freeRequests, ordering: .releasing)
@@ -157,7 +160,8 @@ final class EchoServer: Sendable {
                 return
             }
             transport.respond(
-                to: request.handle, with: Response(status: .ok, payloadBytes: length), payload: lease)
+                to: request.handle, with: Response(status: .ok, payloadBytes: length),
+                payload: lease)
         case .exists:
             arena.copy(
                 from: request.body.start, to: request.responseBody.start,
@@ -170,6 +174,23 @@ final class EchoServer: Sendable {
                 to: request.handle, with: Response(status: .invalidRequest), payload: nil)
         }
     }
+}
+
+/// Runs `body` against a server of its own, which must end with everything free.
+func withServer(
+    _ configuration: EchoConfiguration = EchoConfiguration(),
+    _ body: (EchoServer) throws -> Void
+) throws {
+    let server = try EchoServer(configuration)
+    do {
+        try body(server)
+    } catch {
+        server.stop()
+        throw error
+    }
+    server.stop()
+    #expect(server.isAtStart, "every slab, entry and session is free after the server's end")
+    #expect(server.pool.doubleFreeCount == 0)
 }
 
 /// Threads must start in a global function.

@@ -7,22 +7,6 @@ import Testing
 import Wire
 
 @Suite(.serialized) struct TransportRefusalTests {
-    private func withServer(
-        _ configuration: EchoConfiguration = EchoConfiguration(),
-        _ body: (EchoServer) throws -> Void
-    ) throws {
-        let server = try EchoServer(configuration)
-        do {
-            try body(server)
-        } catch {
-            server.stop()
-            throw error
-        }
-        server.stop()
-        #expect(server.isAtStart, "every slab, entry and session is free after the server's end")
-        #expect(server.pool.doubleFreeCount == 0)
-    }
-
     /// A frame that must end its session.
     struct Offence: Sendable, CustomTestStringConvertible {
         let name: String
@@ -62,7 +46,8 @@ import Wire
         Offence("a status", .invalidRequest, .refusedInvalid, word: 1, set: 1),
         Offence("an unknown status", .invalidRequest, .refusedInvalid, word: 1, set: 0xFFFF),
         Offence("reserved bytes", .invalidRequest, .refusedInvalid, word: 1, set: 1 << 16),
-        Offence("a second Connect", .invalidRequest, .refusedInvalid, operation: .connect, bodyBytes: 8),
+        Offence(
+            "a second Connect", .invalidRequest, .refusedInvalid, operation: .connect, bodyBytes: 8),
         Offence("a body too long", .tooLarge, .refusedTooLarge, bodyBytes: .max),
         Offence("a payload too long", .tooLarge, .refusedTooLarge, payloadBytes: .max),
     ]
@@ -79,7 +64,9 @@ import Wire
             var statuses: [UInt64: Status] = [:]
             while let reply = client.receive() {
                 #expect(reply.header.isResponse)
-                #expect(statuses.updateValue(reply.header.status, forKey: reply.header.requestID) == nil)
+                #expect(
+                    statuses.updateValue(reply.header.status, forKey: reply.header.requestID) == nil
+                )
             }
             if let status = offence.status {
                 #expect(statuses == [5: .ok, 77: status])
@@ -151,7 +138,8 @@ import Wire
                         .tcpPut, id: id, namespace: held,
                         body: [UInt8](repeating: 1, count: 32), payload: payload)
                     let isCut = UInt64.random(in: 0..<4, using: &generator) == 0
-                    let length = isCut ? Int.random(in: 0..<frame.count, using: &generator) : frame.count
+                    let length =
+                        isCut ? Int.random(in: 0..<frame.count, using: &generator) : frame.count
                     client.send(Array(frame.prefix(length)))
                     if isCut { break }
                     isAnswerDue = isAnswerDue || held == 0

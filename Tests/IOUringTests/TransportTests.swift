@@ -1,4 +1,5 @@
-// TCP on the ring, with real sockets against an engine that only echoes: what a well-behaved client sees.
+// TCP on the ring, with real sockets against an engine that only echoes: what a well-behaved client
+// sees.
 
 import ContractSuites
 import Engine
@@ -7,22 +8,6 @@ import Testing
 import Wire
 
 @Suite(.serialized) struct TransportTests {
-    private func withServer(
-        _ configuration: EchoConfiguration = EchoConfiguration(),
-        _ body: (EchoServer) throws -> Void
-    ) throws {
-        let server = try EchoServer(configuration)
-        do {
-            try body(server)
-        } catch {
-            server.stop()
-            throw error
-        }
-        server.stop()
-        #expect(server.isAtStart, "every slab, entry and session is free after the server's end")
-        #expect(server.pool.doubleFreeCount == 0)
-    }
-
     private func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
         var generator = SeededGenerator(seed: seed)
         var bytes: [UInt8] = []
