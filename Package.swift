@@ -47,13 +47,16 @@ let package = Package(
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
+        .target(
+            name: "Settings",
+            dependencies: ["Engine", .product(name: "Yams", package: "Yams")],
+            swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: [
-                "Engine", "Wire", "IOUring", "Admin",
+                "Engine", "Wire", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Yams", package: "Yams"),
             ], swiftSettings: houseRules),
         .executableTarget(
             name: "memkv",
@@ -63,5 +66,11 @@ let package = Package(
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+        .testTarget(
+            name: "SettingsTests", dependencies: ["Settings", "Engine"],
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
+        .testTarget(name: "ArchitectureTests", swiftSettings: houseRules),
     ]
 )
