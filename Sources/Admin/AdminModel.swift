@@ -68,7 +68,8 @@ package struct AdminModel: Sendable {
     }
 
     private func state(of drive: DriveCells) -> DriveState {
-        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: drive.value(.state))) else {
+        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: drive.value(.state)))
+        else {
             preconditionFailure("a drive in no known state")
         }
         return state
@@ -123,7 +124,10 @@ package struct AdminModel: Sendable {
             ("rdma", .object([("active_connections", .number(0))])),
             ("blocks_total", .number(blocks)),
             ("blocks_persisted", .number(sum { $0.value(ShardGauge.blocksPersisted) })),
-            ("uptime_seconds", .number(UInt64(max(0, started.duration(to: now).components.seconds)))),
+            (
+                "uptime_seconds",
+                .number(UInt64(max(0, started.duration(to: now).components.seconds)))
+            ),
         ])
         return AdminAnswer(statusCode: 200, isJSON: true, body: body.rendered)
     }

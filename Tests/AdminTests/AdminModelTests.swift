@@ -34,15 +34,16 @@ import Testing
 }
 
 @Suite struct AdminModelTests {
-    @Test(arguments: [
-        ([.online, .online], 200, "healthy", 2, 0),
-        ([.online, .offline], 200, "degraded", 1, 1),
-        ([.online, .absent, .offline], 200, "degraded", 1, 2),
-        ([.offline], 503, "unhealthy", 0, 1),
-        ([.absent, .offline], 503, "unhealthy", 0, 2),
-        ([.recovering], 200, "healthy", 0, 0),
-        ([.recovering, .offline], 200, "degraded", 0, 1),
-    ] as [([DriveState], Int, String, Int, Int)])
+    @Test(
+        arguments: [
+            ([.online, .online], 200, "healthy", 2, 0),
+            ([.online, .offline], 200, "degraded", 1, 1),
+            ([.online, .absent, .offline], 200, "degraded", 1, 2),
+            ([.offline], 503, "unhealthy", 0, 1),
+            ([.absent, .offline], 503, "unhealthy", 0, 2),
+            ([.recovering], 200, "healthy", 0, 0),
+            ([.recovering, .offline], 200, "degraded", 0, 1),
+        ] as [([DriveState], Int, String, Int, Int)])
     func healthTellsTheDrivesStates(
         states: [DriveState], code: Int, status: String, online: Int, offline: Int
     ) {
@@ -50,14 +51,16 @@ import Testing
         #expect(answer.statusCode == code)
         #expect(answer.isJSON)
         #expect(
-            answer.body == "{\"status\":\"\(status)\",\"rdma_active\":false,\"drives_online\":\(online),"
+            answer.body
+                == "{\"status\":\"\(status)\",\"rdma_active\":false,\"drives_online\":\(online),"
                 + "\"drives_offline\":\(offline),\"drives_total\":\(states.count)}")
     }
 
-    @Test(arguments: [
-        (.recovering, 503, "recovering"), (.serving, 200, "ok"), (.draining, 503, "draining"),
-        (.stopped, 503, "stopped"), (.refused, 503, "refused"),
-    ] as [(EnginePhase, Int, String)])
+    @Test(
+        arguments: [
+            (.recovering, 503, "recovering"), (.serving, 200, "ok"), (.draining, 503, "draining"),
+            (.stopped, 503, "stopped"), (.refused, 503, "refused"),
+        ] as [(EnginePhase, Int, String)])
     func readyIsOkOnlyWhileServing(phase: EnginePhase, code: Int, start: String) {
         let fixture = Fixture(drives: [.online])
         fixture.cells.set(ShardGauge.phase, to: UInt64(phase.rawValue))

@@ -233,6 +233,8 @@ enum FunctionLengths {
     /// True when the declaration that was broken at `position` goes on in the next line.
     private static func continues(_ code: [Character], after position: Int) -> Bool {
         let rest = code[position...].drop { $0.isWhitespace }
-        return ["{", "->", "where", "throws", "async", "("].contains { rest.starts(with: Array($0)) }
+        return ["{", "->", "where", "throws", "async", "("].contains {
+            rest.starts(with: Array($0))
+        }
     }
 }

@@ -137,30 +137,37 @@ private let twoFileDrives = """
                 + "every acknowledged block is durable")
     }
 
-    @Test(arguments: [
-        ("storage: { block_size: 4 MB }", "storage.block_size: \"4 MB\" is not a size"),
-        ("storage: { block_size: 3 MiB }", "storage.block_size must be a power of two"),
-        ("storage: { block_size: 32 MiB }", "storage.block_size: 32 MiB is more than 16 MiB"),
-        ("storage: { min_slot: 1 KiB }", "storage.min_slot must be a power of two of at least"),
-        ("storage: { min_slot: 8 MiB }", "storage.block_size must be a power of two, not below"),
-        ("storage: { eviction: { enabled: yes } }", "\"yes\" is neither true nor false"),
-        ("storage: { eviction: { watermark: 0 } }", "\"0\" is not a whole number from 1 to 100"),
-        ("storage: { eviction: { watermark: 95% } }", "\"95%\" is not a whole number"),
-        ("storage: { eviction: }", "expected keys with values here"),
-        ("storage: { mode: fast }", "\"fast\" is not one of direct, file, memory"),
-        ("storage: { mode: direct }", "mode direct contradicts it"),
-        ("storage: { drives: [ { media: /a } ] }", "the store is given twice"),
-        ("storage: { drives: /a }", "storage.drives: expected a list"),
-        ("storage: { drives: [ /a ] }", "storage.drives[0]: expected keys"),
-        ("storage: { drives: [ { max_size: 1 GiB } ] }", "storage.drives[0].media: missing"),
-        ("network: { address: [ 1 ] }", "network.address: expected one value"),
-        ("network: { address: }", "network.address: has no value"),
-        ("memory: { block_size: 5000 }", "must be a multiple of 4 KiB"),
-        ("memory: { max_size: 16 MiB }", "a pool of 16 MiB is too small"),
-        ("memory: { max_size: 1 GiB, max_size: 2 GiB }", "max_size: given more than once"),
-        ("memory: [", "not valid YAML"),
-        ("a: 1\n---\nb: 2", ""),
-    ] as [(String, String)])
+    @Test(
+        arguments: [
+            ("storage: { block_size: 4 MB }", "storage.block_size: \"4 MB\" is not a size"),
+            ("storage: { block_size: 3 MiB }", "storage.block_size must be a power of two"),
+            ("storage: { block_size: 32 MiB }", "storage.block_size: 32 MiB is more than 16 MiB"),
+            ("storage: { min_slot: 1 KiB }", "storage.min_slot must be a power of two of at least"),
+            (
+                "storage: { min_slot: 8 MiB }",
+                "storage.block_size must be a power of two, not below"
+            ),
+            ("storage: { eviction: { enabled: yes } }", "\"yes\" is neither true nor false"),
+            (
+                "storage: { eviction: { watermark: 0 } }",
+                "\"0\" is not a whole number from 1 to 100"
+            ),
+            ("storage: { eviction: { watermark: 95% } }", "\"95%\" is not a whole number"),
+            ("storage: { eviction: }", "expected keys with values here"),
+            ("storage: { mode: fast }", "\"fast\" is not one of direct, file, memory"),
+            ("storage: { mode: direct }", "mode direct contradicts it"),
+            ("storage: { drives: [ { media: /a } ] }", "the store is given twice"),
+            ("storage: { drives: /a }", "storage.drives: expected a list"),
+            ("storage: { drives: [ /a ] }", "storage.drives[0]: expected keys"),
+            ("storage: { drives: [ { max_size: 1 GiB } ] }", "storage.drives[0].media: missing"),
+            ("network: { address: [ 1 ] }", "network.address: expected one value"),
+            ("network: { address: }", "network.address: has no value"),
+            ("memory: { block_size: 5000 }", "must be a multiple of 4 KiB"),
+            ("memory: { max_size: 16 MiB }", "a pool of 16 MiB is too small"),
+            ("memory: { max_size: 1 GiB, max_size: 2 GiB }", "max_size: given more than once"),
+            ("memory: [", "not valid YAML"),
+            ("a: 1\n---\nb: 2", ""),
+        ] as [(String, String)])
     func aWrongValueIsRefusedWithItsLine(text: String, problem: String) throws {
         let message = try #require(refusal(text, data: "/x"))
         #expect(message.hasPrefix("memkvd.yaml:"), "\(message)")

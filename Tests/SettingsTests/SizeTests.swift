@@ -6,10 +6,11 @@ import Testing
 @testable import Settings
 
 @Suite struct SizeTests {
-    @Test(arguments: [
-        ("4 MiB", 4 << 20), ("4MiB", 4 << 20), ("1 TiB", 1 << 40), ("4096", 4096), ("0 B", 0),
-        ("64 KiB", 65536), ("3 GiB", 3 << 30),
-    ] as [(String, UInt64)])
+    @Test(
+        arguments: [
+            ("4 MiB", 4 << 20), ("4MiB", 4 << 20), ("1 TiB", 1 << 40), ("4096", 4096), ("0 B", 0),
+            ("64 KiB", 65536), ("3 GiB", 3 << 30),
+        ] as [(String, UInt64)])
     func aSizeIsReadExactly(text: String, bytes: UInt64) {
         #expect(ByteSize.parse(text) == ByteCount(bytes))
     }

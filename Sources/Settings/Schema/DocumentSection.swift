@@ -40,7 +40,8 @@ package struct DocumentSection {
         } catch {
             throw Self.refusal(of: error, file: file)
         }
-        try self.init(node: root ?? Node.mapping(.init([])), path: "", line: 1, file: file, schema: schema)
+        try self.init(
+            node: root ?? Node.mapping(.init([])), path: "", line: 1, file: file, schema: schema)
     }
 
     private init(

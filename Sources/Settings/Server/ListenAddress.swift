@@ -22,10 +22,12 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     package init(_ setting: Setting<String>) throws(ConfigurationError) {
         let text = setting.value
         guard let colon = text.lastIndex(of: ":") else {
-            throw setting.refused("\"\(text)\" has no port; write HOST:PORT, such as 127.0.0.1:9900")
+            throw setting.refused(
+                "\"\(text)\" has no port; write HOST:PORT, such as 127.0.0.1:9900")
         }
         let host = String(text[..<colon])
-        guard let port = UInt16(text[text.index(after: colon)...]), (1...65534).contains(port) else {
+        guard let port = UInt16(text[text.index(after: colon)...]), (1...65534).contains(port)
+        else {
             throw setting.refused(
                 "the port in \"\(text)\" must be a number from 1 to 65534 "
                     + "(the admin endpoint takes the next one)")

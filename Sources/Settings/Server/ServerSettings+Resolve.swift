@@ -67,7 +67,8 @@ extension ServerSettings {
             throw (document.poolSize ?? document.slabSize)?.refused(
                 "a pool of \(ByteSize.format(pool)) is too small: two of the largest values need "
                     + "\(ByteSize.format(least)) in slabs of \(ByteSize.format(slab))")
-                ?? ConfigurationError(origin: .standard, key: "memory.max_size", problem: "too small")
+                ?? ConfigurationError(
+                    origin: .standard, key: "memory.max_size", problem: "too small")
         }
         return (slab, pool)
     }
