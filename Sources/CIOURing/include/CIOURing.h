@@ -1,3 +1,72 @@
+// What Swift can't import of liburing and Linux, as plain functions.
+//
+// Always holds: nothing here keeps state; every function that can fail returns a negative errno, or says
+// otherwise. <features.h> comes first because liburing 2.3 defines _GNU_SOURCE itself, which Swift's
+// importer doesn't survive once Glibc is in the import graph.
 #pragma once
+
 #include <features.h>
 #include <liburing.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+// Submission flags: shifts of enum constants, which the importer drops.
+enum {
+    MEMKV_SQE_FIXED_FILE = 1u << 0,
+    MEMKV_SQE_ASYNC = 1u << 4,
+};
+
+// A completion, copied out of the ring.
+struct memkv_completion {
+    uint64_t user_data;
+    int32_t result;
+    uint32_t flags;
+};
+
+// Copies up to `limit` completions out and gives their places back to the kernel.
+unsigned memkv_ring_reap(struct io_uring *ring, struct memkv_completion *out, unsigned limit);
+// True when the kernel has work that only an enter brings forth: deferred task work, overflowed completions.
+bool memkv_ring_has_deferred_work(const struct io_uring *ring);
+// Fills `sqe` for a discard of a block device's bytes (kernel 6.12; liburing 2.3 has no helper).
+void memkv_prep_block_discard(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
+void memkv_prep_punch_hole(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
+
+// A drive's file, opened and locked.
+struct memkv_drive {
+    int fd;
+    bool is_block_device;
+    bool is_direct;
+    bool was_created;
+    bool supports_discard;
+    uint32_t logical_block_bytes;
+    uint64_t capacity_bytes;
+};
+
+// Opens a block device with O_DIRECT and O_EXCL, so that neither a mount nor another process shares it.
+// -ENOTBLK when `path` is something else.
+int memkv_open_block_device(const char *path, struct memkv_drive *drive);
+// Opens a regular file, with O_DIRECT where the file system has it, and locks it. With `create_bytes` above
+// zero, makes an absent or empty file sparse at that size. -EWOULDBLOCK when another process holds it;
+// -ENOTSUP when `path` is not a regular file.
+int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive *drive);
+
+// Anonymous private memory, huge-paged or not; NULL when the kernel refuses.
+void *memkv_map(size_t bytes, bool huge);
+// Bytes of one huge page as MAP_HUGETLB gives them by default, or 0.
+size_t memkv_huge_page_bytes(void);
+// Gives whole pages back; they read as zeros afterwards.
+int memkv_drop_pages(void *start, size_t bytes);
+
+uint64_t memkv_monotonic_nanoseconds(void);
+int memkv_eventfd(void);
+// Pins the calling thread.
+int memkv_pin_to_processor(int processor);
+
+// A listening TCP socket on a numeric address. -EINVAL when `address` is not numeric.
+int memkv_listen(const char *address, uint16_t port, int backlog);
+// The port a socket is bound to.
+int memkv_bound_port(int fd);
+int memkv_set_no_delay(int fd);

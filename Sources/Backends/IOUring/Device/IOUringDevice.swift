@@ -1,0 +1,229 @@
+// IOUringDevice: a shard's drives on its ring.
+//
+// Always holds: each submitted operation has one place in `flights` from `submit` until its completion is
+// polled; a short transfer goes on inside; its bytes go straight between the drive and the arena. Memory
+// drives finish inside `submit`. Traps on an operation for an absent drive and beyond the limit.
+//
+// A discard of a block device is the kernel's discard command; where the kernel doesn't know it (before
+// 6.12), and on files, a hole is punched.
+//
+// One of the files that may say `unsafe`.
+
+package import Engine
+internal import Glibc
+package import Ring
+
+/// A shard's drives. Confined to the shard's thread.
+package final class IOUringDevice: BlockDevice, CompletionHandler {
+    private let shard: ShardRing
+    private let arena: Arena
+    private var drives: [OpenedDrive] = []
+    private var source: UInt64 = 0
+    private let flights: FixedTable<Flight>
+    private var free: FixedQueue<Int>
+    private var finished: FixedQueue<Int>
+    package let operationLimit: Int
+
+    /// One operation under way.
+    private struct Flight {
+        var operation = DeviceOperation(
+            action: .flush, drive: DriveIndex(0), tag: OperationTag(0))
+        /// Bytes read or written so far.
+        var done: UInt64 = 0
+        /// Times the kernel said "again".
+        var retries = 0
+        var discard = OpenedDrive.Discard.punchHole
+        var error: DeviceError?
+    }
+
+    /// Longest single transfer given to the kernel, whose own limit is just below 2 GiB.
+    private static let transferLimit: UInt64 = 1 << 30
+    private static let retryLimit = 64
+
+    /// Opens and locks `descriptions`, in their order. Drives that aren't there are absent; anything else
+    /// that is wrong with one is thrown. `arena` is the one `shard` was made with.
+    package init(
+        shard: ShardRing, arena: Arena, drives descriptions: [DriveDescription], operationLimit: Int
+    ) throws(DriveOpenError) {
+        precondition(operationLimit > 0, "a device of no operations")
+        self.shard = shard
+        self.arena = arena
+        self.operationLimit = operationLimit
+        flights = FixedTable(count: operationLimit) { _ in Flight() }
+        free = FixedQueue(capacity: operationLimit)
+        finished = FixedQueue(capacity: operationLimit)
+        for index in 0..<operationLimit { free.append(index) }
+        for description in descriptions { drives.append(try OpenedDrive.open(description)) }
+        do throws(RingError) {
+            try shard.ring.registerFileTable(count: max(1, drives.count))
+            for (index, drive) in drives.enumerated() where drive.descriptor >= 0 {
+                try shard.ring.registerFile(drive.descriptor, at: index)
+            }
+        } catch {
+            throw .ring(error)
+        }
+        source = shard.attach(self)
+    }
+
+    deinit {
+        // The ring's own references would keep the drives locked after the descriptors are closed.
+        shard.ring.unregisterFiles()
+        for drive in drives where drive.descriptor >= 0 { close(drive.descriptor) }
+    }
+
+    package var driveCount: Int { drives.count }
+
+    /// Operations submitted and not yet polled.
+    package var operationsInFlight: Int { operationLimit - free.count }
+
+    package func geometry(of drive: DriveIndex) -> DriveGeometry {
+        drives[Int(drive.rawValue)].geometry
+    }
+
+    /// Why a drive is absent; nil when it is there.
+    package func absence(of drive: DriveIndex) -> SystemError? {
+        drives[Int(drive.rawValue)].absence
+    }
+
+    /// False for a file whose file system has no O_DIRECT: its bytes go through the page cache.
+    package func bypassesPageCache(_ drive: DriveIndex) -> Bool {
+        drives[Int(drive.rawValue)].isDirect
+    }
+
+    package func submit(_ operation: DeviceOperation) {
+        let drive = drives[Int(operation.drive.rawValue)]
+        precondition(drive.geometry.isPresent, "an operation for the absent drive \(operation.drive)")
+        guard let index = free.popFirst() else {
+            preconditionFailure("more than \(operationLimit) device operations in flight")
+        }
+        flights[index] = Flight(operation: operation, discard: drive.discard)
+        if let memory = drive.memory {
+            perform(operation, on: memory)
+            finish(index, nil)
+        } else if operation.action != .flush && operation.length == .zero {
+            finish(index, nil)
+        } else {
+            start(index, mayBlock: false)
+        }
+    }
+
+    package func nextCompletion() -> DeviceCompletion? {
+        guard let index = finished.popFirst() else { return nil }
+        free.append(index)
+        return DeviceCompletion(tag: flights[index].operation.tag, error: flights[index].error)
+    }
+
+    package func prepare(now: Instant) -> Bool { !finished.isEmpty }
+
+    package func nextWake(now: Instant) -> Instant { .never }
+
+    package func complete(_ operation: UInt64, result: Int32, hasMore: Bool, now: Instant) {
+        let index = Int(operation)
+        if result < 0 {
+            failed(index, code: -result)
+            return
+        }
+        switch flights[index].operation.action {
+        case .flush, .discard: finish(index, nil)
+        case .read, .write: advanced(index, by: UInt64(result))
+        }
+    }
+
+    // MARK: - One operation's way
+
+    private func start(_ index: Int, mayBlock: Bool) {
+        let flight = flights[index]
+        let operation = flight.operation
+        let file = RingFile.registered(Int(operation.drive.rawValue))
+        let userData = ShardRing.userData(source: source, UInt64(index))
+        let offset = operation.offset.rawValue + flight.done
+        switch operation.action {
+        case .read:
+            unsafe shard.ring.read(
+                file, into: rest(of: flight), at: offset, mayBlock: mayBlock, userData: userData)
+        case .write:
+            unsafe shard.ring.write(
+                file, from: rest(of: flight), at: offset, mayBlock: mayBlock, userData: userData)
+        case .flush:
+            shard.ring.synchronizeData(file, userData: userData)
+        case .discard:
+            let length = operation.length.rawValue
+            switch flight.discard {
+            case .command:
+                shard.ring.discardBlocks(file, at: offset, length: length, userData: userData)
+            case .punchHole:
+                shard.ring.punchHole(file, at: offset, length: length, userData: userData)
+            }
+        }
+    }
+
+    @unsafe
+    private func rest(of flight: Flight) -> UnsafeMutableRawBufferPointer {
+        let length = min(flight.operation.length.rawValue - flight.done, Self.transferLimit)
+        return unsafe arena.bytes(
+            ArenaRange(
+                start: flight.operation.memory.advanced(by: flight.done),
+                length: ByteCount(length)))
+    }
+
+    private func advanced(_ index: Int, by count: UInt64) {
+        let operation = flights[index].operation
+        // A count that ends inside a sector stopped at the file's end; the sector is tried again, and
+        // then gives nothing.
+        let block = UInt64(geometry(of: operation.drive).logicalBlockBytes)
+        let done = (flights[index].done + count) / block * block
+        if done == flights[index].done {
+            finish(index, operation.action == .read ? .gone : .inputOutput)
+            return
+        }
+        flights[index].done = done
+        if done >= operation.length.rawValue {
+            finish(index, nil)
+        } else {
+            start(index, mayBlock: false)
+        }
+    }
+
+    private func failed(_ index: Int, code: Int32) {
+        let flight = flights[index]
+        let drive = Int(flight.operation.drive.rawValue)
+        if code == EAGAIN || code == EINTR, flight.retries < Self.retryLimit {
+            flights[index].retries += 1
+            start(index, mayBlock: true)
+        } else if flight.operation.action == .discard, flight.discard == .command,
+            code == EOPNOTSUPP || code == EINVAL || code == ENOTTY
+        {
+            drives[drive].discard = .punchHole
+            flights[index].discard = .punchHole
+            start(index, mayBlock: false)
+        } else {
+            finish(index, DeviceError(errno: code, onBlockDevice: drives[drive].isBlockDevice))
+        }
+    }
+
+    private func finish(_ index: Int, _ error: DeviceError?) {
+        flights[index].error = error
+        finished.append(index)
+    }
+
+    private func perform(_ operation: DeviceOperation, on memory: MappedMemory) {
+        guard operation.action != .flush, operation.length != .zero else { return }
+        let offset = Int(operation.offset.rawValue)
+        let length = Int(operation.length.rawValue)
+        precondition(
+            offset <= memory.byteCount && length <= memory.byteCount - offset,
+            "\(length) bytes at \(offset) are outside a memory drive of \(memory.byteCount)")
+        let media = unsafe UnsafeMutableRawBufferPointer(start: memory.base + offset, count: length)
+        if operation.action == .discard {
+            unsafe dropPages(media)
+            return
+        }
+        let bytes = unsafe arena.bytes(
+            ArenaRange(start: operation.memory, length: operation.length))
+        if operation.action == .read {
+            unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(media))
+        } else {
+            unsafe media.copyMemory(from: UnsafeRawBufferPointer(bytes))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// Opening one drive: what it turns out to be, or why it is absent, or why it is refused.
+//
+// Always holds: a block device is opened exclusively and a file is locked, so that two processes never
+// write one drive; a drive that isn't there is absent, not an error.
+//
+// One of the files that may say `unsafe`.
+
+internal import CIOURing
+internal import Engine
+internal import Glibc
+internal import Ring
+
+/// A drive, open or absent. The descriptor is owned by whoever holds this.
+struct OpenedDrive: Sendable {
+    /// How this drive discards. `command` falls back to `punchHole` when the kernel doesn't know it.
+    enum Discard: Sendable { case command, punchHole }
+
+    var geometry: DriveGeometry
+    /// -1 for memory and for absent drives.
+    var descriptor: Int32 = -1
+    var isBlockDevice = false
+    /// False when the file system has no O_DIRECT, so that bytes go through the page cache.
+    var isDirect = false
+    var discard = Discard.punchHole
+    var memory: MappedMemory?
+    /// Why the drive is absent; nil when it is there.
+    var absence: SystemError?
+
+    /// Errors that mean that nothing is there.
+    private static let absences: Set<Int32> = [ENOENT, ENXIO, ENODEV, ENOMEDIUM, EIO]
+
+    static func open(_ description: DriveDescription) throws(DriveOpenError) -> OpenedDrive {
+        switch description {
+        case .memory(let capacity): return try openMemory(capacity)
+        case .direct(let path):
+            var drive = memkv_drive()
+            let result = unsafe memkv_open_block_device(path, &drive)
+            if absences.contains(-result) { return absent(.direct, SystemError(result)) }
+            try check(result, path: path)
+            return try opened(drive, mode: .direct, path: path)
+        case .file(let path, let createBytes):
+            if let createBytes, createBytes.rawValue == 0 || createBytes.rawValue % 4096 != 0 {
+                throw .sizeNotWhole(path: path, bytes: createBytes.rawValue)
+            }
+            var drive = memkv_drive()
+            let result = unsafe memkv_open_file(path, createBytes?.rawValue ?? 0, &drive)
+            // With a size given the file is made, so what is missing then is its directory.
+            if createBytes == nil, absences.contains(-result) {
+                return absent(.file, SystemError(result))
+            }
+            try check(result, path: path)
+            return try opened(drive, mode: .file, path: path)
+        }
+    }
+
+    private static func opened(
+        _ drive: memkv_drive, mode: DriveMode, path: String
+    ) throws(DriveOpenError) -> OpenedDrive {
+        guard drive.logical_block_bytes == 512 || drive.logical_block_bytes == 4096 else {
+            close(drive.fd)
+            throw .logicalBlock(path: path, bytes: drive.logical_block_bytes)
+        }
+        guard drive.capacity_bytes > 0 else {
+            close(drive.fd)
+            throw .empty(path: path)
+        }
+        let geometry = DriveGeometry(
+            mode: mode, capacity: ByteCount(drive.capacity_bytes),
+            logicalBlockBytes: drive.logical_block_bytes,
+            supportsDiscard: drive.supports_discard, isPresent: true)
+        return OpenedDrive(
+            geometry: geometry, descriptor: drive.fd, isBlockDevice: drive.is_block_device,
+            isDirect: drive.is_direct, discard: drive.is_block_device ? .command : .punchHole)
+    }
+
+    private static func openMemory(_ capacity: ByteCount) throws(DriveOpenError) -> OpenedDrive {
+        let whole = ByteCount(capacity.rawValue / 4096 * 4096)
+        guard whole.rawValue > 0 else {
+            throw .sizeNotWhole(path: "a memory drive", bytes: capacity.rawValue)
+        }
+        do throws(SystemError) {
+            let memory = try mapMemory(byteCount: Int(whole.rawValue), preferHugePages: false)
+            let geometry = DriveGeometry(
+                mode: .memory, capacity: whole, logicalBlockBytes: 4096, supportsDiscard: true,
+                isPresent: true)
+            return OpenedDrive(geometry: geometry, memory: memory)
+        } catch {
+            throw .noMemory(bytes: whole.rawValue, error)
+        }
+    }
+
+    private static func absent(_ mode: DriveMode, _ error: SystemError) -> OpenedDrive {
+        let geometry = DriveGeometry(
+            mode: mode, capacity: .zero, logicalBlockBytes: 4096, supportsDiscard: false,
+            isPresent: false)
+        return OpenedDrive(geometry: geometry, absence: error)
+    }
+
+    private static func check(_ result: Int32, path: String) throws(DriveOpenError) {
+        switch -result {
+        case 0: return
+        case ENOTBLK: throw .notABlockDevice(path: path)
+        case ENOTSUP, EISDIR: throw .notAFile(path: path)
+        case EBUSY, EWOULDBLOCK: throw .inUse(path: path)
+        default: throw .system(path: path, SystemError(result))
+        }
+    }
+}

@@ -1,0 +1,137 @@
+// Opening drives: flags, ioctls and statx facts that Swift can't import.
+#define _GNU_SOURCE
+#include "CIOURing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+// A process killed a moment ago still holds its drives until the kernel has taken its ring apart; so a
+// drive in use is asked for again, 100 times 20 ms.
+enum { LOCK_ATTEMPTS = 100, LOCK_PAUSE_NANOSECONDS = 20000000 };
+
+static void lock_pause(void) {
+    struct timespec pause = {.tv_nsec = LOCK_PAUSE_NANOSECONDS};
+    nanosleep(&pause, NULL);
+}
+
+static int fail(int fd, int error) {
+    if (fd >= 0) close(fd);
+    return -error;
+}
+
+// A partition has no queue of its own: its disk's is one directory up.
+static bool block_device_discards(dev_t device) {
+    static const char *const places[] = {
+        "/sys/dev/block/%u:%u/queue/discard_max_bytes",
+        "/sys/dev/block/%u:%u/../queue/discard_max_bytes",
+    };
+    for (int i = 0; i < 2; i++) {
+        char path[96];
+        snprintf(path, sizeof path, places[i], major(device), minor(device));
+        FILE *file = fopen(path, "re");
+        if (!file) continue;
+        unsigned long long bytes = 0;
+        int found = fscanf(file, "%llu", &bytes);
+        fclose(file);
+        return found == 1 && bytes > 0;
+    }
+    return false;
+}
+
+int memkv_open_block_device(const char *path, struct memkv_drive *drive) {
+    memset(drive, 0, sizeof *drive);
+    struct stat facts;
+    if (stat(path, &facts) != 0) return -errno;
+    if (!S_ISBLK(facts.st_mode)) return -ENOTBLK;
+    int fd = -1;
+    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+        fd = open(path, O_RDWR | O_DIRECT | O_EXCL | O_CLOEXEC);
+        if (fd >= 0 || errno != EBUSY) break;
+        lock_pause();
+    }
+    if (fd < 0) return -errno;
+    uint64_t capacity = 0;
+    int logical = 0;
+    if (ioctl(fd, BLKGETSIZE64, &capacity) != 0) return fail(fd, errno);
+    if (ioctl(fd, BLKSSZGET, &logical) != 0) return fail(fd, errno);
+    drive->fd = fd;
+    drive->is_block_device = true;
+    drive->is_direct = true;
+    drive->supports_discard = block_device_discards(facts.st_rdev);
+    drive->logical_block_bytes = (uint32_t)logical;
+    drive->capacity_bytes = capacity;
+    return 0;
+}
+
+// A new file's name survives a power cut only when its directory has been flushed too.
+static int flush_directory(const char *path) {
+    char copy[PATH_MAX];
+    if (strlen(path) >= sizeof copy) return -ENAMETOOLONG;
+    strcpy(copy, path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = fsync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return result;
+}
+
+static int open_regular(const char *path, bool create, bool *is_direct) {
+    int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);
+    *is_direct = true;
+    int fd = open(path, flags | O_DIRECT, 0600);
+    if (fd < 0 && errno == EINVAL) {
+        *is_direct = false;
+        fd = open(path, flags, 0600);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int lock_file(int fd) {
+    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+        if (errno != EWOULDBLOCK) return -errno;
+        lock_pause();
+    }
+    return -EWOULDBLOCK;
+}
+
+int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive *drive) {
+    memset(drive, 0, sizeof *drive);
+    struct stat facts;
+    // A FIFO or a device must not be opened even to look at it.
+    if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) return -ENOTSUP;
+    int fd = open_regular(path, create_bytes > 0, &drive->is_direct);
+    if (fd < 0) return fd;
+    int locked = lock_file(fd);
+    if (locked != 0) return fail(fd, -locked);
+    if (fstat(fd, &facts) != 0) return fail(fd, errno);
+    if (!S_ISREG(facts.st_mode)) return fail(fd, ENOTSUP);
+    if (facts.st_size == 0 && create_bytes > 0) {
+        if (ftruncate(fd, (off_t)create_bytes) != 0) return fail(fd, errno);
+        if (fsync(fd) != 0) return fail(fd, errno);
+        int flushed = flush_directory(path);
+        if (flushed != 0) return fail(fd, -flushed);
+        facts.st_size = (off_t)create_bytes;
+        drive->was_created = true;
+    }
+    drive->fd = fd;
+    drive->logical_block_bytes = 4096;
+    drive->capacity_bytes = (uint64_t)facts.st_size / 4096 * 4096;
+    // Beyond the end there is nothing to lose: only the file system's answer is of interest.
+    drive->supports_discard =
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (facts.st_size + 4095) / 4096 * 4096,
+                  4096) == 0;
+    return 0;
+}
