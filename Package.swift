@@ -54,7 +54,7 @@ let package = Package(
         .executableTarget(
             name: "memkvd",
             dependencies: [
-                "Engine", "Wire", "IOUring", "Admin", "Settings",
+                "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),

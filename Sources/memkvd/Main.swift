@@ -34,22 +34,36 @@ struct Flags: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Least level to log: trace, debug, info, notice, warning or error.",
-            valueName: "level"))
-    var logLevel: Logger.Level = .info
-}
+            "Least level to log: debug, info, notice, warning or error (default: info).",
+            valueName: "level"),
+        transform: Self.level)
+    var logLevel = Logger.Level.info
 
-extension Logger.Level: ExpressibleByArgument {}
+    private static func level(_ name: String) throws -> Logger.Level {
+        guard let level = Logger.Level(rawValue: name) else {
+            throw ValidationError("\"\(name)\" is not a level of the log")
+        }
+        return level
+    }
+}
 
 @main
 struct Main {
     /// Longest configuration file that is read.
     private static let configurationLimitBytes = 1 << 20
 
-    static func main() async {
+    /// Synchronous, so that the stop signals are blocked before the first other thread exists: one that
+    /// doesn't block them would be killed by them.
+    static func main() {
         let started = ContinuousClock.now
         let control = DaemonControl()
-        StopSignals.watch { control.stop(signal: $0) }
+        StopSignals.watch { control.stop(reason: $0) }
+        // Detached: a task of the main actor would wait for this thread.
+        Task.detached { await run(control: control, started: started) }
+        Threads.waitForever()
+    }
+
+    private static func run(control: DaemonControl, started: ContinuousClock.Instant) async {
         do {
             let flags = try Flags.parse()
             let logger = Logger(label: "memkvd") { _ in LogfmtHandler(logLevel: flags.logLevel) }
@@ -74,7 +88,7 @@ struct Main {
     private static func settings(for flags: Flags) throws -> ServerSettings {
         let invocation = try ServerInvocation(
             listenFlag: flags.listen, dataFlag: flags.data, configFlag: flags.config,
-            environment: SystemCalls.environment())
+            environment: SystemCalls.environment(ServerInvocation.variableNames))
         guard let path = invocation.config else {
             return try ServerSettings(invocation: invocation, document: ServerDocument())
         }

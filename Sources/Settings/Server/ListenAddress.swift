@@ -57,5 +57,6 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     package var host: String { octets.map(String.init).joined(separator: ".") }
     /// The admin endpoint's port.
     package var adminPort: UInt16 { port + 1 }
+    package var adminAddress: String { "\(host):\(adminPort)" }
     package var description: String { "\(host):\(port)" }
 }

@@ -47,6 +47,9 @@ package struct ServerInvocation: Sendable {
     /// `--config`, or `MEMKVD_CONFIG`.
     package var config: Setting<String>?
 
+    /// The environment's variables that count.
+    package static let variableNames = ["MEMKVD_LISTEN", "MEMKVD_DATA", "MEMKVD_CONFIG"]
+
     /// A flag beats the variable of the same meaning.
     package init(
         listenFlag: String?, dataFlag: String?, configFlag: String?,

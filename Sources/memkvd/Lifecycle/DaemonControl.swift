@@ -10,21 +10,17 @@ internal import Synchronization
 final class DaemonControl: Sendable {
     private struct State {
         var reason: String?
-        var repetitions = 0
         var wakers: [RingWaker] = []
     }
 
     private let isStopping = Atomic<Bool>(false)
     private let state = Mutex(State())
 
-    /// Asks every shard to drain, because of `signal`.
-    func stop(signal: String) { stop(reason: signal) }
-
-    /// Asks every shard to drain, because of something that went wrong.
+    /// Asks every shard to drain; `reason` is a signal's name or what went wrong.
     func stop(reason: String) {
         isStopping.store(true, ordering: .releasing)
         state.withLock { state in
-            if state.reason == nil { state.reason = reason } else { state.repetitions += 1 }
+            if state.reason == nil { state.reason = reason }
             for waker in state.wakers { waker.wake() }
         }
     }

@@ -56,18 +56,13 @@ struct StoreFiles: Sendable {
         } catch {
             throw StartFailure(code: .failed, message: "\(error)")
         }
-        let bytes = try driveBytes ?? suitableSize(at: directory)
-        do throws(StartFailure) {
-            try format(.file(path: unfinished, createBytes: bytes), engine: engine)
-            do throws(SystemFailure) {
-                try SystemCalls.renameDurably(unfinished, to: file, in: directory)
-            } catch {
-                throw StartFailure(code: .failed, message: "\(error)")
-            }
+        let bytes = if let driveBytes { driveBytes } else { try suitableSize(at: directory) }
+        // Should one of these fail, what is left over is removed at the next start.
+        try format(.file(path: unfinished, createBytes: bytes), engine: engine)
+        do throws(SystemFailure) {
+            try SystemCalls.renameDurably(unfinished, to: file, in: directory)
         } catch {
-            // What is left over is removed at the next start, should this fail.
-            try? SystemCalls.remove(unfinished)
-            throw error
+            throw StartFailure(code: .failed, message: "\(error)")
         }
     }
 
@@ -79,7 +74,7 @@ struct StoreFiles: Sendable {
         } catch {
             throw StartFailure(code: .failed, message: "\(error)")
         }
-        let half = min(free / 2, largestDriveBytes) >> 20 << 20
+        let half = min(free / 2, largestDriveBytes) / (1 << 20) * (1 << 20)
         guard half >= smallestDriveBytes else {
             throw StartFailure(
                 code: .failed,

@@ -17,8 +17,8 @@ enum Processors {
     /// The numbers of a list such as `0-3,8`.
     static func list(_ text: some StringProtocol) -> [Int] {
         text.split(separator: ",").flatMap { part -> [Int] in
-            let ends = part.split(separator: "-").compactMap {
-                Int($0.filter { !$0.isWhitespace })
+            let ends = part.split(separator: "-").compactMap { end in
+                Int(String(end.filter { !$0.isWhitespace }))
             }
             guard let first = ends.first, let last = ends.last, first <= last else { return [] }
             return Array(first...last)

@@ -99,16 +99,11 @@ enum SystemCalls {
         }
     }
 
-    /// The environment, by name.
-    static func environment() -> [String: String] {
+    /// Those of the environment's variables that are named and set.
+    static func environment(_ names: [String]) -> [String: String] {
         var variables: [String: String] = [:]
-        var next = unsafe environ
-        while let entry = unsafe next.pointee {
-            let text = unsafe String(cString: entry)
-            if let equals = text.firstIndex(of: "=") {
-                variables[String(text[..<equals])] = String(text[text.index(after: equals)...])
-            }
-            unsafe next += 1
+        for name in names {
+            if let value = unsafe getenv(name) { variables[name] = unsafe String(cString: value) }
         }
         return variables
     }
@@ -118,8 +113,8 @@ enum SystemCalls {
 
     /// Milliseconds since 1970 began, in UTC.
     static func wallClockMilliseconds() -> Int64 {
-        var now = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &now)
-        return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+        var now = timeval()
+        unsafe gettimeofday(&now, nil)
+        return Int64(now.tv_sec) * 1000 + Int64(now.tv_usec) / 1000
     }
 }

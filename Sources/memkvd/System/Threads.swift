@@ -19,6 +19,11 @@ enum Threads {
         precondition(result == 0, "no thread can be started: error \(result)")
         pthread_detach(thread)
     }
+
+    /// Ends only with the process.
+    static func waitForever() -> Never {
+        while true { pause() }
+    }
 }
 
 private final class ThreadBody: Sendable {
@@ -38,7 +43,7 @@ enum StopSignals {
     /// Blocks SIGTERM and SIGINT in this thread and in all that it starts later, ignores SIGPIPE, and calls
     /// `received` with the signal's name each time one arrives. To be called once, before other threads.
     static func watch(_ received: @escaping @Sendable (String) -> Void) {
-        unsafe signal(SIGPIPE, SIG_IGN)
+        signal(SIGPIPE, SIG_IGN)
         let signals = stopSet()
         let result = unsafe withUnsafePointer(to: signals) { set in
             unsafe pthread_sigmask(SIG_BLOCK, set, nil)
