@@ -71,6 +71,18 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: ["memkvd", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: houseRules),
         .testTarget(name: "ArchitectureTests", swiftSettings: houseRules),
+        // What every backend of a port must pass, the simulated and the real ones alike.
+        .target(
+            name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "IOUringTests",
+            dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
+            swiftSettings: houseRules),
     ]
 )

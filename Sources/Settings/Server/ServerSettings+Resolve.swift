@@ -16,7 +16,7 @@ extension ServerSettings {
         let address = invocation.listen ?? document.address
         listen = if let address { try ListenAddress(address) } else { .standard }
         engine = try Self.engine(document)
-        (slabBytes, poolBytes) = try Self.memory(document, engine: engine)
+        (slabBytes, poolBytes) = try Self.memory(document)
         store = try Self.store(invocation, document)
     }
 
@@ -49,7 +49,7 @@ extension ServerSettings {
     }
 
     private static func memory(
-        _ document: ServerDocument, engine: EngineConfiguration
+        _ document: ServerDocument
     ) throws(ConfigurationError) -> (slab: ByteCount, pool: ByteCount) {
         let slab = document.slabSize?.value ?? standardSlabBytes
         let pool = document.poolSize?.value ?? standardPoolBytes
@@ -60,12 +60,13 @@ extension ServerSettings {
             throw setting.refused(
                 "\(ByteSize.format(slab)) must be a multiple of 4 KiB from 64 KiB to 16 MiB")
         }
-        // One value on its way in and one on its way out must always fit, or nothing could move.
-        let value = ByteCount(UInt64(engine.valueLimitBytes)).roundedUp(to: slab)
-        let least = ByteCount(2 * value.rawValue)
+        // One payload on its way in and one on its way out must always fit, or nothing could move; a
+        // batch's may be that large though its values are small.
+        let payload = ByteCount(largestValueBytes).roundedUp(to: slab)
+        let least = ByteCount(2 * payload.rawValue)
         if pool < least {
             throw (document.poolSize ?? document.slabSize)?.refused(
-                "a pool of \(ByteSize.format(pool)) is too small: two of the largest values need "
+                "a pool of \(ByteSize.format(pool)) is too small: two of the largest payloads need "
                     + "\(ByteSize.format(least)) in slabs of \(ByteSize.format(slab))")
                 ?? ConfigurationError(
                     origin: .standard, key: "memory.max_size", problem: "too small")

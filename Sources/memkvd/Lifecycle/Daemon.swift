@@ -1,7 +1,7 @@
 // Daemon: everything around the shards: memory, listener, drives before; log and admin endpoint meanwhile;
 // the exit code after.
 //
-// Always holds: the admin endpoint answers from the moment the shards listen until the last of them has ended,
+// Always holds: the admin endpoint answers from the moment the drives are open until the last of them has ended,
 // the drain included; the daemon ends when all shards have, never before.
 
 internal import Admin
@@ -31,8 +31,9 @@ struct Daemon {
         self.started = started
         let listener = try Self.listen(settings.listen)
         store = try StoreFiles(settings)
+        let transport = TransportConfiguration()
         let memory = try DaemonMemory(
-            settings: settings, transport: Self.transport(settings),
+            settings: settings, transport: transport,
             driveCounts: [store.drives.count])
         memoryDescription = memory.description
         slabs = memory.slabs
@@ -42,16 +43,10 @@ struct Daemon {
         let plan = ShardPlan(
             index: 0, drives: store.drives, driveNames: store.names,
             formatsDrives: store.drives.contains { $0.mode == .memory }, engine: engine,
-            transport: Self.transport(settings), memory: memory.engines[0],
+            transport: transport, memory: memory.engines[0],
             transportRange: memory.transports[0], formatRange: memory.formatRange,
             listener: listener, cells: ShardCells(driveCount: store.drives.count))
         plans = [plan]
-    }
-
-    private static func transport(_ settings: ServerSettings) -> TransportConfiguration {
-        var transport = TransportConfiguration()
-        transport.payloadLimitBytes = settings.engine.valueLimitBytes
-        return transport
     }
 
     private static func listen(_ address: ListenAddress) throws(StartFailure) -> TCPListener {
@@ -88,9 +83,9 @@ struct Daemon {
         for await (shard, event) in events {
             log(event, shard: shard, control: control)
             switch event {
-            case .listening:
-                progress.listening += 1
-                if progress.listening == plans.count {
+            case .opened:
+                progress.opened += 1
+                if progress.opened == plans.count {
                     // Nobody waits for it: it answers until the process ends.
                     Task { await serveAdmin(control: control, ending: ending) }
                 }
@@ -112,7 +107,7 @@ struct Daemon {
 
     private struct Progress {
         let shards: Int
-        var listening = 0
+        var opened = 0
         var ready = 0
         var ended = 0
     }
@@ -152,8 +147,10 @@ extension Daemon {
                 "version": "\(Version.current)", "address": "\(settings.listen)",
                 "drives": "\(store.names.joined(separator: ","))",
                 "mode": "\(store.drives[0].mode)",
-                "block_size": "\(ByteSize.format(ByteCount(UInt64(settings.engine.blockSizeBytes))))",
-                "min_slot": "\(ByteSize.format(ByteCount(UInt64(settings.engine.minimumSlotBytes))))",
+                "block_size":
+                    "\(ByteSize.format(ByteCount(UInt64(settings.engine.blockSizeBytes))))",
+                "min_slot":
+                    "\(ByteSize.format(ByteCount(UInt64(settings.engine.minimumSlotBytes))))",
                 "eviction": "\(evictionText)", "durability": "durable",
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
@@ -170,9 +167,9 @@ extension Daemon {
         var logger = logger
         logger[metadataKey: "shard"] = "\(shard)"
         switch event {
-        case .listening(let ring, let processor, let absent):
+        case .opened(let ring, let processor, let absent):
             let place = processor.map(String.init) ?? "any"
-            logger.info("listening", metadata: ["ring": "\(ring)", "processor": "\(place)"])
+            logger.info("drives opened", metadata: ["ring": "\(ring)", "processor": "\(place)"])
             for name in absent { logger.warning("drive absent", metadata: ["drive": "\(name)"]) }
         case .ready: logRecovery(plans[shard], logger)
         case .drive(let name, let state):

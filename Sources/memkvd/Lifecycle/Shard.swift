@@ -6,6 +6,7 @@
 internal import Engine
 internal import IOUring
 internal import Ring
+internal import Wire
 
 /// What one shard is told at start.
 struct ShardPlan: Sendable {
@@ -73,8 +74,9 @@ struct Shard: ~Copyable {
                 engine: plan.engine)
         }
         let transport = TCPTransport(
-            shard: ring, listener: plan.listener, slabs: plan.memory.slabs,
-            memory: plan.transportRange, configuration: plan.transport)
+            shard: ring, listener: plan.listener, configuration: plan.transport,
+            range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
         self.plan = plan
         self.control = control
         self.report = report
@@ -85,7 +87,7 @@ struct Shard: ~Copyable {
         driveStates = plan.drives.indices.map { _ in .recovering }
         control.add(ring.waker)
         report(
-            .listening(
+            .opened(
                 ring: ring.features.description, processor: processor, absentDrives: absent))
     }
 
@@ -125,8 +127,18 @@ struct Shard: ~Copyable {
     }
 
     private static func inFlightLimit(_ plan: ShardPlan) -> Int {
-        // A session has at most a receive, a send and a cancellation under way.
-        deviceOperationLimit(plan) + 3 * plan.transport.sessionLimit
+        deviceOperationLimit(plan) + TCPTransport.inFlightLimit(for: plan.transport)
+    }
+
+    /// What clients are told when they connect.
+    private static func greeting(_ plan: ShardPlan, storeID: StoreIdentity) -> ConnectResponse {
+        ConnectResponse(
+            version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
+            bodyLimitBytes: BodyLayout.bodyLimitBytes,
+            payloadLimitBytes: plan.transport.payloadLimitBytes,
+            valueLimitBytes: plan.engine.valueLimitBytes,
+            requestsInFlight: UInt32(plan.transport.requestsPerSession),
+            storeID: [storeID.high, storeID.low])
     }
 
     private static func failure(of error: DriveOpenError) -> StartFailure {
@@ -182,8 +194,12 @@ struct Shard: ~Copyable {
             for index in driveStates.indices {
                 driveStates[index] = engine.driveState(DriveIndex(UInt16(index)))
             }
+            engine.transport.greeting = Self.greeting(plan, storeID: engine.storeID)
+            engine.transport.startListening()
             report(.ready)
-        case .draining: report(.draining)
+        case .draining:
+            engine.transport.stopListening()
+            report(.draining)
         case .refused: throw refusal()
         }
     }

@@ -5,8 +5,8 @@ internal import Engine
 
 /// A change in a shard's life.
 enum ShardEvent: Sendable {
-    /// It takes connections and recovers its drives. What its ring can do, and which processor it has.
-    case listening(ring: String, processor: Int?, absentDrives: [String])
+    /// It has its drives and recovers them. What its ring can do, and which processor it has.
+    case opened(ring: String, processor: Int?, absentDrives: [String])
     /// Recovered: it serves.
     case ready
     /// A drive changed its state after the start.

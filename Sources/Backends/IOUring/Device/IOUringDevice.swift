@@ -92,7 +92,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
 
     package func submit(_ operation: DeviceOperation) {
         let drive = drives[Int(operation.drive.rawValue)]
-        precondition(drive.geometry.isPresent, "an operation for the absent drive \(operation.drive)")
+        precondition(
+            drive.geometry.isPresent, "an operation for the absent drive \(operation.drive)")
         guard let index = free.popFirst() else {
             preconditionFailure("more than \(operationLimit) device operations in flight")
         }

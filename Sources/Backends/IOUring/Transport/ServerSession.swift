@@ -1,0 +1,218 @@
+// ServerSession: what one connection may do next, as the server sees it. Pure: events in, actions out.
+//
+// Always holds: the first frame is Connect and no later one is; a frame is acted on only when its header has
+// been believed field by field; a refused session is never read for frames again, since nobody knows where
+// the next one begins; requests outstanding never exceed the limit. An event in a state that can't have it
+// traps by name.
+//
+//   header ──header believed──▶ waiting ──room found──▶ receiving ──all here──▶ header
+//   header, receiving ──refused──▶ finishing ──last response left──▶ lingering ──peer closed──▶ closed
+//   header ──peer sends no more, responses owed──▶ finishing
+//
+// Lingering throws away what still comes, so that the kernel doesn't reset the connection over unread bytes
+// and take the last response with it.
+
+package import Wire
+
+/// One session's state.
+package struct ServerSession: Sendable {
+    package enum State: Hashable, Sendable {
+        /// Collecting the 64 bytes of a header.
+        case header
+        /// A header is believed; its request, or its slabs, are still to be had.
+        case waiting
+        /// Body and payload are coming in.
+        case receiving
+        /// Nothing is read; what is owed is still answered, a refusal among it.
+        case finishing
+        /// Everything owed has left and the peer knows; its bytes are thrown away.
+        case lingering
+        case closed
+    }
+
+    /// Why a frame is refused.
+    package enum Refusal: Hashable, Sendable {
+        case unsupportedVersion, invalid, tooLarge
+
+        package var status: Status {
+            switch self {
+            case .unsupportedVersion: .unsupportedVersion
+            case .invalid: .invalidRequest
+            case .tooLarge: .tooLarge
+            }
+        }
+    }
+
+    /// What the transport is to do.
+    package enum Action: Hashable, Sendable {
+        /// Find a request entry and slabs for this frame.
+        case findRoom(FrameHeader)
+        /// Receive the body and the payload.
+        case receive
+        /// Hand the request to the engine.
+        case deliver
+        /// The greeting is whole: read its body and say so to `greeted`.
+        case readGreeting
+        /// Answer the greeting.
+        case welcome(version: UInt16)
+        /// Send this header as the session's last response.
+        case refuse(FrameHeader, Refusal)
+        /// Tell the peer that nothing follows, and throw away what it sends.
+        case halfClose
+        /// Close. `truncated` when the peer stopped inside a frame.
+        case close(truncated: Bool)
+        /// Close: these bytes were never a frame.
+        case closeForeign
+        case nothing
+    }
+
+    package private(set) var state = State.header
+    /// Requests between their header and the end of their response.
+    package private(set) var outstanding = 0
+    /// True from the answer to Connect on.
+    package private(set) var isGreeted = false
+    /// A refusal is on its way out.
+    private var owesRefusal = false
+    private var current: FrameHeader?
+    private let limits: FrameLimits
+    private let outstandingLimit: Int
+
+    package init(limits: FrameLimits, outstandingLimit: Int) {
+        self.limits = limits
+        self.outstandingLimit = outstandingLimit
+    }
+
+    /// False while the limit of outstanding requests keeps the next header from being looked at.
+    package var mayTakeHeader: Bool { state == .header && outstanding < outstandingLimit }
+
+    /// True when the frame read last carried a payload: the next one probably does too.
+    package var lastFrameHadPayload: Bool { (current?.payloadBytes ?? 0) > 0 }
+
+    /// 64 bytes of header are here.
+    package mutating func headerArrived(_ words: InlineArray<8, UInt64>) -> Action {
+        expect(.header, "a header")
+        precondition(outstanding < outstandingLimit, "a header beyond the limit of requests")
+        do throws(FrameError) {
+            let header = try FrameHeader(words: words, limits: limits)
+            guard isAcceptable(header) else { return refuse(words, .invalid) }
+            current = header
+            state = .waiting
+            outstanding += 1
+            return .findRoom(header)
+        } catch {
+            switch error {
+            case .notAFrame:
+                state = .closed
+                return .closeForeign
+            case .unsupportedVersion: return refuse(words, .unsupportedVersion)
+            case .bodyTooLarge, .payloadTooLarge: return refuse(words, .tooLarge)
+            case .unknownOperation, .unknownFlags, .unknownStatus, .reservedNotZero:
+                return refuse(words, .invalid)
+            }
+        }
+    }
+
+    /// Signed frames are refused: this build has no authentication.
+    private func isAcceptable(_ header: FrameHeader) -> Bool {
+        guard !header.isResponse, !header.isSigned, header.status == .ok else { return false }
+        guard header.operation == .connect else { return isGreeted }
+        return !isGreeted && header.payloadBytes == 0
+            && header.bodyBytes == BodyLayout.connectRequestBytes
+    }
+
+    /// Entry and slabs for the frame are there.
+    package mutating func roomFound() -> Action {
+        expect(.waiting, "room")
+        state = .receiving
+        return .receive
+    }
+
+    /// The last byte of body and payload is here.
+    package mutating func frameComplete() -> Action {
+        expect(.receiving, "the end of a frame")
+        if current?.operation == .connect { return .readGreeting }
+        state = .header
+        return .deliver
+    }
+
+    /// The greeting's body: `[highest version u16, lowest version u16, zero u32]`.
+    package mutating func greeted(_ word: UInt64) -> Action {
+        expect(.receiving, "a greeting")
+        let highest = UInt16(truncatingIfNeeded: word)
+        let lowest = UInt16(truncatingIfNeeded: word >> 16)
+        guard let current else { preconditionFailure("a greeting without a header") }
+        guard word >> 32 == 0, lowest <= highest, highest >= 1 else {
+            return refuse(current.words, .invalid)
+        }
+        guard lowest <= FrameHeader.version else {
+            return refuse(current.words, .unsupportedVersion)
+        }
+        state = .header
+        isGreeted = true
+        return .welcome(version: min(highest, FrameHeader.version))
+    }
+
+    /// One request's response has left, or will never be needed.
+    package mutating func responseLeft() -> Action {
+        precondition(outstanding > 0, "a response nobody asked for")
+        outstanding -= 1
+        return endFinishing()
+    }
+
+    /// The refusal's last byte has left.
+    package mutating func refusalSent() -> Action {
+        if state == .closed { return .nothing }
+        expect(.finishing, "the end of a refusal")
+        owesRefusal = false
+        return endFinishing()
+    }
+
+    private mutating func endFinishing() -> Action {
+        guard state == .finishing, !owesRefusal, outstanding == 0 else { return .nothing }
+        state = .lingering
+        return .halfClose
+    }
+
+    /// The peer sends nothing more; `bytesHeld` of an unfinished header have come. What is owed to it is
+    /// still answered.
+    package mutating func peerClosed(bytesHeld: Int) -> Action {
+        if state == .header, bytesHeld == 0, outstanding > 0 {
+            state = .finishing
+            return .nothing
+        }
+        let truncated =
+            switch state {
+            case .header: bytesHeld > 0
+            case .waiting, .receiving: true
+            case .finishing, .lingering: false
+            case .closed: preconditionFailure("a closed session was read")
+            }
+        state = .closed
+        return .close(truncated: truncated)
+    }
+
+    /// The connection broke, or the server ends it.
+    package mutating func broken() -> Action {
+        if state == .closed { return .nothing }
+        let truncated = state == .receiving
+        state = .closed
+        return .close(truncated: truncated)
+    }
+
+    private mutating func refuse(
+        _ words: InlineArray<8, UInt64>, _ refusal: Refusal
+    ) -> Action {
+        // The places of operation and request id are the same in every version.
+        let operation = OperationCode(rawValue: UInt8(truncatingIfNeeded: words[0] >> 48))
+        state = .finishing
+        owesRefusal = true
+        let header = FrameHeader(
+            operation: operation ?? .connect, isResponse: true, status: refusal.status,
+            requestID: words[2])
+        return .refuse(header, refusal)
+    }
+
+    private func expect(_ expected: State, _ event: String) {
+        precondition(state == expected, "\(event) came to a session in state \(state)")
+    }
+}

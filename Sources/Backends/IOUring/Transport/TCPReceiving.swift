@@ -1,0 +1,261 @@
+// The way in: from a session's bytes to whole requests.
+//
+// Always holds: bytes are used in the order in which they came: first what the window holds, then what is
+// received straight into place; a session that waits has no receive in flight.
+//
+// One of the files that may say `unsafe`.
+
+internal import CIOURing
+internal import Engine
+internal import Glibc
+internal import Ring
+internal import Wire
+
+func setNoDelay(_ descriptor: Int32) -> Bool { memkv_set_no_delay(descriptor) == 0 }
+
+extension TCPTransport {
+    /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a payload.
+    private static var narrowWindowBytes: UInt64 {
+        RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes)
+    }
+
+    /// What a refused peer may still send before the connection is reset.
+    private static var lingerLimitBytes: UInt64 { 64 << 20 }
+
+    /// Takes a session as far as its bytes allow, then has more received or leaves it waiting.
+    func pump(_ session: Int, now: Instant) {
+        while true {
+            guard !connections[session].isReceiving else { return }
+            switch connections[session].machine.state {
+            case .header:
+                guard connections[session].machine.mayTakeHeader else { return }
+                guard connections[session].windowCount >= RequestMemory.headerBytes else {
+                    receiveAhead(session)
+                    return
+                }
+                act(session, takeHeader(session), now: now)
+            case .receiving:
+                if !takeFromWindow(session) {
+                    receiveIntoPlace(session)
+                    return
+                }
+                act(session, connections[session].machine.frameComplete(), now: now)
+            case .lingering:
+                connections[session].lingeredBytes += connections[session].windowCount
+                connections[session].windowStart = 0
+                connections[session].windowEnd = 0
+                if connections[session].lingeredBytes > Self.lingerLimitBytes {
+                    act(session, connections[session].machine.broken(), now: now)
+                } else {
+                    receiveAhead(session)
+                }
+                return
+            case .waiting, .finishing, .closed: return
+            }
+        }
+    }
+
+    /// A receive ended.
+    func received(_ session: Int, result: Int32, now: Instant) {
+        connections[session].isReceiving = false
+        let state = connections[session].machine.state
+        if state == .closed {
+            reclaim(session)
+            return
+        }
+        if result == -EINTR || result == -EAGAIN {
+            pump(session, now: now)
+            return
+        }
+        guard result > 0 else {
+            let held = Int(connections[session].windowCount)
+            let action =
+                result == 0
+                ? connections[session].machine.peerClosed(bytesHeld: held)
+                : connections[session].machine.broken()
+            act(session, action, now: now)
+            return
+        }
+        counters.add(UInt64(result), to: .bytesReceived)
+        switch state {
+        case .header, .lingering: connections[session].windowEnd += UInt64(result)
+        case .receiving: entries[connections[session].incoming].received += UInt64(result)
+        case .waiting, .finishing, .closed:
+            preconditionFailure("bytes came for a session in state \(state)")
+        }
+        pump(session, now: now)
+    }
+
+    /// Does what a session's machine decided.
+    func act(_ session: Int, _ action: ServerSession.Action, now: Instant) {
+        switch action {
+        case .nothing, .receive: break
+        case .findRoom(let header): findEntry(session, header, now: now)
+        case .deliver:
+            let entry = connections[session].incoming
+            connections[session].incoming = RequestEntry.none
+            entries[entry].state = .ready
+            ready.append(entry)
+            deliveredSinceLook = true
+            counters.add(to: .requests)
+        case .readGreeting:
+            let entry = connections[session].incoming
+            let word = arena.loadWord(memory.body(entry).start)
+            act(session, connections[session].machine.greeted(word), now: now)
+        case .welcome(let version): welcome(session, version: version)
+        case .refuse(let header, let refusal): refuse(session, header, refusal)
+        case .halfClose:
+            shutdown(connections[session].descriptor, Int32(SHUT_WR))
+            pump(session, now: now)
+        case .close(let truncated):
+            if truncated { counters.add(to: .truncatedFrames) }
+            cutOff(session)
+        case .closeForeign:
+            counters.add(to: .refusedNotAFrame)
+            cutOff(session)
+        }
+    }
+
+    // MARK: - Room
+
+    private func findEntry(_ session: Int, _ header: FrameHeader, now: Instant) {
+        guard entryWaiters.isEmpty, let entry = takeEntry(for: session, header: header, now: now)
+        else {
+            connections[session].waitingHeader = header
+            connections[session].waitingSince = now
+            entryWaiters.append(session)
+            return
+        }
+        connections[session].incoming = entry
+        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
+            act(session, connections[session].machine.roomFound(), now: now)
+        } else {
+            slabWaiters.append(session)
+        }
+    }
+
+    /// True when the entry has the slabs its payload needs.
+    private func findSlabs(_ entry: Int) -> Bool {
+        let length = ByteCount(UInt64(entries[entry].header.payloadBytes))
+        if length == .zero { return true }
+        let wanted = slabs.slabs(for: length)
+        guard inboundSlabs + wanted <= inboundSlabLimit,
+            let lease = slabs.lease(lengthBytes: length)
+        else { return false }
+        entries[entry].inbound = consume lease
+        entries[entry].inboundSlabs = wanted
+        inboundSlabs += wanted
+        return true
+    }
+
+    /// Gives what became free to those who wait, in their order.
+    func serveWaiters(now: Instant) {
+        while let session = slabWaiters.first, findSlabs(connections[session].incoming) {
+            _ = slabWaiters.popFirst()
+            act(session, connections[session].machine.roomFound(), now: now)
+            pump(session, now: now)
+        }
+        var served = 0
+        let limit = entryWaiters.count
+        while served < limit, !freeEntries.isEmpty, let session = entryWaiters.first,
+            let header = connections[session].waitingHeader
+        {
+            _ = entryWaiters.popFirst()
+            served += 1
+            grantEntry(session, header)
+            pump(session, now: now)
+        }
+    }
+
+    private func grantEntry(_ session: Int, _ header: FrameHeader) {
+        let since = connections[session].waitingSince
+        guard let entry = takeEntry(for: session, header: header, now: since) else { return }
+        connections[session].waitingHeader = nil
+        connections[session].incoming = entry
+        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
+            act(session, connections[session].machine.roomFound(), now: since)
+        } else {
+            slabWaiters.append(session)
+        }
+    }
+
+    // MARK: - Bytes
+
+    private func takeHeader(_ session: Int) -> ServerSession.Action {
+        let start = memory.window(session).start.advanced(by: connections[session].windowStart)
+        var words = InlineArray<8, UInt64>(repeating: 0)
+        for index in 0..<8 {
+            words[index] = arena.loadWord(start.advanced(by: UInt64(index) * 8))
+        }
+        connections[session].windowStart += RequestMemory.headerBytes
+        return connections[session].machine.headerArrived(words)
+    }
+
+    /// Moves what the window holds of the incoming frame into place. True when the frame is whole.
+    private func takeFromWindow(_ session: Int) -> Bool {
+        let entry = connections[session].incoming
+        while entries[entry].received < entries[entry].incomingBytes {
+            let held = connections[session].windowCount
+            if held == 0 { return false }
+            let target = place(entry, from: entries[entry].received, limit: held)
+            let source = memory.window(session).start.advanced(by: connections[session].windowStart)
+            arena.copy(from: source, to: target.start, length: target.length)
+            connections[session].windowStart += target.length.rawValue
+            entries[entry].received += target.length.rawValue
+        }
+        return true
+    }
+
+    /// The contiguous memory for the frame's bytes from `offset` of body and payload on.
+    private func place(_ entry: Int, from offset: UInt64, limit: UInt64) -> ArenaRange {
+        let bodyBytes = UInt64(entries[entry].header.bodyBytes)
+        if offset < bodyBytes {
+            return memory.body(entry).part(
+                at: offset, length: ByteCount(min(limit, bodyBytes - offset)))
+        }
+        let rest = entries[entry].incomingBytes - offset
+        guard
+            let range = entries[entry].inbound?.piece(
+                at: offset - bodyBytes, limit: ByteCount(min(limit, rest)))
+        else { preconditionFailure("a payload without slabs") }
+        return range
+    }
+
+    /// Has the window filled behind the bytes it holds.
+    private func receiveAhead(_ session: Int) {
+        let window = memory.window(session)
+        let held = connections[session].windowCount
+        if connections[session].windowStart > 0 {
+            arena.copy(
+                from: window.start.advanced(by: connections[session].windowStart), to: window.start,
+                length: ByteCount(held))
+            connections[session].windowStart = 0
+            connections[session].windowEnd = held
+        }
+        let reach =
+            connections[session].machine.mayTakeHeader
+                && connections[session].machine.lastFrameHadPayload
+            ? Self.narrowWindowBytes : RequestMemory.windowBytes
+        let room = window.part(at: held, length: ByteCount(reach - held))
+        connections[session].isReceiving = true
+        unsafe shard.ring.receive(
+            connections[session].descriptor, into: arena.bytes(room),
+            userData: receiveUserData(session))
+    }
+
+    /// Has the rest of the incoming frame received where it belongs.
+    private func receiveIntoPlace(_ session: Int) {
+        let entry = connections[session].incoming
+        let message = 2 * session
+        vectors.clear(message)
+        var offset = entries[entry].received
+        while offset < entries[entry].incomingBytes, vectors.room(message) > 0 {
+            let range = place(entry, from: offset, limit: .max)
+            unsafe vectors.append(arena.bytes(range), to: message)
+            offset += range.length.rawValue
+        }
+        connections[session].isReceiving = true
+        shard.ring.receiveWhole(
+            connections[session].descriptor, vectors, message, userData: receiveUserData(session))
+    }
+}

@@ -1,0 +1,163 @@
+// The way out: from answers to bytes on the wire.
+//
+// Always holds: a session's responses leave in the order in which they were given, several in one message;
+// a response's memory is kept until its last byte has been taken by the kernel.
+//
+// One of the files that may say `unsafe`.
+
+internal import CIOURing
+internal import Engine
+internal import Glibc
+internal import Ring
+internal import Wire
+
+extension TCPTransport {
+    /// No further response is added to a message of this many bytes: slabs come back sooner.
+    private static var messageBytes: UInt64 { 4 << 20 }
+
+    /// Writes an entry's response header and puts it behind its session's other responses.
+    func answer(_ entry: Int, _ header: FrameHeader) {
+        let place = memory.responseHeader(entry).start
+        let words = header.words
+        for index in 0..<8 {
+            arena.storeWord(words[index], at: place.advanced(by: UInt64(index) * 8))
+        }
+        entries[entry].state = .answered
+        entries[entry].responseBodyBytes = UInt64(header.bodyBytes)
+        entries[entry].responsePayloadBytes = UInt64(header.payloadBytes)
+        entries[entry].next = RequestEntry.none
+        let session = entries[entry].session
+        if connections[session].lastResponse == RequestEntry.none {
+            connections[session].firstResponse = entry
+        } else {
+            entries[connections[session].lastResponse].next = entry
+        }
+        connections[session].lastResponse = entry
+        if !connections[session].isDirty {
+            connections[session].isDirty = true
+            dirty.append(session)
+        }
+        counters.add(to: .responses)
+    }
+
+    /// Answers the greeting that is now whole.
+    func welcome(_ session: Int, version: UInt16) {
+        let entry = connections[session].incoming
+        connections[session].incoming = RequestEntry.none
+        var response = greeting
+        response.version = version
+        let words = response.words
+        let body = memory.responseBody(entry).start
+        for index in 0..<5 {
+            arena.storeWord(words[index], at: body.advanced(by: UInt64(index) * 8))
+        }
+        answer(
+            entry,
+            FrameHeader(
+                operation: .connect, isResponse: true, requestID: entries[entry].header.requestID,
+                bodyBytes: BodyLayout.connectResponseBytes))
+    }
+
+    /// Sends a session's last response; what it still owes goes out with it.
+    func refuse(_ session: Int, _ header: FrameHeader, _ refusal: ServerSession.Refusal) {
+        switch refusal {
+        case .unsupportedVersion: counters.add(to: .refusedUnsupportedVersion)
+        case .invalid: counters.add(to: .refusedInvalid)
+        case .tooLarge: counters.add(to: .refusedTooLarge)
+        }
+        if connections[session].incoming != RequestEntry.none {
+            // A greeting that can't be agreed on: the refusal is its answer.
+            free(connections[session].incoming)
+            connections[session].incoming = RequestEntry.none
+            _ = connections[session].machine.responseLeft()
+        }
+        let entry = configuration.requestLimit + session
+        entries[entry].session = session
+        answer(entry, header)
+    }
+
+    /// Has a session's responses sent, as many as one message holds, unless some are on their way.
+    func send(_ session: Int) {
+        guard !connections[session].isSending, connections[session].machine.state != .closed else {
+            return
+        }
+        let message = 2 * session + 1
+        vectors.clear(message)
+        var entry = connections[session].firstResponse
+        var offset = connections[session].sentBytes
+        var total: UInt64 = 0
+        while entry != RequestEntry.none, total < Self.messageBytes, vectors.room(message) > 0 {
+            while offset < entries[entry].outgoingBytes, vectors.room(message) > 0 {
+                let range = outgoing(entry, from: offset)
+                unsafe vectors.append(arena.bytes(range), to: message)
+                offset += range.length.rawValue
+                total += range.length.rawValue
+            }
+            entry = entries[entry].next
+            offset = 0
+        }
+        guard total > 0 else { return }
+        connections[session].isSending = true
+        shard.ring.sendWhole(
+            connections[session].descriptor, vectors, message, userData: sendUserData(session))
+    }
+
+    /// The contiguous memory of a response's bytes from `offset` on.
+    private func outgoing(_ entry: Int, from offset: UInt64) -> ArenaRange {
+        if offset < RequestMemory.headerBytes {
+            return memory.responseHeader(entry).part(
+                at: offset, length: ByteCount(RequestMemory.headerBytes - offset))
+        }
+        let behindHeader = offset - RequestMemory.headerBytes
+        let bodyBytes = entries[entry].responseBodyBytes
+        if behindHeader < bodyBytes {
+            return memory.responseBody(entry).part(
+                at: behindHeader, length: ByteCount(bodyBytes - behindHeader))
+        }
+        let rest = ByteCount(entries[entry].outgoingBytes - offset)
+        guard
+            let range = entries[entry].outbound?.piece(at: behindHeader - bodyBytes, limit: rest)
+        else { preconditionFailure("a response's payload without slabs") }
+        return range
+    }
+
+    /// A send ended.
+    func sent(_ session: Int, result: Int32, now: Instant) {
+        connections[session].isSending = false
+        if connections[session].machine.state == .closed {
+            reclaim(session)
+            return
+        }
+        if result < 0, result != -EINTR, result != -EAGAIN {
+            act(session, connections[session].machine.broken(), now: now)
+            return
+        }
+        if result > 0 {
+            counters.add(UInt64(result), to: .bytesSent)
+            connections[session].sentBytes += UInt64(result)
+            endResponses(session, now: now)
+        }
+        send(session)
+        pump(session, now: now)
+    }
+
+    /// Frees the responses whose last byte has left.
+    private func endResponses(_ session: Int, now: Instant) {
+        var entry = connections[session].firstResponse
+        while entry != RequestEntry.none,
+            connections[session].sentBytes >= entries[entry].outgoingBytes
+        {
+            connections[session].sentBytes -= entries[entry].outgoingBytes
+            let next = entries[entry].next
+            connections[session].firstResponse = next
+            if next == RequestEntry.none { connections[session].lastResponse = RequestEntry.none }
+            free(entry)
+            let action =
+                entry < configuration.requestLimit
+                ? connections[session].machine.responseLeft()
+                : connections[session].machine.refusalSent()
+            act(session, action, now: now)
+            entry = next
+        }
+    }
+}
