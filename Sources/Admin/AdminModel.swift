@@ -1,7 +1,7 @@
 // AdminModel: what the admin endpoint answers, computed from the shards' cells and nothing else.
 //
-// Always holds: it reads and never writes; every number is one that a shard recorded or a sum of such
-// numbers; names and shapes are those of the monitoring contract. No HTTP here.
+// Always holds: it reads and never writes; every number is one that a shard recorded or a sum of
+// such numbers; names and shapes are those of the monitoring contract. No HTTP here.
 
 package import Engine
 
@@ -48,8 +48,8 @@ package struct AdminModel: Sendable {
 
     /// `healthy`: no drive is missing. `degraded`: some are. `unhealthy` (503): none is left.
     ///
-    /// A drive that is still recovering is not missing, so that a liveness probe doesn't end a server in
-    /// the middle of its recovery; it is not online either.
+    /// A drive that is still recovering is not missing, so that a liveness probe doesn't end a
+    /// server in the middle of its recovery; it is not online either.
     package func health() -> AdminAnswer {
         let states = drives.map { state(of: $0.cells) }
         let online = states.count { $0 == .online }

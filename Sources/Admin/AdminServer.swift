@@ -1,7 +1,7 @@
 // AdminServer: the admin endpoint's HTTP. The only file that knows Hummingbird.
 //
-// Always holds: it answers from an `AdminModel`, on a thread that is no shard's, and changes nothing.
-// Refuses unknown paths and other methods than GET with 404.
+// Always holds: it answers from an `AdminModel`, on a thread that is no shard's, and changes
+// nothing. Refuses unknown paths and other methods than GET with 404.
 
 private import Hummingbird
 package import Logging

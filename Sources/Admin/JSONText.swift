@@ -1,4 +1,5 @@
-// JSONText: the JSON that the admin endpoint answers with, keys in the order in which they are documented.
+// JSONText: the JSON that the admin endpoint answers with, keys in the order in which they are
+// documented.
 //
 // It writes only; nothing here reads JSON.
 

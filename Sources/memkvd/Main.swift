@@ -11,10 +11,10 @@ struct Flags: ParsableCommand {
         commandName: "memkvd",
         abstract: "Serves a store of KV-cache blocks.",
         discussion: """
-            With --data alone it makes a store in that directory when there is none and serves it on \
-            127.0.0.1:9900, the admin endpoint one port higher. Flags win over the environment \
-            (MEMKVD_CONFIG, MEMKVD_DATA, MEMKVD_LISTEN), the environment over the file. \
-            SIGTERM or Ctrl-C stops it cleanly.
+            With --data alone it makes a store in that directory when there is none and serves \
+            it on 127.0.0.1:9900, the admin endpoint one port higher. Flags win over the \
+            environment (MEMKVD_CONFIG, MEMKVD_DATA, MEMKVD_LISTEN), the environment over the \
+            file. SIGTERM or Ctrl-C stops it cleanly.
             """,
         version: Version.current)
 
@@ -52,8 +52,8 @@ struct Main {
     /// Longest configuration file that is read.
     private static let configurationLimitBytes = 1 << 20
 
-    /// Synchronous, so that the stop signals are blocked before the first other thread exists: one that
-    /// doesn't block them would be killed by them.
+    /// Synchronous, so that the stop signals are blocked before the first other thread exists: one
+    /// that doesn't block them would be killed by them.
     static func main() {
         let started = ContinuousClock.now
         let control = DaemonControl()

@@ -1,5 +1,5 @@
-// The three answers of the admin endpoint, from cells that the test has set: shapes as the monitoring contract
-// has them, numbers as the cells do.
+// The three answers of the admin endpoint, from cells that the test has set: shapes as the
+// monitoring contract has them, numbers as the cells do.
 
 import Testing
 

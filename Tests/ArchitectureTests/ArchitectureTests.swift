@@ -1,4 +1,5 @@
-// The arrow of imports and the house rules, read off the sources; and each rule shown to catch its own breach.
+// The arrow of imports and the house rules, read off the sources; and each rule shown to catch its
+// own breach.
 
 import Foundation
 import Testing

@@ -1,7 +1,8 @@
-// SourceText: Swift source as the rules look at it: its lines, and its code without comments and text.
+// SourceText: Swift source as the rules look at it: its lines, and its code without comments and
+// text.
 //
-// Always holds: the stripped code has the same line breaks as the source, so that a line number found in it
-// is the source's. What stands inside a text's interpolation counts as text.
+// Always holds: the stripped code has the same line breaks as the source, so that a line number
+// found in it is the source's. What stands inside a text's interpolation counts as text.
 
 /// One Swift file.
 struct SourceText {

@@ -1,6 +1,7 @@
 // ByteSize: sizes as people write them, "4 MiB", to bytes and back.
 //
-// Refuses: fractions, signs, decimal units (a slot of "4 MB" would be no power of two) and what overflows.
+// Refuses: fractions, signs, decimal units (a slot of "4 MB" would be no power of two) and what
+// overflows.
 
 package import Engine
 
@@ -10,8 +11,8 @@ package enum ByteSize {
         ("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40),
     ]
 
-    /// The size that `text` says: a whole number and, after an optional space, B, KiB, MiB, GiB or TiB;
-    /// without a unit it counts bytes. Nil when it isn't one.
+    /// The size that `text` says: a whole number and, after an optional space, B, KiB, MiB, GiB or
+    /// TiB; without a unit it counts bytes. Nil when it isn't one.
     package static func parse(_ text: String) -> ByteCount? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         var rest = text.dropFirst(digits.count)

@@ -1,4 +1,5 @@
-// ConfigurationError: one refusal of a setting, in one line that says where, which key, and what to do.
+// ConfigurationError: one refusal of a setting, in one line that says where, which key, and what to
+// do.
 //
 // Always holds: the first refusal found is the one reported; nothing is started after it.
 

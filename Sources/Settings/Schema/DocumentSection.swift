@@ -1,8 +1,8 @@
 // DocumentSection: one mapping of a YAML document, read by key, each value with its line.
 //
-// Always holds: a section knows only the keys of its schema; opening it has refused every other one.
-// Refuses, naming file, line and dotted key: unknown and repeated keys, keys that are planned but not built,
-// a value of another kind than the one asked for, and text that isn't YAML.
+// Always holds: a section knows only the keys of its schema; opening it has refused every other
+// one. Refuses, naming file, line and dotted key: unknown and repeated keys, keys that are planned
+// but not built, a value of another kind than the one asked for, and text that isn't YAML.
 
 package import Engine
 private import Yams
@@ -10,8 +10,8 @@ private import Yams
 /// The keys that a section may hold.
 package struct SectionSchema: Sendable {
     package let keys: [String]
-    /// Keys that users of this kind of system know and this version doesn't build: refused as such, so
-    /// that nobody believes that they took effect.
+    /// Keys that users of this kind of system know and this version doesn't build: refused as such,
+    /// so that nobody believes that they took effect.
     package let notBuilt: [String]
 
     package init(keys: [String], notBuilt: [String] = []) {
@@ -29,8 +29,8 @@ package struct DocumentSection {
     /// The line on which it begins.
     package let origin: Origin
 
-    /// Reads a whole document. `file` is the name by which messages call it. An empty document is a section
-    /// without keys.
+    /// Reads a whole document. `file` is the name by which messages call it. An empty document is a
+    /// section without keys.
     package init(
         document text: String, file: String, schema: SectionSchema
     ) throws(ConfigurationError) {
@@ -150,8 +150,8 @@ package struct DocumentSection {
         guard let text = try text(key) else { return nil }
         guard let size = ByteSize.parse(text.value) else {
             throw text.refused(
-                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or TiB, "
-                    + "such as \"4 MiB\"")
+                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or "
+                    + "TiB, such as \"4 MiB\"")
         }
         return Setting(size, key: text.key, origin: text.origin)
     }

@@ -2,8 +2,8 @@
 
 /// Finds the nearest of several names by edit distance.
 package enum NearestName {
-    /// The name closest to `word`; nil when none is near enough to be a slip of the fingers: more than a
-    /// third of the letters differ.
+    /// The name closest to `word`; nil when none is near enough to be a slip of the fingers: more
+    /// than a third of the letters differ.
     package static func of(_ word: String, among names: [String]) -> String? {
         let measured = names.map { (name: $0, distance: distance(Array(word), Array($0))) }
         guard let best = measured.min(by: { $0.distance < $1.distance }) else { return nil }

@@ -1,7 +1,7 @@
 // ListenAddress: where memkvd takes data connections, "127.0.0.1:9900".
 //
-// Always holds: the address is a loopback one, and the port leaves room for the admin endpoint's, one higher.
-// Refuses everything else: without authentication nobody else may reach a store.
+// Always holds: the address is a loopback one, and the port leaves room for the admin endpoint's,
+// one higher. Refuses everything else: without authentication nobody else may reach a store.
 
 /// An IPv4 loopback address and a port.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
@@ -40,8 +40,8 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         }
         guard octets[0] == 127 else {
             throw setting.refused(
-                "\(host) is not a loopback address; until authentication is built memkvd listens on "
-                    + "127.0.0.0/8 only, use 127.0.0.1:\(port)")
+                "\(host) is not a loopback address; until authentication is built memkvd "
+                    + "listens on 127.0.0.0/8 only, use 127.0.0.1:\(port)")
         }
         self.init(octets: octets, port: port)
     }

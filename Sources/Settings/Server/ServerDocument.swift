@@ -1,4 +1,5 @@
-// ServerDocument: memkvd's configuration file, key by key, before anything is checked against anything else.
+// ServerDocument: memkvd's configuration file, key by key, before anything is checked against
+// anything else.
 //
 // Refuses unknown keys, keys that this version doesn't build, and values of the wrong kind.
 

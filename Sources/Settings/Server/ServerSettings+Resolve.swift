@@ -1,5 +1,5 @@
-// The last step of configuration: flags over environment over file over defaults, then everything that must
-// agree is checked against each other.
+// The last step of configuration: flags over environment over file over defaults, then everything
+// that must agree is checked against each other.
 
 private import Engine
 
@@ -60,8 +60,8 @@ extension ServerSettings {
             throw setting.refused(
                 "\(ByteSize.format(slab)) must be a multiple of 4 KiB from 64 KiB to 16 MiB")
         }
-        // One payload on its way in and one on its way out must always fit, or nothing could move; a
-        // batch's may be that large though its values are small.
+        // One payload on its way in and one on its way out must always fit, or nothing could move;
+        // a batch's may be that large though its values are small.
         let payload = ByteCount(largestValueBytes).roundedUp(to: slab)
         let least = ByteCount(2 * payload.rawValue)
         if pool < least {

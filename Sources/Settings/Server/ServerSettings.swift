@@ -6,8 +6,8 @@ package import Engine
 
 /// Where the store is.
 package enum StorePlan: Hashable, Sendable {
-    /// One file drive in a directory, made when it isn't there; `driveBytes` nil for a size that suits the
-    /// file system.
+    /// One file drive in a directory, made when it isn't there; `driveBytes` nil for a size that
+    /// suits the file system.
     case directory(String, driveBytes: ByteCount?)
     /// Drives that exist already, of one mode: `file` or `direct`.
     case drives([DrivePlace], mode: DriveMode)

@@ -1,8 +1,8 @@
-// Daemon: everything around the shards: memory, listener, drives before; log and admin endpoint meanwhile;
-// the exit code after.
+// Daemon: everything around the shards: memory, listener, drives before; log and admin endpoint
+// meanwhile; the exit code after.
 //
-// Always holds: the admin endpoint answers from the moment the drives are open until the last of them has ended,
-// the drain included; the daemon ends when all shards have, never before.
+// Always holds: the admin endpoint answers from the moment the drives are open until the last of
+// them has ended, the drain included; the daemon ends when all shards have, never before.
 
 internal import Admin
 internal import Engine
@@ -206,8 +206,8 @@ extension Daemon {
             ])
     }
 
-    /// Tells a person at a terminal what to type next. Only for `--data`: a configured server is started
-    /// by a service manager, which reads the log.
+    /// Tells a person at a terminal what to type next. Only for `--data`: a configured server is
+    /// started by a service manager, which reads the log.
     private func announce() {
         guard case .directory = settings.store else { return }
         let program = CommandLine.arguments[0]

@@ -1,7 +1,7 @@
 // DaemonControl: how anybody asks the shards to stop, at any moment of their life.
 //
-// Always holds: a request made before a shard has its ring is seen by its first look, one made later wakes
-// it; asking twice does what asking once does.
+// Always holds: a request made before a shard has its ring is seen by its first look, one made
+// later wakes it; asking twice does what asking once does.
 
 internal import Ring
 internal import Synchronization

@@ -1,7 +1,7 @@
 // Shard: one thread, one ring, one engine, from the opening of its drives to its last checkpoint.
 //
-// Always holds: everything here runs on the thread that called `run`; it blocks only in its ring, when the
-// engine has nothing to do; it reports changes and never logs.
+// Always holds: everything here runs on the thread that called `run`; it blocks only in its ring,
+// when the engine has nothing to do; it reports changes and never logs.
 
 internal import Engine
 internal import IOUring
@@ -40,8 +40,8 @@ struct Shard: ~Copyable {
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
 
-    /// Runs the shard of `plan` on the calling thread until it has drained or failed; the last report says
-    /// which.
+    /// Runs the shard of `plan` on the calling thread until it has drained or failed; the last
+    /// report says which.
     static func run(
         _ plan: ShardPlan, control: DaemonControl, report: @escaping (ShardEvent) -> Void
     ) {

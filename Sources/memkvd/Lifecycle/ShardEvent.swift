@@ -1,5 +1,5 @@
-// ShardEvent: what a shard tells the main task, in order. The shard never logs by itself: a log that nobody
-// reads would otherwise stop it.
+// ShardEvent: what a shard tells the main task, in order. The shard never logs by itself: a log
+// that nobody reads would otherwise stop it.
 
 internal import Engine
 

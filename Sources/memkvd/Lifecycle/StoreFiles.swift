@@ -1,7 +1,9 @@
-// StoreFiles: from the plan of a store to drives that a shard can open; makes the one that `--data` promises.
+// StoreFiles: from the plan of a store to drives that a shard can open; makes the one that `--data`
+// promises.
 //
-// Always holds: a drive file gets its final name only once it is formatted and that is durable, so a start
-// that was cut short leaves nothing that looks like a store. A file that exists is never formatted.
+// Always holds: a drive file gets its final name only once it is formatted and that is durable, so
+// a start that was cut short leaves nothing that looks like a store. A file that exists is never
+// formatted.
 
 internal import Engine
 internal import IOUring
@@ -102,8 +104,8 @@ struct StoreFiles: Sendable {
         }
     }
 
-    /// Formats the first drive of `device` as a new store of one drive. `memory` lies in `arena` and holds
-    /// at least `DriveFormatter.memoryBytes`.
+    /// Formats the first drive of `device` as a new store of one drive. `memory` lies in `arena`
+    /// and holds at least `DriveFormatter.memoryBytes`.
     static func format(
         _ device: inout IOUringDevice, ring: ShardRing, arena: Arena, memory: ArenaRange,
         engine: EngineConfiguration

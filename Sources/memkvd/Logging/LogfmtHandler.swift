@@ -1,7 +1,8 @@
 // LogfmtHandler: the log as lines of key=value on standard error, one write to a line.
 //
-// Always holds: time, level and msg come first, then the other fields by name, so that two lines of one kind
-// look alike; a value with spaces, quotes or line breaks is quoted, so that an event is always one line.
+// Always holds: time, level and msg come first, then the other fields by name, so that two lines of
+// one kind look alike; a value with spaces, quotes or line breaks is quoted, so that an event is
+// always one line.
 
 internal import Logging
 
@@ -69,8 +70,8 @@ struct LogfmtHandler: LogHandler {
             + ".\(padded(rest % 1000, 3))Z"
     }
 
-    /// The Gregorian date of a day from 1970 on. Years are counted from March, so that the leap day is
-    /// the last one (Hinnant, "chrono-compatible low-level date algorithms").
+    /// The Gregorian date of a day from 1970 on. Years are counted from March, so that the leap day
+    /// is the last one (Hinnant, "chrono-compatible low-level date algorithms").
     private static func date(daysSince1970 days: Int64) -> (year: Int64, month: Int64, day: Int64) {
         let shifted = days + 719_468
         let era = shifted / 146_097

@@ -2,8 +2,8 @@
 
 /// The processors that Linux lets this process use.
 enum Processors {
-    /// The one for shard `index`: counted from the last, because interrupts and everything that doesn't
-    /// choose prefer the first. Nil when Linux doesn't tell.
+    /// The one for shard `index`: counted from the last, because interrupts and everything that
+    /// doesn't choose prefer the first. Nil when Linux doesn't tell.
     static func forShard(_ index: Int) -> Int? {
         guard let status = try? SystemCalls.readText("/proc/self/status", limit: 1 << 16),
             let line = status.split(separator: "\n").first(where: {

@@ -1,4 +1,5 @@
-// SystemCalls: the few calls of the C library that the daemon makes, each with a result that Swift can read.
+// SystemCalls: the few calls of the C library that the daemon makes, each with a result that Swift
+// can read.
 //
 // Always holds: an interrupted call is repeated; a failure carries the system's own words.
 //

@@ -1,8 +1,8 @@
 // Threads: long-lived threads of the daemon's own, and the signals that ask it to stop.
 //
-// Always holds: a shard's thread never comes from a pool (io_uring cancels what an exiting thread has in
-// flight); stop signals are blocked in every thread and taken by one that does nothing else, so that no
-// signal interrupts a write or ends the process in the middle of a flush.
+// Always holds: a shard's thread never comes from a pool (io_uring cancels what an exiting thread
+// has in flight); stop signals are blocked in every thread and taken by one that does nothing else,
+// so that no signal interrupts a write or ends the process in the middle of a flush.
 //
 // One of the files that may say `unsafe`.
 
@@ -10,8 +10,8 @@ internal import Glibc
 
 /// Starts threads.
 enum Threads {
-    /// Runs `body` on a new thread until it returns. Nobody waits for the thread: `body` says itself when
-    /// it is done.
+    /// Runs `body` on a new thread until it returns. Nobody waits for the thread: `body` says
+    /// itself when it is done.
     static func start(_ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
         let context = unsafe Unmanaged.passRetained(ThreadBody(body)).toOpaque()
@@ -40,8 +40,9 @@ private nonisolated func runThread(
 
 /// The signals that ask the daemon to stop.
 enum StopSignals {
-    /// Blocks SIGTERM and SIGINT in this thread and in all that it starts later, ignores SIGPIPE, and calls
-    /// `received` with the signal's name each time one arrives. To be called once, before other threads.
+    /// Blocks SIGTERM and SIGINT in this thread and in all that it starts later, ignores SIGPIPE,
+    /// and calls `received` with the signal's name each time one arrives. To be called once, before
+    /// other threads.
     static func watch(_ received: @escaping @Sendable (String) -> Void) {
         signal(SIGPIPE, SIG_IGN)
         let signals = stopSet()
