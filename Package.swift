@@ -18,6 +18,7 @@ let package = Package(
     products: [
         .executable(name: "memkvd", targets: ["memkvd"]),
         .executable(name: "memkv", targets: ["memkv"]),
+        .executable(name: "crash-enumeration", targets: ["crash-enumeration"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -40,6 +41,17 @@ let package = Package(
         .target(
             name: "Sim", dependencies: ["Engine", "Wire"], path: "Sources/Backends/Sim",
             swiftSettings: houseRules),
+        // What stores are judged by; it must not know the engine.
+        .target(name: "Judgement", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(
+            name: "CrashEnumeration", dependencies: ["Engine", "Wire", "Sim", "Judgement"],
+            swiftSettings: houseRules),
+        .executableTarget(
+            name: "crash-enumeration",
+            dependencies: [
+                "CrashEnumeration", "Judgement", "Sim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "Admin",
@@ -76,6 +88,13 @@ let package = Package(
             dependencies: ["memkvd", .product(name: "Logging", package: "swift-log")],
             swiftSettings: houseRules),
         .testTarget(name: "ArchitectureTests", swiftSettings: houseRules),
+        .testTarget(
+            name: "SimTests", dependencies: ["ContractSuites", "Sim", "Engine", "Wire"],
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "CrashTests",
+            dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
+            swiftSettings: houseRules),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
             name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
@@ -84,5 +103,7 @@ let package = Package(
             name: "IOUringTests",
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
+        .testTarget(
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
     ]
 )

@@ -80,6 +80,7 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case foreignStore
     case largerThanDrive(stored: UInt64, capacity: UInt64)
     case logicalBlockTooLarge(stored: UInt32, device: UInt32)
+    case membersMissing(configured: Int, members: Int)
 
     package var description: String {
         switch self {
@@ -104,6 +105,9 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
                 + "a truncated or wrong device, nothing was changed"
         case .logicalBlockTooLarge(let stored, let device):
             "was formatted for logical blocks of \(stored) bytes, the device now has \(device)"
+        case .membersMissing(let configured, let members):
+            "belongs to a store of \(members) drives and the configuration names \(configured); "
+                + "name them all, one that is absent too"
         }
     }
 }

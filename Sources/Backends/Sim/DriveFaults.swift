@@ -1,0 +1,89 @@
+// DriveFaults: what is wrong with a simulated drive. Each fault is something real drives do.
+//
+// Always holds: faults are an overlay, so that asking again heals nothing: a damaged or unreadable sector
+// stays so until it is written anew.
+
+package import Engine
+
+/// One operation that is going to fail.
+package struct PlannedFailure: Sendable {
+    package let action: DeviceAction
+    /// Which of the drive's operations of this action, counted from 0 since the device was made.
+    package let ordinal: UInt64
+    package let error: DeviceError
+
+    package init(action: DeviceAction, ordinal: UInt64, error: DeviceError) {
+        self.action = action
+        self.ordinal = ordinal
+        self.error = error
+    }
+}
+
+/// Bits that read flipped.
+package struct BitDamage: Sendable {
+    package let offset: ByteOffset
+    package let mask: UInt8
+
+    package init(offset: ByteOffset, mask: UInt8) {
+        precondition(mask != 0, "damage of no bits")
+        self.offset = offset
+        self.mask = mask
+    }
+}
+
+/// A drive's faults; none by default.
+package struct DriveFaults: Sendable {
+    /// A failed write may have landed in any of its sectors; a failed flush makes nothing durable, nor does
+    /// any later flush for the writes it covered; a failed read leaves scribble in memory.
+    package var failures: [PlannedFailure] = []
+    /// From this operation of the drive on (counted over all actions), and for whatever is then in flight,
+    /// the answer is `gone`.
+    package var goneFromOperation: UInt64?
+    /// Sectors of these byte ranges answer reads with `medium`, until they are written.
+    package var unreadable: [Range<UInt64>] = []
+    /// Applied to what a read returns, until the sector is written.
+    package var damage: [BitDamage] = []
+    /// Sectors never written before that still fit under a file drive; nil without limit. The part of a
+    /// write that fits is written.
+    package var newSectorLimit: UInt64?
+
+    package init() {}
+
+    /// The fault that meets a read of the sector at these bytes.
+    func isUnreadable(_ bytes: Range<UInt64>) -> Bool {
+        unreadable.contains { $0.overlaps(bytes) }
+    }
+
+    /// A sector written anew is a good sector.
+    mutating func heal(_ bytes: Range<UInt64>) {
+        damage.removeAll { bytes.contains($0.offset.rawValue) }
+        guard isUnreadable(bytes) else { return }
+        unreadable = unreadable.flatMap { range in
+            [
+                range.lowerBound..<max(range.lowerBound, min(range.upperBound, bytes.lowerBound)),
+                min(range.upperBound, max(range.lowerBound, bytes.upperBound))..<range.upperBound,
+            ].filter { !$0.isEmpty }
+        }
+    }
+}
+
+/// How long operations take: a fixed part and a random one, in microseconds.
+package struct DriveLatency: Sendable {
+    package var fixedMicroseconds: InlineArray<4, UInt64> = [60, 20, 400, 50]
+    package var randomMicroseconds: InlineArray<4, UInt64> = [90, 180, 900, 200]
+
+    package init() {}
+
+    /// Sets both parts for one action; how a slow or stalled drive is made.
+    package mutating func set(
+        _ action: DeviceAction, fixedMicroseconds fixed: UInt64, randomMicroseconds random: UInt64
+    ) {
+        fixedMicroseconds[Int(action.rawValue)] = fixed
+        randomMicroseconds[Int(action.rawValue)] = random
+    }
+
+    func draw(_ action: DeviceAction, from random: inout RandomStream) -> UInt64 {
+        let index = Int(action.rawValue)
+        return fixedMicroseconds[index] + random.below(randomMicroseconds[index] + 1)
+    }
+}

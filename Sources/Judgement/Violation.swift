@@ -1,0 +1,51 @@
+// Violation: a promise that was broken, by the name of the assertion that saw it.
+
+/// Every assertion that a run is judged by. A raw value is the name in reports; none is used for two things.
+package enum Assertion: String, CaseIterable, Sendable {
+    // Of single reads.
+    case acknowledgedBlockLost = "acknowledged-block-lost"
+    case previousValueLost = "previous-value-lost-under-unfinished-overwrite"
+    case deletedBlockResurrected = "deleted-block-resurrected"
+    case replacedValueServed = "replaced-value-served"
+    case refusedValueServed = "value-of-a-refused-put-served"
+    case foreignBytesServed = "another-key's-bytes-served"
+    case damagedBytesServed = "damaged-bytes-served"
+    case outcomeChangedAfterRecovery = "outcome-changed-after-recovery"
+    case readRefused = "read-answered-with-an-error"
+    case evictedBeyondPermission = "evicted-beyond-permission"
+
+    // Of single requests.
+    case requestNeverAnswered = "request-never-answered"
+    case answeredTwice = "request-answered-twice"
+
+    // Of the store, before and after a power cut.
+    case driveNotFormatted = "drive-can't-be-formatted"
+    case recoveryNeverEnds = "recovery-never-ends"
+    case storeRefusedAfterPowerCut = "store-refused-after-power-cut"
+    case spaceNotConserved = "space-not-conserved"
+    case blockCountWrong = "block-count-wrong"
+    case newBlocksRefused = "store-takes-no-new-blocks-after-recovery"
+    case drainNeverEnds = "drain-never-ends"
+    case blockLostByCleanRestart = "block-changed-by-clean-restart"
+
+    // Of the device's trace.
+    case acknowledgedBeforeFlush = "acknowledged-before-its-flush"
+    case liveBlockOverwritten = "slot-of-a-live-block-overwritten"
+
+    // Of stores made to order.
+    case blockLostWithOneSuperblock = "block-lost-with-one-superblock-damaged"
+    case newerFormatAccepted = "newer-format-accepted"
+}
+
+/// A broken promise.
+package struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
+    package let assertion: Assertion
+    package let detail: String
+
+    package init(_ assertion: Assertion, _ detail: String) {
+        self.assertion = assertion
+        self.detail = detail
+    }
+
+    package var description: String { "\(assertion.rawValue): \(detail)" }
+}
