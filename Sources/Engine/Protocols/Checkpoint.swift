@@ -59,8 +59,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private func hasNothingToFold(_ drive: DriveIndex) -> Bool {
-        drives[drive].active.count == 0 && drives[drive].releases.isEmpty
-            && drives[drive].journal.isQuiet
+        drives[drive].active.count == 0
             && drives[drive].journal.start == drives[drive].journal.next
     }
 
