@@ -1,0 +1,47 @@
+// One test for each mistake found in the engine: what a client or an operator would have seen of it.
+
+@testable import Engine
+import Sim
+import Testing
+import Wire
+
+@Suite struct RegressionTests {
+    private let drive = BenchSettings.drive
+
+    /// Flips a bit in the leaf that holds `key`; its place on the drive.
+    private func damageLeaf(of key: BlockKey, in bench: EngineBench) throws {
+        let found = bench.engine.drives[drive].tree.locate(key)
+        let position = try #require(found)
+        let page = bench.engine.drives[drive].tree.child(position).pointer.page
+        let offset = bench.engine.drives[drive].superblock.layout.offset(of: page)
+        var faults = bench.device.faults(of: drive)
+        faults.damage.append(
+            BitDamage(offset: ByteOffset(offset.rawValue + 100), mask: 4))
+        bench.device.setFaults(faults, of: drive)
+    }
+
+    /// A bench with `count` blocks in its leaves and an empty leaf cache.
+    private func restarted(
+        _ settings: BenchSettings, blocks count: UInt64, bytes: Int = 4096
+    ) throws -> EngineBench {
+        let first = try EngineBench(settings)
+        try first.serve()
+        for number in 0..<count {
+            #expect(try first.put(EngineBench.key(number), number: number, count: bytes) == .ok)
+        }
+        try first.drain()
+        let second = try EngineBench(settings, images: first.images)
+        try second.serve()
+        return second
+    }
+
+    @Test func anEngineStartsWithTheLargestSmallestSlot() throws {
+        var configuration = EngineConfiguration()
+        configuration.blockSizeBytes = 16 << 20
+        configuration.minimumSlotBytes = 16 << 20
+        #expect(configuration.impossibility == nil)
+        let unread = Superblock.unread(configuration)
+        #expect(unread.memberCount == 0)
+        #expect(unread.layout.classes.count == 1)
+    }
+}
