@@ -35,6 +35,19 @@ import Wire
         return second
     }
 
+    @Test func aCheckpointAskedForDuringAnotherIsMade() throws {
+        let bench = try EngineBench()
+        try bench.serve()
+        #expect(try bench.put(EngineBench.key(1), number: 1, count: 10) == .ok)
+        bench.engine.requestCheckpoint()
+        try bench.run("folding") { bench.engine.drives[drive].folding.count > 0 }
+        #expect(try bench.put(EngineBench.key(2), number: 2, count: 10) == .ok)
+        #expect(bench.engine.drives[drive].checkpoint.isRunning)
+        bench.engine.requestCheckpoint()
+        try bench.run("checkpointed") { bench.engine.isCheckpointed }
+        #expect(bench.engine.drives[drive].active.count == 0)
+    }
+
     @Test func anEngineStartsWithTheLargestSmallestSlot() throws {
         var configuration = EngineConfiguration()
         configuration.blockSizeBytes = 16 << 20
