@@ -48,6 +48,16 @@ import Wire
         #expect(bench.engine.drives[drive].active.count == 0)
     }
 
+    @Test func aDriveThatGoesAwayIsNoDamagedLeaf() throws {
+        let bench = try restarted(BenchSettings(), blocks: 300)
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        bench.device.setFaults(faults, of: drive)
+        #expect(try bench.get(EngineBench.key(4)) == nil)
+        #expect(bench.engine.driveState(drive) == .offline)
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 0)
+    }
+
     @Test func anEngineStartsWithTheLargestSmallestSlot() throws {
         var configuration = EngineConfiguration()
         configuration.blockSizeBytes = 16 << 20
