@@ -10,7 +10,7 @@ import Wire
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
     /// Operations kept free for what a request has begun (items of batches), and for eviction.
-    static var reservedForItems: Int { 16 }
+    var reservedForItems: Int { min(16, operations.count / 4) }
 
     var device: CheckedDevice<Device>
     package var transport: Link
@@ -108,7 +108,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             operations.move(&slabWaiters, to: &ready)
             runReady()
         }
-        if !itemWaiters.isEmpty, operations.count - operations.inUse > Self.reservedForItems {
+        if !itemWaiters.isEmpty, operations.count - operations.inUse > reservedForItems {
             operations.move(&itemWaiters, to: &ready)
             runReady()
         }

@@ -67,4 +67,19 @@ import Wire
         #expect(unread.memberCount == 0)
         #expect(unread.layout.classes.count == 1)
     }
+
+    @Test func batchesEndWithTheSmallestOperationTable() throws {
+        var settings = BenchSettings()
+        settings.engine.operationLimit = 16
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        let keys = (0..<20 as Range<UInt64>).flatMap { number in
+            let words = EngineBench.key(number).littleEndianWords
+            return [words[0], words[1], words[2], words[3]]
+        }
+        let reply = try bench.answer(
+            to: RequestOrder(operation: .tcpBatchDelete, bodyWords: keys))
+        #expect(reply.status == .ok)
+        #expect(reply.bodyWords == Array(repeating: UInt64(Status.notFound.rawValue), count: 20))
+    }
 }

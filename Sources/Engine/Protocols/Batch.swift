@@ -37,7 +37,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 operations[parent].nextItem += 1
                 continue
             }
-            guard let child = operations.take(Self.itemKind(operations[parent].kind), leaving: Self.reservedForItems)
+            guard let child = operations.take(Self.itemKind(operations[parent].kind), leaving: reservedForItems)
             else {
                 if operations[parent].itemsInProgress == 0 {
                     operations.append(parent, to: &itemWaiters)
