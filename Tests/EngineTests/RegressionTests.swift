@@ -35,6 +35,28 @@ import Wire
         return second
     }
 
+    @Test func aGetThatWaitsForSlabsDoesNotSpin() throws {
+        var settings = BenchSettings()
+        settings.slabCount = 5
+        let bench = try restarted(settings, blocks: 1, bytes: 64 << 10)
+        let key = EngineBench.key(0)
+        // Two values of four slabs each, with five: the second waits while one slab is free.
+        for _ in 0..<2 { try bench.send(RequestOrder(.tcpGet, key)) }
+        try bench.quiesce()
+        let replies = bench.takeReplies()
+        #expect(replies.map(\.status) == [.ok, .ok])
+    }
+
+    @Test func aGetThatWaitsForSlabsAsksAgainOnlyWhenItCanHaveThem() throws {
+        var settings = BenchSettings()
+        settings.slabCount = 5
+        let bench = try restarted(settings, blocks: 1, bytes: 64 << 10)
+        for _ in 0..<2 { try bench.send(RequestOrder(.tcpGet, EngineBench.key(0))) }
+        _ = bench.engine.step(now: bench.world.now)
+        try bench.settleNow()
+        try bench.quiesce()
+    }
+
     @Test func aCheckpointAskedForDuringAnotherIsMade() throws {
         let bench = try EngineBench()
         try bench.serve()

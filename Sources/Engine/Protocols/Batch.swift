@@ -184,11 +184,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func beginBatchGet(_ index: OperationIndex) {
         if operations[index].payloadBytes > 0 {
-            guard
-                let lease = memory.slabs.lease(
-                    lengthBytes: ByteCount(operations[index].payloadBytes))
-            else {
-                operations.append(index, to: &slabWaiters)
+            let length = ByteCount(operations[index].payloadBytes)
+            guard let lease = memory.slabs.lease(lengthBytes: length) else {
+                waitForSlabs(index, length)
                 return
             }
             zero(lease, length: operations[index].payloadBytes)
