@@ -86,7 +86,7 @@ final class EngineBench {
     /// Steps until `condition`; fails when the engine spins or has nothing left to wait for.
     func run(_ goal: String, until condition: () -> Bool) throws {
         var busySteps = 0
-        for _ in 0..<2_000_000 {
+        for _ in 0..<200_000 {
             if condition() { return }
             let isBusy = engine.step(now: world.now)
             if isBusy || device.hasCompletion {

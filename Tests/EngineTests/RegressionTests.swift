@@ -35,6 +35,17 @@ import Wire
         return second
     }
 
+    @Test func evictionPassesADamagedLeaf() throws {
+        let bench = try restarted(BenchSettings(), blocks: 500)
+        try damageLeaf(of: .lowest, in: bench)
+        bench.engine.requestEviction(bytes: ByteCount(64 * 4096))
+        try bench.run("evicted") {
+            bench.engine.drives[drive].eviction.requestedBytes == 0 && bench.engine.isIdle
+        }
+        #expect(bench.engine.cells.value(ShardCounter.evictions) >= 64)
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 1)
+    }
+
     @Test func aGetThatWaitsForSlabsDoesNotSpin() throws {
         var settings = BenchSettings()
         settings.slabCount = 5
