@@ -46,6 +46,17 @@ import Wire
         #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 1)
     }
 
+    @Test func aFoldPassesADamagedLeafThoughItWaitsForItsNeighbour() throws {
+        let bench = try restarted(BenchSettings(), blocks: 500)
+        let before = bench.engine.drives[drive].tree.blockCount
+        try damageLeaf(of: .lowest, in: bench)
+        #expect(try bench.put(.lowest, number: 1, count: 10) == .ok)
+        try bench.checkpoint()
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 1)
+        #expect(bench.engine.drives[drive].tree.blockCount < before)
+        #expect(try bench.get(.lowest) == EngineBench.value(1, 10))
+    }
+
     @Test func aGetThatWaitsForSlabsDoesNotSpin() throws {
         var settings = BenchSettings()
         settings.slabCount = 5

@@ -110,9 +110,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let child = drives[drive].tree.child(position)
         let page = child.pointer.page
         if child.isCondemned {
-            guard let empty = drives[drive].leaves.take(for: page, state: .ready) else {
-                return false
-            }
+            // An earlier try of this group may have left the empty frame behind.
+            guard
+                let empty = drives[drive].leaves.frame(of: page)
+                    ?? drives[drive].leaves.take(for: page, state: .ready)
+            else { return false }
             memory.arena.zero(IndexPageHeader.range(at: drives[drive].leaves.place(of: empty)))
             pin(empty, page, into: &inputs, on: drive)
             return true
