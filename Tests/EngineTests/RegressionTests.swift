@@ -79,6 +79,46 @@ import Wire
         try bench.quiesce()
     }
 
+    @Test func keysBelowTheFirstSeparatorAreFoldedAndFound() throws {
+        var settings = BenchSettings()
+        settings.engine.dirtyEntryLimit = 1024
+        settings.driveBytes = 12 << 20
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        func key(_ number: UInt64) -> BlockKey {
+            BlockKey(namespace: Namespace(1), words: (number, 0, 0, 0))
+        }
+        for number in 1000..<1600 as Range<UInt64> {
+            #expect(try bench.put(key(number), number: number, count: 100) == .ok)
+        }
+        try bench.checkpoint()
+        // Three leaves go at once, so the tree begins with a separator above what comes now.
+        let third = bench.engine.drives[drive].tree.upperBound(of: LeafPosition(node: 0, child: 2))
+        let bound = try #require(third).word0
+        for number in 1000..<bound { #expect(try bench.delete(key(number)) == .ok) }
+        try bench.checkpoint()
+        #expect(
+            bench.engine.drives[drive].tree.child(LeafPosition(node: 0, child: 0)).separator.word0
+                == bound)
+        for number in 0..<700 as Range<UInt64> {
+            #expect(try bench.put(key(number), number: number, count: 100) == .ok)
+        }
+        try bench.checkpoint()
+        try bench.drain()
+        let later = try EngineBench(settings, images: bench.images)
+        try later.serve()
+        for number in 0..<700 as Range<UInt64> where number % 5 == 0 {
+            #expect(try later.put(key(number), number: number + 9, count: 90) == .ok)
+        }
+        try later.checkpoint()
+        for number in 0..<700 as Range<UInt64> {
+            let expected =
+                number % 5 == 0
+                ? EngineBench.value(number + 9, 90) : EngineBench.value(number, 100)
+            #expect(try later.get(key(number)) == expected)
+        }
+    }
+
     @Test func aCheckpointAskedForDuringAnotherIsMade() throws {
         let bench = try EngineBench()
         try bench.serve()

@@ -213,10 +213,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             item = emitLeaf(leaf, from: item, target: isLast ? .max : target, inputs, on: drive)
         }
         precondition(item == scratch.itemCount, "entries left over from a group")
-        if pageCount > 0, let position {
-            scratch.emitted[0].separator = drives[drive].tree.child(position).separator
-        } else if pageCount > 0 {
+        if pageCount > 0 {
+            // The tree's first leaf takes all keys below its separator, so its new pages begin lowest.
             scratch.emitted[0].separator = .lowest
+            if let position, position != LeafPosition(node: 0, child: 0) {
+                scratch.emitted[0].separator = drives[drive].tree.child(position).separator
+            }
         }
         hang(inputs, at: position, count: pageCount, on: drive)
         return true
