@@ -79,6 +79,8 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"], swiftSettings: houseRules),
+        .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Engine"],
             swiftSettings: houseRules),
         .testTarget(

@@ -10,7 +10,7 @@ import Wire
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
     /// Operations kept free for what a request has begun (items of batches), and for eviction.
-    static var reservedForItems: Int { 16 }
+    var reservedForItems: Int { min(16, operations.count / 4) }
 
     var device: CheckedDevice<Device>
     package var transport: Link
@@ -104,11 +104,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             pump(DriveIndex(UInt16(index)))
             runReady()
         }
-        if !slabWaiters.isEmpty, memory.slabs.freeSlabs > 0 {
-            operations.move(&slabWaiters, to: &ready)
-            runReady()
-        }
-        if !itemWaiters.isEmpty, operations.count - operations.inUse > Self.reservedForItems {
+        wakeSlabWaiters()
+        if !itemWaiters.isEmpty, operations.count - operations.inUse > reservedForItems {
             operations.move(&itemWaiters, to: &ready)
             runReady()
         }
@@ -173,6 +170,24 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             hasWorked = true
             resume(index)
         }
+    }
+
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits behind it.
+    private mutating func wakeSlabWaiters() {
+        var free = memory.slabs.freeSlabs
+        while slabWaiters.first != .none {
+            let wanted = Int(operations[slabWaiters.first].slabsWanted)
+            guard wanted <= free, let index = operations.popFirst(&slabWaiters) else { break }
+            free -= wanted
+            operations.append(index, to: &ready)
+        }
+        runReady()
+    }
+
+    /// Makes `index` wait until the slabs for `length` bytes are free.
+    mutating func waitForSlabs(_ index: OperationIndex, _ length: ByteCount) {
+        operations[index].slabsWanted = memory.slabs.slabs(for: length)
+        operations.append(index, to: &slabWaiters)
     }
 
     private mutating func resume(_ index: OperationIndex) {

@@ -104,7 +104,8 @@ package struct DriveLayout: Hashable, Sendable {
         self.indexPages = indexPages
     }
 
-    private static func segmentBytes(of classes: SizeClasses) -> UInt64 {
+    /// A segment has room for four of the largest slots and for 64 of the smallest.
+    static func segmentBytes(of classes: SizeClasses) -> UInt64 {
         max(UInt64(classes.blockSizeBytes) * 4, UInt64(classes.minimumSlotBytes) * 64)
     }
 

@@ -78,7 +78,8 @@ package struct Superblock: Sendable {
         let nobody = StoreIdentity(high: 0, low: 0)
         guard
             let layout = DriveLayout(
-                capacityBytes: 1 << 30, classes: classes, journalBlocks: 16)
+                capacityBytes: 4 * DriveLayout.segmentBytes(of: classes) + (16 << 20),
+                classes: classes, journalBlocks: 16)
         else { preconditionFailure("no layout for the smallest store") }
         let format = FormatConfiguration(
             storeID: nobody, driveID: nobody, members: [],

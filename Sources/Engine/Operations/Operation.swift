@@ -71,6 +71,8 @@ struct Operation: ~Copyable {
     /// Holds the operation's payload; an item of a batch uses its parent's instead.
     var lease: SlabLease?
     var leaseOffset: UInt64 = 0
+    /// The slabs it waits for.
+    var slabsWanted: UInt32 = 0
     var deviceOperations = 0
     var deviceError: DeviceError?
     var readsSlots = false

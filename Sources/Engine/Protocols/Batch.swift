@@ -39,7 +39,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             guard
                 let child = operations.take(
-                    Self.itemKind(operations[parent].kind), leaving: Self.reservedForItems)
+                    Self.itemKind(operations[parent].kind), leaving: reservedForItems)
             else {
                 if operations[parent].itemsInProgress == 0 {
                     operations.append(parent, to: &itemWaiters)
@@ -187,11 +187,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func beginBatchGet(_ index: OperationIndex) {
         if operations[index].payloadBytes > 0 {
-            guard
-                let lease = memory.slabs.lease(
-                    lengthBytes: ByteCount(operations[index].payloadEnd))
-            else {
-                operations.append(index, to: &slabWaiters)
+            let length = ByteCount(operations[index].payloadEnd)
+            guard let lease = memory.slabs.lease(lengthBytes: length) else {
+                waitForSlabs(index, length)
                 return
             }
             zero(lease, length: operations[index].payloadEnd)

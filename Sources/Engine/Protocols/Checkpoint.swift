@@ -312,7 +312,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         cells.add(to: .checkpoints)
         cells.record(
             now.microseconds(since: drives[drive].checkpoint.began), in: .checkpoint)
-        drives[drive].checkpoint = Checkpoint()
+        // What was asked for meanwhile is about changes that this checkpoint doesn't have.
+        let isRequested = drives[drive].checkpoint.isRequested
+        drives[drive].checkpoint = Checkpoint(isRequested: isRequested)
         wakeSpaceWaiters(drive)
     }
 

@@ -86,6 +86,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         let child = drives[drive].tree.child(position)
+        if child.isCondemned {
+            passLeaf(at: position, index)
+            return
+        }
         operations[index].key = hand
         guard let frame = leaf(child.pointer.page, covering: hand, on: drive, for: index) else {
             return
@@ -96,6 +100,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             endWalk(index)
             return
         }
+        passLeaf(at: position, index)
+    }
+
+    /// The hand goes on to the next leaf.
+    private mutating func passLeaf(at position: LeafPosition, _ index: OperationIndex) {
+        let drive = operations[index].drive
         if let next = drives[drive].tree.upperBound(of: position) {
             drives[drive].eviction.hand = next
             endWalk(index)

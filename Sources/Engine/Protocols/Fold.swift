@@ -110,9 +110,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let child = drives[drive].tree.child(position)
         let page = child.pointer.page
         if child.isCondemned {
-            guard let empty = drives[drive].leaves.take(for: page, state: .ready) else {
-                return false
-            }
+            // An earlier try of this group may have left the empty frame behind.
+            guard
+                let empty = drives[drive].leaves.frame(of: page)
+                    ?? drives[drive].leaves.take(for: page, state: .ready)
+            else { return false }
             memory.arena.zero(IndexPageHeader.range(at: drives[drive].leaves.place(of: empty)))
             pin(empty, page, into: &inputs, on: drive)
             return true
@@ -211,10 +213,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             item = emitLeaf(leaf, from: item, target: isLast ? .max : target, inputs, on: drive)
         }
         precondition(item == scratch.itemCount, "entries left over from a group")
-        if pageCount > 0, let position {
-            scratch.emitted[0].separator = drives[drive].tree.child(position).separator
-        } else if pageCount > 0 {
+        if pageCount > 0 {
+            // The tree's first leaf takes all keys below its separator, so its new pages begin lowest.
             scratch.emitted[0].separator = .lowest
+            if let position, position != LeafPosition(node: 0, child: 0) {
+                scratch.emitted[0].separator = drives[drive].tree.child(position).separator
+            }
         }
         hang(inputs, at: position, count: pageCount, on: drive)
         return true

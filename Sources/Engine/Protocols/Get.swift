@@ -29,7 +29,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let length = ByteCount(UInt64(entry.lengthBytes))
             operations[index].lease = nil
             guard let lease = memory.slabs.lease(lengthBytes: length) else {
-                operations.append(index, to: &slabWaiters)
+                waitForSlabs(index, length)
                 return
             }
             operations[index].lease = consume lease

@@ -98,7 +98,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     memory.arena, at: drives[drive].leaves.place(of: frame), kind: .leaf,
                     pointer: child.pointer, generation: child.generation,
                     driveIDLow: drives[drive].superblock.driveID.low)
-            if !isGood {
+            // A drive that fails says nothing about the leaf.
+            if !isGood, error == nil || error == .medium {
                 cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
                 drives[drive].tree.condemn(position)
             }
