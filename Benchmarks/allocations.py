@@ -7,8 +7,10 @@ Ends with "N passed, N failed"; exit status 1 when anything failed.
 """
 
 import argparse
+import collections
 import mmap
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -86,8 +88,27 @@ def count(options, tool, server, words, drive):
     is_clean = allocations == 0 and frees == 0 and has_checkpoint
     print(f"{'PASS' if is_clean else 'FAIL'}: no allocations in the steady state")
     if allocations:
-        print(server.log())
+        print_origins(server.log())
     return (not is_counting) + (not is_clean)
+
+
+def print_origins(log):
+    """The call stacks of the traced allocations, with the names of functions, the commonest first."""
+    stacks = collections.Counter()
+    for text in log.split("allocation of ")[1:]:
+        frames = re.findall(r"^(\S*memkvd)\S*\(\+(0x[0-9a-f]+)\)", text, re.MULTILINE)
+        if frames:
+            stacks[(text.split(" ", 1)[0], tuple(frames[:12]))] += 1
+    for (size, frames), count in stacks.most_common(20):
+        print(f"{count} x {size} bytes:")
+        # A return address is one past the call.
+        places = [hex(int(address, 16) - 1) for _, address in frames]
+        named = subprocess.run(["addr2line", "-f", "-e", frames[0][0], *places],
+                               capture_output=True, text=True).stdout
+        plain = subprocess.run(["swift", "demangle", "--simplified"], input=named,
+                               capture_output=True, text=True).stdout.splitlines()
+        for name, line in zip(plain[::2], plain[1::2]):
+            print(f"    {name}  {os.path.basename(line)}")
 
 
 def superblock(drive):

@@ -99,8 +99,8 @@ final class MixedClient {
         switch status {
         case .ended(.ok): break
         case .ended(.notFound), .ended(.noSpace): misses += 1
-        // A batch of gets whose values together are above the payload's limit.
-        case .ended(.tooLarge): misses += 1
+        // A batch of gets that found a long value: above the payload's limit, or its memory.
+        case .ended(.tooLarge), .bufferTooSmall: misses += 1
         default: throw BenchmarkFailure("an operation ended with \(status)")
         }
     }

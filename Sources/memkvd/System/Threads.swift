@@ -7,6 +7,7 @@
 // One of the files that may say `unsafe`.
 
 internal import Glibc
+internal import Ring
 
 /// Starts threads.
 enum Threads {
@@ -36,8 +37,11 @@ private final class ThreadBody: Sendable {
     }
 
     func run() {
-        let result = unsafe pthread_setname_np(pthread_self(), name)
-        precondition(result == 0, "\"\(name)\" is no thread's name: error \(result)")
+        do throws(SystemError) {
+            try nameThread(name)
+        } catch {
+            preconditionFailure("\"\(name)\" is no thread's name: \(error)")
+        }
         body()
     }
 }
