@@ -19,6 +19,7 @@ let package = Package(
         .executable(name: "memkvd", targets: ["memkvd"]),
         .executable(name: "memkv", targets: ["memkv"]),
         .executable(name: "crash-enumeration", targets: ["crash-enumeration"]),
+        .executable(name: "engine-benchmark", targets: ["engine-benchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -53,6 +54,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
+        // What the scripts in Benchmarks/ measure with.
+        .executableTarget(
+            name: "engine-benchmark",
+            dependencies: [
+                "Engine", "IOUring", "Ring", "Wire", "Client",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules),
         .target(
             name: "Admin",
             dependencies: [

@@ -167,12 +167,3 @@ struct Drive: ~Copyable {
         precondition(freePageBuffers.clear(buffer), "a page buffer given back twice")
     }
 }
-
-extension FixedArray where Element: ~Copyable {
-    subscript(drive: DriveIndex) -> Element {
-        @inline(__always)
-        _read { yield self[Int(drive.rawValue)] }
-        @inline(__always)
-        _modify { yield &self[Int(drive.rawValue)] }
-    }
-}

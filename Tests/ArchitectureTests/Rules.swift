@@ -32,6 +32,10 @@ enum Rules {
             ["ArgumentParser", "CrashEnumeration", "Judgement", "Sim"]
         ),
         ("Sources/Client/", ["Glibc", "Wire"]),
+        (
+            "Sources/engine-benchmark/",
+            ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
+        ),
         ("Sources/Settings/", ["Engine", "Yams"]),
         ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
         (
@@ -79,6 +83,7 @@ enum Rules {
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
         "Sources/Engine/Memory/SlabPool.swift": "the slabs' links and marks",
+        "Sources/Engine/Operations/Operation.swift": "operations are reached by address",
         "Sources/Engine/Observation/Cells.swift": "the cells' atomics",
         "Sources/Ring/MappedMemory.swift": "the mapping that arenas are made of",
         "Sources/Ring/MessageVectors.swift": "the kernel's vectors for send and receive",
@@ -86,6 +91,7 @@ enum Rules {
         "Sources/Ring/RingOperations.swift": "fills submissions with places in memory",
         "Sources/Ring/RingRegistration.swift": "hands the arena's pages to the kernel",
         "Sources/Ring/RingWaker.swift": "writes eight bytes to an eventfd",
+        "Sources/Ring/ThreadName.swift": "hands a name to the C library",
         "Sources/Ring/SystemError.swift": "reads the C library's error texts",
         "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
         "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",

@@ -70,6 +70,9 @@ int memkv_eventfd(void);
 // Pins the calling thread.
 int memkv_pin_to_processor(int processor);
 
+// Gives the calling thread a name of at most 15 bytes; 0 or a negative errno.
+int memkv_name_thread(const char *name);
+
 // A listening TCP socket on a numeric address. -EINVAL when `address` is not numeric.
 int memkv_listen(const char *address, uint16_t port, int backlog);
 // The port a socket is bound to.

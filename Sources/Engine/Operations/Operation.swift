@@ -3,6 +3,8 @@
 // Always holds: an operation's memory (its lease) stays with it until every device operation on that memory
 // has completed, however long ago its client was answered; an operation is answered once; an operation that
 // has staged a record stays until that record's outcome is known.
+//
+// One of the files that may say `unsafe`: the table's accessor goes by address, as FixedArray's do.
 
 import Wire
 
@@ -130,7 +132,9 @@ struct OperationTable: ~Copyable {
     }
 
     subscript(index: OperationIndex) -> Operation {
-        _read { yield operations[Int(index.rawValue)] }
-        _modify { yield &operations[Int(index.rawValue)] }
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(operations.address(of: Int(index.rawValue))) }
+        @inline(__always)
+        unsafeMutableAddress { unsafe operations.address(of: Int(index.rawValue)) }
     }
 }

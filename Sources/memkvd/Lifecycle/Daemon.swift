@@ -74,7 +74,7 @@ struct Daemon {
         logStart()
         let (events, source) = AsyncStream<(shard: Int, event: ShardEvent)>.makeStream()
         for plan in plans {
-            Threads.start {
+            Threads.start(named: "shard-\(plan.index)") {
                 Shard.run(plan, control: control) { source.yield((plan.index, $0)) }
             }
         }
