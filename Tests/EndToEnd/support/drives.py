@@ -71,8 +71,16 @@ def file_system(stack, directory, size_bytes):
     mounted.mkdir()
     device = loop_device(stack, image)
     command("mount", device, mounted)
-    stack.callback(lambda: quietly("umount", mounted))
+    stack.callback(unmount, mounted)
     return mounted
+
+
+def unmount(directory):
+    """Unmounts; a process that has ended can keep a file open for a moment, until its ring is taken down."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while os.path.ismount(directory) and time.monotonic() < end:
+        quietly("umount", directory)
+        time.sleep(0.05)
 
 
 class PowerCutDrive:
@@ -123,10 +131,7 @@ class PowerCutDrive:
             quietly("losetup", "--detach", self.device)
             self.device = None
         if self.fuse is not None:
-            quietly("umount", "--lazy", self.mount)
-            try:
-                self.fuse.wait(5)
-            except subprocess.TimeoutExpired:
-                self.fuse.kill()
-                self.fuse.wait()
+            unmount(self.mount)
+            self.fuse.terminate()
+            self.fuse.wait()
             self.fuse = self.nbdkit = None
