@@ -12,6 +12,9 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds hold none.
+let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
+
 let package = Package(
     name: "memkv",
     platforms: [.macOS(.v26)],
@@ -34,7 +37,7 @@ let package = Package(
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
-        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
@@ -77,7 +80,7 @@ let package = Package(
                 "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
             dependencies: [

@@ -35,6 +35,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// The step's time.
     var now = Instant(nanoseconds: 0)
     var began: Instant?
+    /// The drives are known to be one store; until then none of them recovers.
+    var isStoreEstablished = false
     var earliestDeadline = Instant.never
     var hasWorked = false
 
@@ -222,15 +224,11 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     }
 
     private mutating func advancePhase() {
+        if !isStoreEstablished, phase == .recovering || phase == .draining { establishStore() }
         switch phase {
         case .recovering:
-            var isRefused = false
-            for index in 0..<drives.count {
-                if drives[index].refusal != nil { isRefused = true }
-                if drives[index].state == .recovering, drives[index].refusal == nil { return }
-            }
-            phase = isRefused ? .refused : .serving
-            if phase == .serving { establishPlacement() }
+            for index in 0..<drives.count where drives[index].state == .recovering { return }
+            phase = .serving
             cells.record(now.microseconds(since: began ?? now), in: .recovery)
             hasWorked = true
         case .draining:

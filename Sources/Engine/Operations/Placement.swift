@@ -63,8 +63,25 @@ struct Placement: Sendable {
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
-    /// Every drive has been read or is absent: says which member each one is, or refuses.
-    mutating func establishPlacement() {
+    /// Once every drive's superblock has been read or the drive is absent: says which member each
+    /// one is and lets them recover, or refuses. Nothing is written to any drive before.
+    mutating func establishStore() {
+        for index in 0..<drives.count where drives[index].state == .recovering {
+            let isRead = drives[index].recovery.step == .awaitingOthers
+            if !isRead, drives[index].refusal == nil { return }
+        }
+        isStoreEstablished = true
+        hasWorked = true
+        for index in 0..<drives.count where drives[index].refusal != nil { phase = .refused }
+        if phase != .refused { establishPlacement() }
+        if phase == .refused { return }
+        for index in 0..<drives.count where drives[index].recovery.step == .awaitingOthers {
+            beginIndexStep(.roots, on: DriveIndex(UInt16(index)))
+        }
+    }
+
+    /// Says which member each drive is, or refuses.
+    private mutating func establishPlacement() {
         guard let first = firstRead else { return }
         placement = Placement(drives[first].superblock)
         for index in 0..<drives.count where drives[index].superblock.memberCount > 0 {
