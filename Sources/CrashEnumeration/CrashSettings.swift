@@ -40,7 +40,7 @@ package struct CrashSettings: Sendable {
     /// The engine's part of the settings.
     package var engine: EngineConfiguration {
         var configuration = EngineConfiguration()
-        configuration.operationLimit = requestLimit
+        configuration.operationLimit = 4 * requestLimit
         configuration.valueLimitBytes = 64 << 10
         configuration.blockSizeBytes = blockSizeBytes
         configuration.minimumSlotBytes = minimumSlotBytes

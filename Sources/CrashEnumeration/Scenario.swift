@@ -36,6 +36,8 @@ extension Scenario {
         case .crowdedStore:
             adapted.isEvictionEnabled = false
             adapted.supportsDiscard = false
+            // A full store refuses new blocks, and rightly.
+            adapted.aftercareInterval = .max
         case .journalLaps:
             // Discarded slots would hide what a stale record resurrects.
             adapted.supportsDiscard = false

@@ -177,7 +177,7 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
             }
             let isBusy = store.step(now: world.now)
             try endStep()
-            if isBusy || device.hasCompletion || transport.queuedCount > 0 { continue }
+            if isBusy || device.hasCompletion { continue }
             if goal == .idle && isQuiet { return }
             guard let next = nextInstant else { break }
             world.advance(to: next)
@@ -206,7 +206,7 @@ package final class StoreSession<Store: StoreUnderTest & ~Copyable> {
 
     /// Nothing in flight, and no timer within a second.
     private var isQuiet: Bool {
-        device.inFlightCount == 0
+        device.inFlightCount == 0 && transport.queuedCount == 0
             && (store.nextWake == .never
                 || store.nextWake > world.now.advanced(byMicroseconds: 1_000_000))
     }

@@ -36,6 +36,7 @@ struct Walk: ParsableCommand {
     @Option(help: "Every so-manieth image gets new blocks, a drain and a restart.")
     var aftercare: UInt64 = 1
     @Flag(help: "Print a line per workload.") var verbose = false
+    @Flag(help: "After a violation go on with the next workload.") var keepGoing = false
 
     func validate() throws {
         if let sector, sector != 512, sector != 4096 {
@@ -55,12 +56,21 @@ struct Walk: ParsableCommand {
     func run() throws {
         let workloads = workload.flatMap { Workload($0) }.map { [$0] } ?? Workload.all(depth: depth)
         let pacings = pacing.flatMap { Pacing(rawValue: $0) }.map { [$0] } ?? Pacing.allCases
+        var violations = 0
         for sector in sector.map({ [$0] }) ?? [4096, 512] {
             var walk = Enumeration<EngineStore>(settings: settings(sector: sector))
             for pacing in pacings {
-                for workload in workloads { try step(&walk, workload, pacing, sector) }
+                for workload in workloads {
+                    if step(&walk, workload, pacing, sector) { continue }
+                    violations += 1
+                    if !keepGoing { throw ExitCode(1) }
+                }
             }
             report(walk, sector)
+        }
+        if violations > 0 {
+            print("\(violations) workloads with a violation")
+            throw ExitCode(1)
         }
     }
 
@@ -75,10 +85,11 @@ struct Walk: ParsableCommand {
         return settings
     }
 
+    /// False when there was a violation, which is then printed.
     private func step(
         _ walk: inout Enumeration<EngineStore>, _ workload: Workload, _ pacing: Pacing,
         _ sector: Int
-    ) throws {
+    ) -> Bool {
         walk.only = CrashPlace(
             workload: workload, pacing: pacing, point: point, outcome: outcome,
             secondPoint: secondPoint, secondOutcome: secondOutcome)
@@ -90,13 +101,14 @@ struct Walk: ParsableCommand {
                 "  repeat with: crash-enumeration --seed \(seed) --sector \(sector) "
                     + "--combinations \(combinations) --samples \(samples) "
                     + "--second-crashes \(secondCrashes) --aftercare 1 \(error.place.arguments)")
-            throw ExitCode(1)
+            return false
         }
         if verbose {
             print(
                 "\(sector) \(pacing.rawValue) \(workload): \(walk.counts.images) images, "
                     + "fingerprint \(walk.fingerprint.hexadecimal)")
         }
+        return true
     }
 
     private func report(_ walk: Enumeration<EngineStore>, _ sector: Int) {
