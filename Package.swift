@@ -59,13 +59,16 @@ let package = Package(
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
+        .target(
+            name: "Settings",
+            dependencies: ["Engine", .product(name: "Yams", package: "Yams")],
+            swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: [
-                "Engine", "Wire", "IOUring", "Admin",
+                "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Yams", package: "Yams"),
             ], swiftSettings: houseRules),
         .executableTarget(
             name: "memkv",
@@ -75,6 +78,16 @@ let package = Package(
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+        .testTarget(
+            name: "SettingsTests", dependencies: ["Settings", "Engine"],
+            swiftSettings: houseRules),
+        .testTarget(
+            name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: ["memkvd", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: houseRules),
+        .testTarget(name: "ArchitectureTests", swiftSettings: houseRules),
         .testTarget(
             name: "SimTests", dependencies: ["ContractSuites", "Sim", "Engine", "Wire"],
             swiftSettings: houseRules),
@@ -90,5 +103,7 @@ let package = Package(
             name: "IOUringTests",
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
+        .testTarget(
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
     ]
 )

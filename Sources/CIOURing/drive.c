@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-// A process killed a moment ago still holds its drives until the kernel has taken its ring apart; so a
-// drive in use is asked for again, 100 times 20 ms.
+// A process killed a moment ago still holds its drives until the kernel has taken its ring apart;
+// so a drive in use is asked for again, 100 times 20 ms.
 enum { LOCK_ATTEMPTS = 100, LOCK_PAUSE_NANOSECONDS = 20000000 };
 
 static void lock_pause(void) {
@@ -130,8 +130,8 @@ int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive 
     drive->logical_block_bytes = 4096;
     drive->capacity_bytes = (uint64_t)facts.st_size / 4096 * 4096;
     // Beyond the end there is nothing to lose: only the file system's answer is of interest.
+    off_t end = (facts.st_size + 4095) / 4096 * 4096;
     drive->supports_discard =
-        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (facts.st_size + 4095) / 4096 * 4096,
-                  4096) == 0;
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, 4096) == 0;
     return 0;
 }

@@ -1,5 +1,5 @@
-// The ring's part of the shim: completions in batches, and the submissions liburing 2.3 has no helper for;
-// clocks, wake-ups, memory and processors.
+// The ring's part of the shim: completions in batches, and the submissions liburing 2.3 has no
+// helper for; clocks, wake-ups, memory and processors.
 #define _GNU_SOURCE
 #include "CIOURing.h"
 

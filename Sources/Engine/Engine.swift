@@ -1,72 +1,247 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
+//
+// A step takes completions, runs the operations they wake, takes requests, lets every drive's machines
+// (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers deadlines.
+// Always holds: nothing here waits, allocates, reads a clock or touches a file; what happens depends on
+// `now`, the completions and the requests alone, in the order in which they are handed over.
 
+import Wire
 
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
-    package var device: Device
+    /// Operations kept free for what a request has begun (items of batches), and for eviction.
+    static var reservedForItems: Int { 16 }
+
+    var device: CheckedDevice<Device>
     package var transport: Link
     package let cells: ShardCells
-    package private(set) var phase = EnginePhase.recovering
+    package internal(set) var phase = EnginePhase.recovering
+    package let configuration: EngineConfiguration
+
+    let memory: EngineMemory
+    var drives: FixedArray<Drive>
+    var placement = Placement()
+    var operations: OperationTable
+    var locks: KeyLocks
+    var readers: SlotReaders
+    var streaming = StreamingChecksum()
+    var scratch = FoldScratch()
+    /// Operations that can go on.
+    var ready = WaitQueue()
+    /// Operations that need slabs.
+    var slabWaiters = WaitQueue()
+    /// Batches that need a free operation for their next item.
+    var itemWaiters = WaitQueue()
+    /// The step's time.
+    var now = Instant(nanoseconds: 0)
+    var began: Instant?
+    var earliestDeadline = Instant.never
+    var hasWorked = false
 
     /// Bytes of private arena memory that an engine of this configuration needs for `driveCount` drives.
     package static func privateMemory(
         for configuration: EngineConfiguration, driveCount: Int
-    ) -> ByteCount { .zero }
+    ) -> ByteCount {
+        ByteCount(
+            UInt64(driveCount)
+                * DriveMemory.bytes(leafCacheBytes: configuration.leafCacheBytes).rawValue)
+    }
 
     /// An engine that begins to recover at its first step. Traps on an impossible configuration.
     package init(
         configuration: EngineConfiguration, device: consuming Device, transport: consuming Link,
         memory: EngineMemory, cells: ShardCells
     ) {
-        self.device = device
-        self.transport = transport
+        if let impossibility = configuration.impossibility { preconditionFailure(impossibility) }
+        let driveCount = device.driveCount
+        precondition(cells.drives.count == driveCount, "cells for another number of drives")
+        var planner = ArenaPlanner(length: memory.privateRange.length)
+        var memories: [DriveMemory] = []
+        for _ in 0..<driveCount {
+            guard
+                let part = DriveMemory(
+                    planner: &planner, base: memory.privateRange.start,
+                    leafCacheBytes: configuration.leafCacheBytes)
+            else { preconditionFailure("too little private memory for \(driveCount) drives") }
+            memories.append(part)
+        }
+        self.configuration = configuration
+        self.memory = memory
         self.cells = cells
+        self.transport = transport
+        operations = OperationTable(count: configuration.operationLimit + driveCount)
+        locks = KeyLocks(capacity: operations.count, seed: configuration.hashSeed)
+        readers = SlotReaders(capacity: operations.count, seed: configuration.hashSeed)
+        self.device = CheckedDevice(
+            backend: device, cells: cells, arenaLength: memory.arena.length,
+            queueLimit: configuration.operationLimit * 40 + 4096)
+        #if PLANTED_BUGS
+            self.device.skipsFlushes = configuration.plantedBug == .noFlush
+        #endif
+        drives = FixedArray(count: driveCount) { index in
+            Drive(
+                index: DriveIndex(UInt16(index)), memory: memories[index],
+                superblock: .unread(configuration), arena: memory.arena,
+                configuration: configuration, discardsWork: false)
+        }
     }
 
     /// Drains completions and requests, decides, submits. True when anything happened, so that a caller
     /// who gets false may wait until `nextWake` or the next completion.
-    package mutating func step(now: Instant) -> Bool { false }
+    package mutating func step(now: Instant) -> Bool {
+        precondition(self.now <= now, "time went backwards")
+        self.now = now
+        hasWorked = false
+        if began == nil { begin() }
+        while let (purpose, operation, error) = device.nextCompletion(now: now) {
+            hasWorked = true
+            complete(purpose, operation, error)
+            runReady()
+        }
+        takeRequests()
+        runReady()
+        for index in 0..<drives.count {
+            pump(DriveIndex(UInt16(index)))
+            runReady()
+        }
+        if !slabWaiters.isEmpty, memory.slabs.freeSlabs > 0 {
+            operations.move(&slabWaiters, to: &ready)
+            runReady()
+        }
+        if !itemWaiters.isEmpty, operations.count - operations.inUse > Self.reservedForItems {
+            operations.move(&itemWaiters, to: &ready)
+            runReady()
+        }
+        answerDeadlines()
+        advancePhase()
+        if hasWorked { publish() }
+        return hasWorked
+    }
+
+    private mutating func begin() {
+        began = now
+        for index in 0..<drives.count { beginRecovery(DriveIndex(UInt16(index))) }
+    }
 
     /// When `step` must be called though nothing completes: the earliest deadline.
-    package var nextWake: Instant { .never }
+    package var nextWake: Instant { earliestDeadline }
 
     /// Stops taking requests, finishes what is in flight, checkpoints; ends in `stopped`.
-    package mutating func beginDrain() {}
+    package mutating func beginDrain() {
+        if phase == .recovering || phase == .serving { phase = .draining }
+    }
 
-    package func driveState(_ drive: DriveIndex) -> DriveState { .online }
+    /// Begins a checkpoint of every drive that has anything to fold.
+    package mutating func requestCheckpoint() {
+        for index in 0..<drives.count { drives[index].checkpoint.isRequested = true }
+    }
+
+    /// True when no checkpoint is requested or in progress.
+    package var isCheckpointed: Bool {
+        for index in 0..<drives.count
+        where drives[index].state == .online
+            && (drives[index].checkpoint.isRequested || drives[index].checkpoint.isRunning)
+        {
+            return false
+        }
+        return true
+    }
+
+    /// Begins to evict until at least `bytes` less are in use on every drive.
+    package mutating func requestEviction(bytes: ByteCount) {
+        for index in 0..<drives.count {
+            drives[index].eviction.requestedBytes += bytes.rawValue
+        }
+    }
+
+    /// True when nothing is in progress but what waits for its clients.
+    package var isIdle: Bool {
+        for index in 0..<drives.count where !isQuiet(DriveIndex(UInt16(index))) { return false }
+        return operations.inUse == 0
+    }
+
+    package func driveState(_ drive: DriveIndex) -> DriveState { drives[drive].state }
 
     /// Why `drive` is refused; nil when it isn't.
-    package func driveRefusal(_ drive: DriveIndex) -> DriveRefusal? { nil }
+    package func driveRefusal(_ drive: DriveIndex) -> DriveRefusal? { drives[drive].refusal }
 
     /// Identity of the store, once a drive has been read.
-    package var storeID: StoreIdentity { StoreIdentity(high: 0, low: 0) }
-}
+    package var storeID: StoreIdentity { placement.storeID }
 
-/// Formats one drive: writes both superblocks, each behind a flush, and nothing else.
-package struct DriveFormatter: Sendable {
-    /// Arena bytes it needs.
-    package static let memoryBytes = ByteCount(8192)
+    private mutating func runReady() {
+        while let index = operations.popFirst(&ready) {
+            hasWorked = true
+            resume(index)
+        }
+    }
 
-    /// Nil with a sentence naming what is impossible: a drive that is too small, above all.
-    package static func impossibility(
-        of format: FormatConfiguration, on geometry: DriveGeometry
-    ) -> String? { nil }
+    private mutating func resume(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        let pinned = operations[index].pinnedFrame
+        operations[index].pinnedFrame = nil
+        switch operations[index].kind {
+        case .put: advancePut(index)
+        case .get: advanceGet(index)
+        case .remove: advanceRemove(index)
+        case .lookups: advanceLookups(index)
+        case .batchGet, .batchPut, .batchDelete: advanceBatch(index)
+        case .evictor: advanceEvictor(index)
+        }
+        if let pinned { drives[drive].leaves.unpin(pinned) }
+    }
 
-    package init(
-        drive: DriveIndex, geometry: DriveGeometry, format: FormatConfiguration, arena: Arena,
-        memory: ArenaRange
-    ) {}
+    private mutating func complete(
+        _ purpose: DevicePurpose, _ operation: DeviceOperation, _ error: DeviceError?
+    ) {
+        let drive = operation.drive
+        switch purpose {
+        case .payloadRead(let index), .payloadWrite(let index): payloadMoved(index, error)
+        case .leafRead(let frame): leafLoaded(frame, on: drive, error)
+        case .leafWrite(let frame): leafWritten(frame, on: drive, error)
+        case .journalWrite(let buffer): journalWritten(buffer, on: drive, error)
+        case .flush: journalFlushed(drive, error)
+        case .checkpoint(let buffer): checkpointMoved(buffer, on: drive, error)
+        case .discard(let place): discarded(place, on: drive, error)
+        case .recovery(let step): recoveryMoved(step, on: drive, error)
+        }
+    }
 
-    /// Submits the next write or flush and takes completions; returns true when the drive is formatted.
-    /// The caller waits on its device between calls.
-    package mutating func step(
-        device: inout some BlockDevice & ~Copyable
-    ) throws(DeviceError) -> Bool { true }
-}
+    private mutating func advancePhase() {
+        switch phase {
+        case .recovering:
+            var isRefused = false
+            for index in 0..<drives.count {
+                if drives[index].refusal != nil { isRefused = true }
+                if drives[index].state == .recovering, drives[index].refusal == nil { return }
+            }
+            phase = isRefused ? .refused : .serving
+            if phase == .serving { establishPlacement() }
+            cells.record(now.microseconds(since: began ?? now), in: .recovery)
+            hasWorked = true
+        case .draining:
+            if operations.inUse > 0 { return }
+            for index in 0..<drives.count where !isDrained(DriveIndex(UInt16(index))) { return }
+            phase = .stopped
+            hasWorked = true
+        case .serving, .stopped, .refused: break
+        }
+    }
 
-/// What a drive already carries.
-package enum DriveContent: Hashable, Sendable {
-    case empty
-    case store(storeID: StoreIdentity, driveID: StoreIdentity, blockSizeBytes: UInt32, minimumSlotBytes: UInt32)
-    case damagedStore
+    private mutating func answerDeadlines() {
+        guard earliestDeadline <= now else { return }
+        earliestDeadline = .never
+        for place in 0..<operations.count {
+            let index = OperationIndex(Int32(place))
+            guard operations[index].isActive, !operations[index].isAnswered,
+                operations[index].request != nil
+            else { continue }
+            let deadline = operations[index].deadline
+            if deadline <= now {
+                hasWorked = true
+                answerLate(index)
+            } else if deadline < earliestDeadline {
+                earliestDeadline = deadline
+            }
+        }
+    }
 }

@@ -23,6 +23,9 @@ package struct EngineConfiguration: Sendable {
     package var unsettledPayloadLimitBytes: UInt64 = 256 << 20
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
+    #if PLANTED_BUGS
+        package var plantedBug: PlantedBug?
+    #endif
 
     package init() {}
 
@@ -80,6 +83,7 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case foreignStore
     case largerThanDrive(stored: UInt64, capacity: UInt64)
     case logicalBlockTooLarge(stored: UInt32, device: UInt32)
+    case membersMissing(configured: Int, members: Int)
 
     package var description: String {
         switch self {
@@ -104,6 +108,9 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
                 + "a truncated or wrong device, nothing was changed"
         case .logicalBlockTooLarge(let stored, let device):
             "was formatted for logical blocks of \(stored) bytes, the device now has \(device)"
+        case .membersMissing(let configured, let members):
+            "belongs to a store of \(members) drives and the configuration names \(configured); "
+                + "name them all, one that is absent too"
         }
     }
 }

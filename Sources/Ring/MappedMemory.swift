@@ -1,7 +1,7 @@
 // Anonymous memory from the kernel, on huge pages where some are reserved.
 //
-// Always holds: what is mapped stays mapped until the process ends, so no operation in flight can outlive
-// its memory. Pages come with their first touch.
+// Always holds: what is mapped stays mapped until the process ends, so no operation in flight can
+// outlive its memory. Pages come with their first touch.
 //
 // One of the files that may say `unsafe`.
 
@@ -26,8 +26,8 @@ package struct MappedMemory: @unchecked Sendable {
     }
 }
 
-/// Maps at least `byteCount` bytes of zeros, page-aligned: on huge pages when enough are reserved and
-/// `preferHugePages` is set, otherwise on ordinary ones.
+/// Maps at least `byteCount` bytes of zeros, page-aligned: on huge pages when enough are reserved
+/// and `preferHugePages` is set, otherwise on ordinary ones.
 package func mapMemory(
     byteCount: Int, preferHugePages: Bool = true
 ) throws(SystemError) -> MappedMemory {

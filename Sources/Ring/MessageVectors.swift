@@ -1,7 +1,8 @@
 // The scatter lists of a fixed number of messages, laid out the way the kernel wants them.
 //
-// Always holds: a message's list has room for `pieceLimit` pieces and never grows; the kernel reads a list when
-// the operation that names it is submitted, so a list is rewritten only when that operation has completed.
+// Always holds: a message's list has room for `pieceLimit` pieces and never grows; the kernel reads
+// a list when the operation that names it is submitted, so a list is rewritten only when that
+// operation has completed.
 //
 // One of the files that may say `unsafe`.
 

@@ -1,5 +1,5 @@
-// The monotonic clock and the processor a thread runs on: the two things a shard's thread asks of Linux
-// besides its ring.
+// The monotonic clock and the processor a thread runs on: the two things a shard's thread asks of
+// Linux besides its ring.
 
 internal import CIOURing
 

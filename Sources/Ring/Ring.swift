@@ -1,9 +1,10 @@
 // Ring: one io_uring, owned by one thread.
 //
-// Always holds: only the thread that made it submits or waits (the kernel refuses others, and cancels what
-// a thread that exits has in flight); an operation's memory belongs to the kernel from its call here until its
-// completion is taken; a full submission queue is emptied into the kernel, never an error to the caller;
-// completions taken out of the kernel's queue meanwhile wait in `reaped`, in order.
+// Always holds: only the thread that made it submits or waits (the kernel refuses others, and
+// cancels what a thread that exits has in flight); an operation's memory belongs to the kernel from
+// its call here until its completion is taken; a full submission queue is emptied into the kernel,
+// never an error to the caller; completions taken out of the kernel's queue meanwhile wait in
+// `reaped`, in order.
 //
 // One of the files that may say `unsafe`.
 
@@ -43,8 +44,8 @@ package struct Ring: ~Copyable {
     /// Tries to push a submission into a kernel short of memory, before giving up.
     private static let submitAttempts = 10_000
 
-    /// A ring for `entries` operations prepared at once and `inFlight` submitted ones. To be made by the
-    /// thread that will use it.
+    /// A ring for `entries` operations prepared at once and `inFlight` submitted ones. To be made
+    /// by the thread that will use it.
     package init(entries: UInt32, inFlight: UInt32) throws(RingError) {
         unsafe ring = .allocate(capacity: 1)
         unsafe ring.initialize(to: io_uring())
@@ -108,8 +109,8 @@ package struct Ring: ~Copyable {
         preconditionFailure("the kernel takes no submissions: it is out of memory")
     }
 
-    /// Hands everything prepared to the kernel, lets it finish what is due, and waits as told. Returns
-    /// early at a signal.
+    /// Hands everything prepared to the kernel, lets it finish what is due, and waits as told.
+    /// Returns early at a signal.
     package mutating func enter(_ wait: RingWait) {
         let wait = reapedStart < reaped.count ? .no : wait
         switch wait {

@@ -1,7 +1,7 @@
 // The operations a ring offers, each one submission.
 //
-// Always holds: each completes exactly once with the `userData` it was given, `acceptMany` excepted, which
-// says `hasMore` while it goes on. Nothing reaches the kernel before `enter`.
+// Always holds: each completes exactly once with the `userData` it was given, `acceptMany`
+// excepted, which says `hasMore` while it goes on. Nothing reaches the kernel before `enter`.
 //
 // One of the files that may say `unsafe`.
 
@@ -22,7 +22,8 @@ package enum RingFile: Hashable, Sendable {
 }
 
 extension Ring {
-    /// Reads into `memory` from byte `offset` of `file`. With `mayBlock` the kernel uses a worker thread.
+    /// Reads into `memory` from byte `offset` of `file`. With `mayBlock` the kernel uses a worker
+    /// thread.
     @unsafe
     package mutating func read(
         _ file: RingFile, into memory: UnsafeMutableRawBufferPointer, at offset: UInt64,
@@ -74,7 +75,8 @@ extension Ring {
         unsafe finish(entry, file, userData)
     }
 
-    /// Discards a stretch of a block device (Linux 6.12; older kernels answer EOPNOTSUPP or EINVAL).
+    /// Discards a stretch of a block device (Linux 6.12; older kernels answer EOPNOTSUPP or
+    /// EINVAL).
     package mutating func discardBlocks(
         _ file: RingFile, at offset: UInt64, length: UInt64, userData: UInt64
     ) {
@@ -122,7 +124,8 @@ extension Ring {
         unsafe io_uring_sqe_set_data64(entry, userData)
     }
 
-    /// Completes once `waker` has been woken; whoever takes that completion calls `RingWaker.reset`.
+    /// Completes once `waker` has been woken; whoever takes that completion calls
+    /// `RingWaker.reset`.
     package mutating func awaitWake(_ waker: RingWaker, userData: UInt64) {
         let entry = unsafe entry()
         unsafe io_uring_prep_poll_add(entry, waker.descriptor, UInt32(POLLIN))

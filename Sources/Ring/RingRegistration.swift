@@ -1,7 +1,7 @@
 // Registrations: memory and files that the kernel looks up once instead of at every operation.
 //
-// Always holds: memory is registered in chunks of 1 GiB, the kernel's limit; a stretch that straddles two
-// chunks isn't registered as one, and is then read and written as ordinary memory.
+// Always holds: memory is registered in chunks of 1 GiB, the kernel's limit; a stretch that
+// straddles two chunks isn't registered as one, and is then read and written as ordinary memory.
 //
 // One of the files that may say `unsafe`.
 
@@ -11,8 +11,8 @@ internal import Glibc
 extension Ring {
     static var bufferChunkBytes: Int { 1 << 30 }
 
-    /// Registers `memory`, which stays mapped as long as the ring. A refusal (the locked-memory limit, above
-    /// all) is remembered in `features` and costs speed, nothing else.
+    /// Registers `memory`, which stays mapped as long as the ring. A refusal (the locked-memory
+    /// limit, above all) is remembered in `features` and costs speed, nothing else.
     package mutating func registerBuffers(_ memory: UnsafeMutableRawBufferPointer) {
         precondition(bufferBytes == 0, "a ring's buffers are registered once")
         var chunks: [iovec] = unsafe []

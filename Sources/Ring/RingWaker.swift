@@ -1,7 +1,7 @@
 // The handle with which another thread wakes a ring that waits.
 //
-// Always holds: a wake is never lost; many before the ring looks count as one. The descriptor stays open
-// as long as any handle on it.
+// Always holds: a wake is never lost; many before the ring looks count as one. The descriptor stays
+// open as long as any handle on it.
 
 internal import CIOURing
 internal import Glibc
@@ -26,7 +26,8 @@ package final class RingWaker: Sendable {
         precondition(written == 8, "an eventfd refused a wake-up: \(SystemError(errno))")
     }
 
-    /// Forgets the wakes so far. For the ring's thread, once a wake has completed: it never blocks then.
+    /// Forgets the wakes so far. For the ring's thread, once a wake has completed: it never blocks
+    /// then.
     package func reset() {
         var count: UInt64 = 0
         let taken = unsafe read(descriptor, &count, 8)

@@ -1,7 +1,7 @@
 // DeviceContract: what every `BlockDevice` must do, whatever it is made of.
 //
-// Always holds: a clause says what it expected and what it saw, and knows nothing of the backend. Each clause
-// leaves nothing in flight. The same clauses run on simulated drives and on real ones.
+// Always holds: a clause says what it expected and what it saw, and knows nothing of the backend.
+// Each clause leaves nothing in flight. The same clauses run on simulated drives and on real ones.
 
 package import Engine
 

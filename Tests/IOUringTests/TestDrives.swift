@@ -1,4 +1,5 @@
-// Places for drives: files on two kinds of file system, and loop devices, made and removed by the test.
+// Places for drives: files on two kinds of file system, and loop devices, made and removed by the
+// test.
 
 import Glibc
 import IOUring

@@ -11,8 +11,8 @@ package struct ArenaMapping: Sendable {
     package let description: String
 }
 
-/// Maps an arena of at least `bytes`; it stays mapped until the process ends. Falls back to ordinary
-/// pages when no huge ones are free, and says so.
+/// Maps an arena of at least `bytes`; it stays mapped until the process ends. Falls back to
+/// ordinary pages when no huge ones are free, and says so.
 package func mapArena(bytes: ByteCount) throws(SystemError) -> ArenaMapping {
     let memory = try mapMemory(byteCount: Int(bytes.rawValue))
     let arena = unsafe Arena(

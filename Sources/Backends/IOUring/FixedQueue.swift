@@ -1,7 +1,7 @@
 // A first-in, first-out queue whose capacity is fixed when it is made.
 //
-// Always holds: it never allocates after `init`. It refuses, by trapping, one element more than it was
-// made for: its capacity is a sum that its owner has proven.
+// Always holds: it never allocates after `init`. It refuses, by trapping, one element more than it
+// was made for: its capacity is a sum that its owner has proven.
 
 /// A bounded queue.
 struct FixedQueue<Element: Sendable>: Sendable {

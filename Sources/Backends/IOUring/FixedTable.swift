@@ -1,6 +1,8 @@
-// A table of a fixed number of places, whose elements may own things and are changed where they stand.
+// A table of a fixed number of places, whose elements may own things and are changed where they
+// stand.
 //
-// Always holds: every place holds an element from `init` to the table's end; it never allocates between.
+// Always holds: every place holds an element from `init` to the table's end; it never allocates
+// between.
 //
 // One of the files that may say `unsafe`.
 

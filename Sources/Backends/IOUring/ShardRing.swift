@@ -1,16 +1,17 @@
 // ShardRing: a shard's one ring, and the way of every completion to whoever submitted it.
 //
-// Always holds: made, used and ended by one thread; each operation in flight belongs to one attached handler,
-// named in the top byte of its user data; `enter` never spins: asked to wait, it blocks until a
-// completion, a wake-up, or the given instant.
+// Always holds: made, used and ended by one thread; each operation in flight belongs to one
+// attached handler, named in the top byte of its user data; `enter` never spins: asked to wait, it
+// blocks until a completion, a wake-up, or the given instant.
 
 package import Engine
 package import Ring
 
-/// Something that submits to a shard's ring and takes its own completions. Lives on the shard's thread.
+/// Something that submits to a shard's ring and takes its own completions. Lives on the shard's
+/// thread.
 package protocol CompletionHandler: AnyObject {
-    /// Submits what has gathered since the last time. True when it found work for the engine, so that the
-    /// shard must not wait now.
+    /// Submits what has gathered since the last time. True when it found work for the engine, so
+    /// that the shard must not wait now.
     func prepare(now: Instant) -> Bool
 
     /// Takes the end of one operation.
@@ -41,8 +42,8 @@ package final class ShardRing {
     static let silentSource: UInt64 = 0
     private static let firstHandlerSource: UInt64 = 2
 
-    /// A ring for at most `inFlightLimit` operations at once, on whose thread it is made. `arena` is
-    /// registered with the kernel if the kernel lets it.
+    /// A ring for at most `inFlightLimit` operations at once, on whose thread it is made. `arena`
+    /// is registered with the kernel if the kernel lets it.
     package init(arena: Arena, inFlightLimit: Int, entries: Int = 1024) throws(RingError) {
         waker = try RingWaker()
         ring = try Ring(entries: UInt32(entries), inFlight: UInt32(inFlightLimit + 8))
@@ -54,7 +55,8 @@ package final class ShardRing {
     /// What the kernel gives this ring and what it refuses, in one sentence.
     package var features: RingFeatures { ring.features }
 
-    /// Makes `handler` the owner of the operations submitted with the returned source. It is held weakly.
+    /// Makes `handler` the owner of the operations submitted with the returned source. It is held
+    /// weakly.
     func attach(_ handler: any CompletionHandler) -> UInt64 {
         handlers.append(Attachment(handler: handler))
         return Self.firstHandlerSource + UInt64(handlers.count - 1)
@@ -65,8 +67,9 @@ package final class ShardRing {
         source << 56 | operation & operationMask
     }
 
-    /// Submits everything prepared and hands every completion to its owner. With `wait`, blocks until
-    /// there is one, until the waker is used, or until `deadline`. Returns how many completions it took.
+    /// Submits everything prepared and hands every completion to its owner. With `wait`, blocks
+    /// until there is one, until the waker is used, or until `deadline`. Returns how many
+    /// completions it took.
     @discardableResult
     package func enter(wait: Bool, until deadline: Instant = .never) -> Int {
         let start = now()

@@ -24,3 +24,10 @@ const char *_Nonnull memkv_xxh3_kernel(void);
 
 // SHA-256 of `length` bytes into 32 bytes at `digest`. Returns 0 when libcrypto refuses.
 int memkv_sha256(const void *_Nonnull bytes, size_t length, uint8_t *_Nonnull digest);
+
+// SHA-256 of bytes that arrive in pieces. `begin` allocates and returns NULL when libcrypto refuses; `end`
+// writes 32 bytes, `free` releases the state. Each returns 0 when libcrypto refuses.
+void *_Nullable memkv_sha256_begin(void);
+int memkv_sha256_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
+int memkv_sha256_end(void *_Nonnull state, uint8_t *_Nonnull digest);
+void memkv_sha256_free(void *_Nonnull state);

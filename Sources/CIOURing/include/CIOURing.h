@@ -1,11 +1,15 @@
 // What Swift can't import of liburing and Linux, as plain functions.
 //
-// Always holds: nothing here keeps state; every function that can fail returns a negative errno, or says
-// otherwise. <features.h> comes first because liburing 2.3 defines _GNU_SOURCE itself, which Swift's
-// importer doesn't survive once Glibc is in the import graph.
+// Always holds: nothing here keeps state; every function that can fail returns a negative errno, or
+// says otherwise. <features.h> comes first because liburing 2.3 defines _GNU_SOURCE itself, which
+// Swift's importer doesn't survive once Glibc is in the import graph.
 #pragma once
 
 #include <features.h>
+// The kernel's own header before liburing's copy, whose include guard it shares: swift-system (which the admin
+// endpoint's libraries bring) imports the kernel's, and one program can't import two definitions of a structure.
+#include <linux/io_uring.h>
+
 #include <liburing.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +32,8 @@ struct memkv_completion {
 
 // Copies up to `limit` completions out and gives their places back to the kernel.
 unsigned memkv_ring_reap(struct io_uring *ring, struct memkv_completion *out, unsigned limit);
-// True when the kernel has work that only an enter brings forth: deferred task work, overflowed completions.
+// True when the kernel has work that only an enter brings forth: deferred task work, overflowed
+// completions.
 bool memkv_ring_has_deferred_work(const struct io_uring *ring);
 // Fills `sqe` for a discard of a block device's bytes (kernel 6.12; liburing 2.3 has no helper).
 void memkv_prep_block_discard(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
@@ -45,12 +50,12 @@ struct memkv_drive {
     uint64_t capacity_bytes;
 };
 
-// Opens a block device with O_DIRECT and O_EXCL, so that neither a mount nor another process shares it.
-// -ENOTBLK when `path` is something else.
+// Opens a block device with O_DIRECT and O_EXCL, so that neither a mount nor another process shares
+// it. -EBUSY when one does; -ENOTBLK when `path` is something else.
 int memkv_open_block_device(const char *path, struct memkv_drive *drive);
-// Opens a regular file, with O_DIRECT where the file system has it, and locks it. With `create_bytes` above
-// zero, makes an absent or empty file sparse at that size. -EWOULDBLOCK when another process holds it;
-// -ENOTSUP when `path` is not a regular file.
+// Opens a regular file, with O_DIRECT where the file system has it, and locks it. With
+// `create_bytes` above zero, makes an absent or empty file sparse at that size. -EWOULDBLOCK when
+// another process holds it; -ENOTSUP when `path` is not a regular file.
 int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive *drive);
 
 // Anonymous private memory, huge-paged or not; NULL when the kernel refuses.

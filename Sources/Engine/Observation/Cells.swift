@@ -56,6 +56,7 @@ package enum DriveCounter: Int, CaseIterable, Sendable {
     case trimExtents, trimBytes, trimErrors
     case flushes, bytesWritten, bytesRead
     case journalRepairs, recoveredRecords, recoveredTornPayloads, returnedEmpty
+    case damagedLeaves, damagedPages, quarantinedSlots, superblockRepairs
 }
 
 /// Levels of a drive.

@@ -7,7 +7,8 @@ package import Ring
 package enum DriveDescription: Hashable, Sendable {
     /// A raw block device, O_DIRECT.
     case direct(path: String)
-    /// A file. Made sparse at `createBytes` when it is absent or empty; nil leaves an absent one absent.
+    /// A file. Made sparse at `createBytes` when it is absent or empty; nil leaves an absent one
+    /// absent.
     case file(path: String, createBytes: ByteCount?)
     /// Anonymous memory, gone with the process.
     case memory(capacity: ByteCount)
@@ -21,7 +22,8 @@ package enum DriveDescription: Hashable, Sendable {
     }
 }
 
-/// Why a drive that is there can't be used. A drive that isn't there is no error but an absent drive.
+/// Why a drive that is there can't be used. A drive that isn't there is no error but an absent
+/// drive.
 package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible {
     case notABlockDevice(path: String)
     case notAFile(path: String)

@@ -1,11 +1,12 @@
 // IOUringDevice: a shard's drives on its ring.
 //
-// Always holds: each submitted operation has one place in `flights` from `submit` until its completion is
-// polled; a short transfer goes on inside; its bytes go straight between the drive and the arena. Memory
-// drives finish inside `submit`. Traps on an operation for an absent drive and beyond the limit.
+// Always holds: each submitted operation has one place in `flights` from `submit` until its
+// completion is polled; a short transfer goes on inside; its bytes go straight between the drive
+// and the arena. Memory drives finish inside `submit`. Traps on an operation for an absent drive
+// and beyond the limit.
 //
-// A discard of a block device is the kernel's discard command; where the kernel doesn't know it (before
-// 6.12), and on files, a hole is punched.
+// A discard of a block device is the kernel's discard command; where the kernel doesn't know it
+// (before 6.12), and on files, a hole is punched.
 //
 // One of the files that may say `unsafe`.
 
@@ -40,8 +41,9 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
 
-    /// Opens and locks `descriptions`, in their order. Drives that aren't there are absent; anything else
-    /// that is wrong with one is thrown. `arena` is the one `shard` was made with.
+    /// Opens and locks `descriptions`, in their order, for a ring that has no device yet. Drives
+    /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
+    /// one `shard` was made with.
     package init(
         shard: ShardRing, arena: Arena, drives descriptions: [DriveDescription], operationLimit: Int
     ) throws(DriveOpenError) {
@@ -169,8 +171,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
 
     private func advanced(_ index: Int, by count: UInt64) {
         let operation = flights[index].operation
-        // A count that ends inside a sector stopped at the file's end; the sector is tried again, and
-        // then gives nothing.
+        // A count that ends inside a sector stopped at the file's end; the sector is tried again,
+        // and then gives nothing.
         let block = UInt64(geometry(of: operation.drive).logicalBlockBytes)
         let done = (flights[index].done + count) / block * block
         if done == flights[index].done {

@@ -1,7 +1,7 @@
 // Opening one drive: what it turns out to be, or why it is absent, or why it is refused.
 //
-// Always holds: a block device is opened exclusively and a file is locked, so that two processes never
-// write one drive; a drive that isn't there is absent, not an error.
+// Always holds: a block device is opened exclusively and a file is locked, so that two processes
+// never write one drive; a drive that isn't there is absent, not an error.
 //
 // One of the files that may say `unsafe`.
 
@@ -12,7 +12,8 @@ internal import Ring
 
 /// A drive, open or absent. The descriptor is owned by whoever holds this.
 struct OpenedDrive: Sendable {
-    /// How this drive discards. `command` falls back to `punchHole` when the kernel doesn't know it.
+    /// How this drive discards. `command` falls back to `punchHole` when the kernel doesn't know
+    /// it.
     enum Discard: Sendable { case command, punchHole }
 
     var geometry: DriveGeometry

@@ -1,16 +1,17 @@
-// ServerSession: what one connection may do next, as the server sees it. Pure: events in, actions out.
+// ServerSession: what one connection may do next, as the server sees it. Events in, actions out.
 //
-// Always holds: the first frame is Connect and no later one is; a frame is acted on only when its header has
-// been believed field by field; a refused session is never read for frames again, since nobody knows where
-// the next one begins; requests outstanding never exceed the limit. An event in a state that can't have it
-// traps by name.
+// Always holds: the first frame is Connect and no later one is; a frame is acted on only when its
+// header has been believed field by field; a refused session is never read for frames again, since
+// nobody knows where the next one begins; requests outstanding never exceed the limit. An event in
+// a state that can't have it traps by name.
 //
 //   header ──header believed──▶ waiting ──room found──▶ receiving ──all here──▶ header
-//   header, receiving ──refused──▶ finishing ──last response left──▶ lingering ──peer closed──▶ closed
+//   header, receiving ──refused──▶ finishing
 //   header ──peer sends no more, responses owed──▶ finishing
+//   finishing ──last response left──▶ lingering ──peer closed──▶ closed
 //
-// Lingering throws away what still comes, so that the kernel doesn't reset the connection over unread bytes
-// and take the last response with it.
+// Lingering throws away what still comes, so that the kernel doesn't reset the connection over
+// unread bytes and take the last response with it.
 
 package import Wire
 
@@ -173,8 +174,8 @@ package struct ServerSession: Sendable {
         return .halfClose
     }
 
-    /// The peer sends nothing more; `bytesHeld` of an unfinished header have come. What is owed to it is
-    /// still answered.
+    /// The peer sends nothing more; `bytesHeld` of an unfinished header have come. What is owed to
+    /// it is still answered.
     package mutating func peerClosed(bytesHeld: Int) -> Action {
         if state == .header, bytesHeld == 0, outstanding > 0 {
             state = .finishing

@@ -1,7 +1,7 @@
 // The way in: from a session's bytes to whole requests.
 //
-// Always holds: bytes are used in the order in which they came: first what the window holds, then what is
-// received straight into place; a session that waits has no receive in flight.
+// Always holds: bytes are used in the order in which they came: first what the window holds, then
+// what is received straight into place; a session that waits has no receive in flight.
 //
 // One of the files that may say `unsafe`.
 
@@ -14,7 +14,8 @@ internal import Wire
 func setNoDelay(_ descriptor: Int32) -> Bool { memkv_set_no_delay(descriptor) == 0 }
 
 extension TCPTransport {
-    /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a payload.
+    /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a
+    /// payload.
     private static var narrowWindowBytes: UInt64 {
         RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes)
     }

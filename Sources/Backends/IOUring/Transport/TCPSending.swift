@@ -1,7 +1,7 @@
 // The way out: from answers to bytes on the wire.
 //
-// Always holds: a session's responses leave in the order in which they were given, several in one message;
-// a response's memory is kept until its last byte has been taken by the kernel.
+// Always holds: a session's responses leave in the order in which they were given, several in one
+// message; a response's memory is kept until its last byte has been taken by the kernel.
 //
 // One of the files that may say `unsafe`.
 

@@ -1,13 +1,15 @@
 // TCPTransport: a shard's clients over TCP, on the shard's ring.
 //
-// Always holds: every table, list and buffer is made at start; a session has at most one receive and one send
-// in flight; a request entry and a lease belong to one session, the engine or nobody; a session's place is
-// given away only when the kernel has let go of it. A session that must wait, for an entry, for slabs or
-// for its own responses, isn't read from: that is the backpressure. Waiting is first come, first served.
-// Payloads are received into slabs and sent from them; only what was read ahead with a header (4 KiB at
-// most, nothing behind a frame that had a payload) is copied.
+// Always holds: every table, list and buffer is made at start; a session has at most one receive
+// and one send in flight; a request entry and a lease belong to one session, the engine or nobody;
+// a session's place is given away only when the kernel has let go of it. A session that must wait,
+// for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
+// Waiting is first come, first served. Payloads are received into slabs and sent from them; only
+// what was read ahead with a header (4 KiB at most, nothing behind a frame that had a payload) is
+// copied.
 //
-// This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two directions.
+// This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two
+// directions.
 
 package import Engine
 internal import Glibc
@@ -23,7 +25,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     let arena: Arena
     let memory: RequestMemory
     package let counters: TransportCounters
-    /// What Connect is answered with; its version is agreed per session. To be set before `startListening`.
+    /// What Connect is answered with; its version is agreed per session. To be set before
+    /// `startListening`.
     package var greeting: ConnectResponse
 
     let entries: FixedTable<RequestEntry>
@@ -48,7 +51,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     private var isAccepting = false
     private var acceptRetry = Instant.never
 
-    /// What an operation in flight is, in the upper half of its number; the lower half is the session.
+    /// What an operation in flight is, in the upper half of its number; the lower half is the
+    /// session.
     private enum Kind: UInt64 { case accept, receive, send }
 
     /// Pause after an accept that failed for want of descriptors or memory.
@@ -56,8 +60,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// Slabs may be freed by other shards, which don't say so: how often waiting sessions look.
     private static let slabPauseMicroseconds: UInt64 = 1000
 
-    /// A transport that listens once told to. `range` is `configuration.memoryBytes` of the pool's arena.
-    /// Traps on a configuration that is impossible with this pool.
+    /// A transport that listens once told to. `range` is `configuration.memoryBytes` of the pool's
+    /// arena. Traps on a configuration that is impossible with this pool.
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
         range: ArenaRange, slabs: SlabPool, counters: TransportCounters, greeting: ConnectResponse

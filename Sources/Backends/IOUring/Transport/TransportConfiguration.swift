@@ -13,8 +13,8 @@ package struct TransportConfiguration: Sendable {
     package var requestsPerSession = 64
     /// Longest payload accepted, in bytes.
     package var payloadLimitBytes: UInt32 = 16 << 20
-    /// Slabs that payloads on their way in may hold at once; nil for half of the pool, or three quarters
-    /// of one too small for that. What is left lets gets go on.
+    /// Slabs that payloads on their way in may hold at once; nil for half of the pool, or three
+    /// quarters of one too small for that. What is left lets gets go on.
     package var inboundSlabLimit: UInt32?
 
     package init() {}
@@ -27,7 +27,8 @@ package struct TransportConfiguration: Sendable {
                 + UInt64(sessionLimit) * RequestMemory.sessionBytes)
     }
 
-    /// Slabs for payloads on their way in, from this pool; nil when the longest payload doesn't fit.
+    /// Slabs for payloads on their way in, from this pool; nil when the longest payload doesn't
+    /// fit.
     func inboundSlabs(of pool: SlabPool) -> UInt32? {
         let needed = pool.slabs(for: ByteCount(UInt64(payloadLimitBytes)))
         if let inboundSlabLimit { return inboundSlabLimit >= needed ? inboundSlabLimit : nil }
@@ -68,7 +69,8 @@ struct RequestMemory: Sendable {
     func body(_ entry: Int) -> ArenaRange { part(entry, 0, Self.bodyBytes) }
     func responseBody(_ entry: Int) -> ArenaRange { part(entry, Self.bodyBytes, Self.bodyBytes) }
 
-    /// The response header of an entry; behind the requests' entries, each session has one for its refusal.
+    /// The response header of an entry; behind the requests' entries, each session has one for its
+    /// refusal.
     func responseHeader(_ entry: Int) -> ArenaRange {
         if entry < requestLimit { return part(entry, 2 * Self.bodyBytes, Self.headerBytes) }
         return session(entry - requestLimit, Self.windowBytes, Self.headerBytes)

@@ -1,0 +1,29 @@
+# make build   release binaries of memkvd and memkv in .build/release
+# make run     builds, then serves a store in ./memkv-data (or DATA=DIR); stop it with Ctrl-C
+# make test    lint, unit tests, end-to-end tests; ends with "N passed, N failed"
+# make lint    the format, checked        make format   the format, applied
+
+DATA ?= ./memkv-data
+
+BUILD_PACKAGES := liburing-dev libxxhash-dev libssl-dev
+TEST_PACKAGES := $(BUILD_PACKAGES) fio nbdkit libnbd-bin fuse3 python3
+
+.PHONY: build run test lint format
+
+build:
+	@Scripts/ensure-packages $(BUILD_PACKAGES)
+	swift build -c release --product memkvd
+	swift build -c release --product memkv
+
+run: build
+	.build/release/memkvd --data "$(DATA)"
+
+test:
+	@Scripts/ensure-packages $(TEST_PACKAGES)
+	@Scripts/test
+
+lint:
+	@Scripts/lint
+
+format:
+	swift format --in-place --recursive --parallel Package.swift Sources Tests

@@ -1,0 +1,171 @@
+// AdminModel: what the admin endpoint answers, computed from the shards' cells and nothing else.
+//
+// Always holds: it reads and never writes; every number is one that a shard recorded or a sum of
+// such numbers; names and shapes are those of the monitoring contract. No HTTP here.
+
+package import Engine
+
+/// One answer, apart from how it travels.
+package struct AdminAnswer: Hashable, Sendable {
+    /// An HTTP status: 200, or 503 when a prober should act.
+    package let statusCode: Int
+    /// True for JSON, false for plain text.
+    package let isJSON: Bool
+    package let body: String
+}
+
+/// The server as the admin endpoint sees it.
+package struct AdminModel: Sendable {
+    /// One shard: its cells and the names of its drives, in the cells' order.
+    package struct Shard: Sendable {
+        let cells: ShardCells
+        let drivePaths: [String]
+
+        package init(cells: ShardCells, drivePaths: [String]) {
+            precondition(cells.drives.count == drivePaths.count, "a drive without a name")
+            self.cells = cells
+            self.drivePaths = drivePaths
+        }
+    }
+
+    private let shards: [Shard]
+    private let slabs: SlabPool
+    private let blockSizeBytes: UInt32
+    private let started: ContinuousClock.Instant
+
+    /// `started` is when the process began; `slabs` is the pool that all shards share.
+    package init(
+        shards: [Shard], slabs: SlabPool, blockSizeBytes: UInt32,
+        started: ContinuousClock.Instant
+    ) {
+        self.shards = shards
+        self.slabs = slabs
+        self.blockSizeBytes = blockSizeBytes
+        self.started = started
+    }
+
+    // MARK: /v1/health
+
+    /// `healthy`: no drive is missing. `degraded`: some are. `unhealthy` (503): none is left.
+    ///
+    /// A drive that is still recovering is not missing, so that a liveness probe doesn't end a
+    /// server in the middle of its recovery; it is not online either.
+    package func health() -> AdminAnswer {
+        let states = drives.map { state(of: $0.cells) }
+        let online = states.count { $0 == .online }
+        let missing = states.count { $0 == .offline || $0 == .absent }
+        let status =
+            missing == 0 ? "healthy" : missing < states.count ? "degraded" : "unhealthy"
+        let body = JSONText.object([
+            ("status", .text(status)),
+            ("rdma_active", .flag(false)),
+            ("drives_online", .number(UInt64(online))),
+            ("drives_offline", .number(UInt64(missing))),
+            ("drives_total", .number(UInt64(states.count))),
+        ])
+        return AdminAnswer(
+            statusCode: status == "unhealthy" ? 503 : 200, isJSON: true, body: body.rendered)
+    }
+
+    private func state(of drive: DriveCells) -> DriveState {
+        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: drive.value(.state)))
+        else {
+            preconditionFailure("a drive in no known state")
+        }
+        return state
+    }
+
+    // MARK: /v1/ready
+
+    /// `ok` when every shard serves; otherwise 503 and a line that says what the server is doing.
+    package func ready() -> AdminAnswer {
+        let reasons = shards.compactMap { reason(phase(of: $0)) }
+        return AdminAnswer(
+            statusCode: reasons.isEmpty ? 200 : 503, isJSON: false, body: reasons.first ?? "ok")
+    }
+
+    private func phase(of shard: Shard) -> EnginePhase {
+        let value = UInt8(truncatingIfNeeded: shard.cells.value(ShardGauge.phase))
+        guard let phase = EnginePhase(rawValue: value) else {
+            preconditionFailure("a shard in no known phase")
+        }
+        return phase
+    }
+
+    private func reason(_ phase: EnginePhase) -> String? {
+        switch phase {
+        case .serving: nil
+        case .recovering: "recovering: reading the drives' journals"
+        case .draining: "draining: finishing what is in flight"
+        case .stopped: "stopped"
+        case .refused: "refused: a drive can't be served; the log names it"
+        }
+    }
+
+    // MARK: /v1/status
+
+    /// Memory, storage and drives. `now` is the present on the clock of `started`.
+    package func status(now: ContinuousClock.Instant) -> AdminAnswer {
+        let total = UInt64(slabs.slabCount)
+        let allocated = total - UInt64(min(max(0, slabs.freeSlabs), Int(total)))
+        let slabBytes = slabs.slabBytes.rawValue
+        let blocks = sum { $0.value(ShardGauge.blocks) }
+        let body = JSONText.object([
+            (
+                "memory",
+                .object([
+                    ("used_bytes", .number(allocated * slabBytes)),
+                    ("total_bytes", .number(total * slabBytes)),
+                    ("slabs_allocated", .number(allocated)),
+                    ("slabs_total", .number(total)),
+                ])
+            ),
+            ("storage", storage(blocks: blocks)),
+            ("rdma", .object([("active_connections", .number(0))])),
+            ("blocks_total", .number(blocks)),
+            ("blocks_persisted", .number(sum { $0.value(ShardGauge.blocksPersisted) })),
+            (
+                "uptime_seconds",
+                .number(UInt64(max(0, started.duration(to: now).components.seconds)))
+            ),
+        ])
+        return AdminAnswer(statusCode: 200, isJSON: true, body: body.rendered)
+    }
+
+    private func storage(blocks: UInt64) -> JSONText {
+        let devices = drives.enumerated().map { index, drive in
+            JSONText.object([
+                ("device_id", .number(UInt64(index))),
+                ("path", .text(drive.path)),
+                ("total_slots", .number(drive.cells.value(.slotsTotal))),
+                ("allocated_slots", .number(drive.cells.value(.slotsAllocated))),
+                ("raw_capacity_bytes", .number(drive.cells.value(.rawBytes))),
+                ("usable_bytes", .number(drive.cells.value(.usableBytes))),
+                ("metadata_bytes", .number(drive.cells.value(.metadataBytes))),
+                ("used_bytes", .number(drive.cells.value(.usedBytes))),
+            ])
+        }
+        func total(_ gauge: DriveGauge) -> JSONText {
+            .number(drives.reduce(0) { $0 + $1.cells.value(gauge) })
+        }
+        return .object([
+            ("num_devices", .number(UInt64(devices.count))),
+            ("block_size_bytes", .number(UInt64(blockSizeBytes))),
+            ("total_blocks", .number(blocks)),
+            ("raw_bytes_total", total(.rawBytes)),
+            ("usable_bytes_total", total(.usableBytes)),
+            ("used_bytes_total", total(.usedBytes)),
+            ("devices", .list(devices)),
+        ])
+    }
+
+    private func sum(_ value: (ShardCells) -> UInt64) -> UInt64 {
+        shards.reduce(0) { $0 + value($1.cells) }
+    }
+
+    /// Every shard's drives, in the order of their device ids.
+    private var drives: [(path: String, cells: DriveCells)] {
+        shards.flatMap { Array(zip($0.drivePaths, $0.cells.drives)) }
+            .map { (path: $0.0, cells: $0.1) }
+    }
+}

@@ -1,0 +1,51 @@
+// AdminServer: the admin endpoint's HTTP. The only file that knows Hummingbird.
+//
+// Always holds: it answers from an `AdminModel`, on a thread that is no shard's, and changes
+// nothing. Refuses unknown paths and other methods than GET with 404.
+
+private import Hummingbird
+package import Logging
+private import NIOCore
+
+/// Why the admin endpoint doesn't run.
+package enum AdminServerError: Error, Hashable, Sendable {
+    /// Somebody else has the port.
+    case addressInUse
+    /// Anything else, in the words of the system.
+    case failed(String)
+}
+
+/// The admin endpoint.
+package enum AdminServer {
+    /// Serves `model` on `host`:`port` until the surrounding task is cancelled; then it returns.
+    /// `listening` is called once, when connections are taken.
+    package static func run(
+        model: AdminModel, host: String, port: UInt16, logger: Logger,
+        listening: @escaping @Sendable () -> Void
+    ) async throws(AdminServerError) {
+        let router = Router()
+        router.get("/v1/health") { _, _ in response(model.health()) }
+        router.get("/v1/ready") { _, _ in response(model.ready()) }
+        router.get("/v1/status") { _, _ in response(model.status(now: .now)) }
+        let application = Application(
+            router: router,
+            configuration: .init(address: .hostname(host, port: Int(port)), serverName: nil),
+            onServerRunning: { _ in listening() }, logger: logger)
+        do {
+            try await application.run()
+        } catch is CancellationError {
+            return
+        } catch let error as IOError where error.errnoCode == addressInUse {
+            throw .addressInUse
+        } catch {
+            throw .failed("\(error)")
+        }
+    }
+
+    private static func response(_ answer: AdminAnswer) -> Response {
+        let type = answer.isJSON ? "application/json" : "text/plain; charset=utf-8"
+        return Response(
+            status: .init(code: answer.statusCode), headers: [.contentType: type],
+            body: .init(byteBuffer: ByteBuffer(string: answer.body)))
+    }
+}

@@ -1,0 +1,132 @@
+// The incoming half of ClientSession: header -> body -> payload -> outcome, one response after another.
+//
+// Always holds: a response is matched by its request id, in whatever order it comes; its operation and lengths
+// are checked before a byte of payload is believed. Anything else throws, and the caller breaks the session.
+
+internal import Wire
+
+extension ClientSession {
+    /// Takes a response's header; returns the body's length in words.
+    package mutating func receiveHeader(
+        words: InlineArray<8, UInt64>
+    ) throws(SessionFailure) -> Int {
+        guard case .header = incoming else { preconditionFailure("a header inside a response") }
+        let limits = FrameLimits(
+            maximumBodyBytes: BodyLayout.bodyLimitBytes,
+            maximumPayloadBytes: serverLimits?.payloadLimitBytes ?? 0)
+        let header: FrameHeader
+        do {
+            header = try FrameHeader(words: words, limits: limits)
+        } catch {
+            throw .malformedResponse("\(error)")
+        }
+        guard header.isResponse else { throw .malformedResponse("a request") }
+        guard !header.isSigned else {
+            throw .malformedResponse("a signed frame, which this version doesn't know")
+        }
+        guard header.bodyBytes % 8 == 0 else {
+            throw .malformedResponse(
+                "a body of \(header.bodyBytes) bytes, which are no whole words")
+        }
+        try checkExpected(header)
+        incoming = .body(header)
+        return Int(header.bodyBytes / 8)
+    }
+
+    private func checkExpected(_ header: FrameHeader) throws(SessionFailure) {
+        let expectedBody: Int
+        let mayHavePayload: Bool
+        if phase == .connecting {
+            guard header.operation == .connect, header.requestID == Self.connectID else {
+                throw .malformedResponse(
+                    "an answer to \(header.operation) before the one to Connect")
+            }
+            expectedBody = Int(BodyLayout.connectResponseBytes)
+            mayHavePayload = false
+        } else {
+            guard let request = pending[header.requestID], request.stage != .queued else {
+                throw .malformedResponse(
+                    "an answer to request \(header.requestID), which nobody sent")
+            }
+            guard header.operation == request.request.operation else {
+                throw .malformedResponse(
+                    "an answer to \(header.operation) for a \(request.request.operation)")
+            }
+            expectedBody = ResponseDecoding.bodyBytes(of: request.request)
+            mayHavePayload = [.tcpGet, .tcpBatchGet].contains(header.operation)
+        }
+        guard header.bodyBytes == (header.status == .ok ? UInt32(expectedBody) : 0) else {
+            throw .malformedResponse(
+                "\(header.operation) \(header.status) with a body of \(header.bodyBytes) bytes")
+        }
+        guard header.payloadBytes == 0 || mayHavePayload && header.status == .ok else {
+            throw .malformedResponse("\(header.operation) \(header.status) with a payload")
+        }
+        if header.operation == .tcpGet, header.status == .ok, header.payloadBytes == 0 {
+            throw .malformedResponse("a value of no bytes")
+        }
+    }
+
+    /// Takes the body; returns where the payload's bytes go, in order. Padding is read and thrown away.
+    package mutating func receiveBody(
+        words: [UInt64]
+    ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
+        guard case .body(let header) = incoming else {
+            preconditionFailure("a body without its header")
+        }
+        incoming = .payload(header, body: words)
+        guard phase != .connecting, header.status == .ok, let request = pending[header.requestID]
+        else {
+            return []
+        }
+        let segments = try ResponseDecoding.payloadSegments(
+            of: request.request, header: header, body: words)
+        let total = segments.reduce(0) { $0 + $1.count }
+        guard total == Int(header.payloadBytes) else {
+            throw .malformedResponse(
+                "a payload of \(header.payloadBytes) bytes whose items add up to \(total)")
+        }
+        guard request.stage != .abandoned else {
+            return total == 0 ? [] : [.padding(count: total)]
+        }
+        return segments
+    }
+
+    /// Takes the XXH3-64 of each value that was read, in order: the response is complete. Nil for Connect and
+    /// for a request that was answered before.
+    package mutating func receivePayload(
+        checksums: [UInt64]
+    ) throws(SessionFailure) -> RequestOutcome? {
+        guard case .payload(let header, let body) = incoming else {
+            preconditionFailure("a payload without its body")
+        }
+        incoming = .header
+        if phase == .connecting {
+            try finishConnect(header, body: body)
+            return nil
+        }
+        guard let request = pending.removeValue(forKey: header.requestID),
+            request.stage != .abandoned
+        else { return nil }
+        guard header.status == .ok else {
+            return Self.outcome(of: header.requestID, request.request, .ended(header.status))
+        }
+        return ResponseDecoding.outcome(
+            of: request.request, header: header, body: body, checksums: checksums)
+    }
+
+    private mutating func finishConnect(
+        _ header: FrameHeader, body: [UInt64]
+    ) throws(SessionFailure) {
+        guard header.status == .ok else { throw .connectRefused(header.status) }
+        let told = ConnectResponse(words: [body[0], body[1], body[2], body[3], body[4]])
+        guard told.version == FrameHeader.version else {
+            throw .malformedResponse("Connect agreed on version \(told.version)")
+        }
+        guard told.requestsInFlight > 0, told.batchLimit > 0, told.valueLimitBytes > 0,
+            told.payloadLimitBytes >= told.valueLimitBytes
+        else { throw .malformedResponse("Connect told limits that allow nothing") }
+        serverLimits = told
+        phase = .ready
+    }
+}

@@ -1,0 +1,214 @@
+// ClientSession: the protocol of one connection as a synchronous machine. It sees headers, body words and
+// checksums; it never touches a socket, a clock or a value's bytes.
+//
+//   idle --start--> connecting --Connect's response--> ready --fail--> broken
+//
+// Always holds: each submitted request is answered exactly once; `ok` is given only to a value whose XXH3-64
+// was verified here; no more requests are outstanding than the server allows; a request that left by a
+// connection that then broke is never called "failed" when it may have changed the store.
+// Refuses: requests above the limits that Connect told, with a `SubmitError`; any response that doesn't fit
+// what was asked, by breaking the session.
+
+package import Wire
+
+/// A frame on its way out: header and body as little-endian words, values by reference.
+package struct OutgoingFrame: Sendable {
+    package let tag: RequestTag
+    /// The header's eight words, then the body's.
+    package let words: [UInt64]
+    package let payload: [PayloadSegment<SourceBytes>]
+}
+
+/// A stretch of a payload: a value's bytes, or padding that belongs to nobody.
+package enum PayloadSegment<Bytes: Sendable>: Sendable {
+    case value(Bytes)
+    case padding(count: Int)
+}
+
+/// The client's end of one connection.
+package struct ClientSession: Sendable {
+    enum Phase: Hashable {
+        case idle
+        case connecting
+        case ready
+        case broken(SessionFailure)
+    }
+
+    /// Where a request stands.
+    enum Stage: Hashable {
+        case queued
+        /// Handed out as a frame: the server may have it.
+        case sent
+        /// Answered by its deadline; the response is read and thrown away if it still comes.
+        case abandoned
+    }
+
+    struct Pending {
+        var request: ClientRequest
+        var checksums: [UInt64]
+        var deadline: MonotonicTime
+        var stage: Stage
+    }
+
+    /// Where the incoming side stands.
+    enum Incoming {
+        case header
+        case body(FrameHeader)
+        case payload(FrameHeader, body: [UInt64])
+    }
+
+    static let connectID: UInt64 = 0
+
+    var phase = Phase.idle
+    var pending: [UInt64: Pending] = [:]
+    var incoming = Incoming.header
+    /// What the server told; nil until Connect's response.
+    package internal(set) var serverLimits: ConnectResponse?
+    private var queue: [UInt64] = []
+    private var connectQueued = false
+    private var leaving: UInt64?
+    private var nextID = Self.connectID + 1
+
+    package init() {}
+
+    package var isReady: Bool { phase == .ready }
+
+    package var failure: SessionFailure? {
+        if case .broken(let failure) = phase { failure } else { nil }
+    }
+
+    /// Requests that hold a place in the window: unanswered, or abandoned with their response still due.
+    package var outstandingCount: Int { pending.count }
+
+    /// Requests whose outcome hasn't been given yet.
+    package var unansweredCount: Int { pending.values.count { $0.stage != .abandoned } }
+
+    /// Whether `submit` would find a place in the window.
+    package var hasRoom: Bool {
+        guard phase == .ready, let serverLimits else { return false }
+        return pending.count < Int(serverLimits.requestsInFlight)
+    }
+
+    /// When `expire` must be called though nothing arrives.
+    package var earliestDeadline: MonotonicTime {
+        pending.values.filter { $0.stage != .abandoned }.map(\.deadline).min() ?? .never
+    }
+
+    /// True while the response being read belongs to a request that was answered already: its bytes must
+    /// not reach the request's memory any more.
+    package var incomingIsAbandoned: Bool {
+        switch incoming {
+        case .header: false
+        case .body(let header), .payload(let header, _):
+            pending[header.requestID]?.stage == .abandoned
+        }
+    }
+
+    // MARK: Outgoing
+
+    /// Makes Connect the first frame. Once.
+    package mutating func start() {
+        precondition(phase == .idle, "a session starts once")
+        phase = .connecting
+        connectQueued = true
+    }
+
+    /// Takes `request`; its frame leaves by `nextFrame`. `checksums` are the XXH3-64 of its values.
+    package mutating func submit(
+        _ request: ClientRequest, checksums: [UInt64], deadline: MonotonicTime
+    ) throws(SubmitError) -> RequestTag {
+        guard phase == .ready, let serverLimits else { throw .notConnected }
+        guard hasRoom else { throw .windowFull }
+        try RequestRules.check(request, against: serverLimits)
+        precondition(checksums.count == request.values.count, "a checksum for each value")
+        let id = nextID
+        nextID += 1
+        pending[id] = Pending(
+            request: request, checksums: checksums, deadline: deadline, stage: .queued)
+        queue.append(id)
+        return RequestTag(id)
+    }
+
+    /// The next frame to send, whole, or nil. `frameSent` must be called when its last byte has left.
+    package mutating func nextFrame(now: MonotonicTime) -> OutgoingFrame? {
+        precondition(leaving == nil, "one frame leaves at a time")
+        if connectQueued {
+            connectQueued = false
+            leaving = Self.connectID
+            return RequestEncoding.connect(id: Self.connectID)
+        }
+        guard phase == .ready, let id = queue.first, var request = pending[id] else { return nil }
+        queue.removeFirst()
+        request.stage = .sent
+        pending[id] = request
+        leaving = id
+        return RequestEncoding.frame(
+            for: request.request, id: id, checksums: request.checksums,
+            deadlineMicroseconds: Self.deadlineToTell(
+                remaining: request.deadline.microseconds(since: now), of: request.deadline))
+    }
+
+    /// The last byte of the frame that `nextFrame` gave has left.
+    package mutating func frameSent() {
+        precondition(leaving != nil, "a frame was sent that nobody asked for")
+        leaving = nil
+    }
+
+    /// The server is told fifteen sixteenths of the time left, so that its own answer, which knows whether
+    /// anything was begun, arrives before the client has to guess.
+    private static func deadlineToTell(remaining: UInt64, of deadline: MonotonicTime) -> UInt32 {
+        guard deadline != .never else { return 0 }
+        return UInt32(clamping: max(1, remaining - remaining / 16))
+    }
+
+    // MARK: Ends
+
+    /// Answers every request whose deadline has passed. What hadn't left is taken back; what had left keeps
+    /// its place until its response comes. A frame that is stuck half-way breaks the session.
+    package mutating func expire(now: MonotonicTime) -> [RequestOutcome] {
+        let late = pending.filter { $0.value.stage != .abandoned && $0.value.deadline <= now }
+        guard !late.isEmpty else { return [] }
+        if let leaving, late[leaving] != nil {
+            return fail(.stalledInsideRequest)
+        }
+        return late.sorted { $0.key < $1.key }.map { id, request in
+            let status: Status
+            if request.stage == .queued {
+                status = .deadlineExceeded
+                pending[id] = nil
+                queue.removeAll { $0 == id }
+            } else {
+                status = request.request.changesStore ? .outcomeUnknown : .deadlineExceeded
+                pending[id]?.stage = .abandoned
+            }
+            return Self.outcome(of: id, request.request, .ended(status))
+        }
+    }
+
+    /// Breaks the session and answers everything outstanding: `outcomeUnknown` for what may have changed the
+    /// store, `connectionLost` for the rest. Later calls change nothing.
+    package mutating func fail(_ failure: SessionFailure) -> [RequestOutcome] {
+        if case .broken = phase { return [] }
+        phase = .broken(failure)
+        let unanswered = pending.filter { $0.value.stage != .abandoned }
+        pending = [:]
+        queue = []
+        connectQueued = false
+        incoming = .header
+        return unanswered.sorted { $0.key < $1.key }.map { id, request in
+            let unknown = request.stage == .sent && request.request.changesStore
+            return Self.outcome(
+                of: id, request.request, unknown ? .ended(.outcomeUnknown) : .connectionLost)
+        }
+    }
+
+    /// An outcome that says `status` of the request and of each of its items.
+    static func outcome(
+        of id: UInt64, _ request: ClientRequest, _ status: OutcomeStatus
+    ) -> RequestOutcome {
+        var outcome = RequestOutcome(tag: RequestTag(id), status: status)
+        outcome.items = Array(
+            repeating: ItemOutcome(status: status), count: request.batchCount ?? 0)
+        return outcome
+    }
+}

@@ -1,0 +1,108 @@
+// Requests as frames, and the limits they are checked against first. Docs/wire-protocol.md is the same in prose.
+
+internal import Wire
+
+/// What a server's limits allow.
+enum RequestRules {
+    static func check(
+        _ request: ClientRequest, against limits: ConnectResponse
+    ) throws(SubmitError) {
+        if let count = request.batchCount {
+            guard count > 0 else { throw .emptyBatch }
+            guard count <= Int(limits.batchLimit) else {
+                throw .batchTooLarge(count: count, limit: limits.batchLimit)
+            }
+        }
+        let keys = request.keys
+        guard keys.allSatisfy({ $0.namespace == keys[0].namespace }) else { throw .mixedNamespaces }
+        var end: UInt64 = 0
+        for value in request.values {
+            guard value.count > 0 else { throw .emptyValue }
+            guard value.count <= Int(limits.valueLimitBytes) else {
+                throw .valueTooLarge(lengthBytes: value.count, limitBytes: limits.valueLimitBytes)
+            }
+            end =
+                BodyLayout.nextBatchOffset(after: end, lengthBytes: 0) + UInt64(value.count)
+        }
+        guard end <= UInt64(limits.payloadLimitBytes) else {
+            throw .payloadTooLarge(lengthBytes: end, limitBytes: limits.payloadLimitBytes)
+        }
+    }
+}
+
+/// Frames of requests.
+enum RequestEncoding {
+    static func connect(id: UInt64) -> OutgoingFrame {
+        let header = FrameHeader(
+            operation: .connect, requestID: id, bodyBytes: BodyLayout.connectRequestBytes)
+        let versions = UInt64(FrameHeader.version) | UInt64(lowestVersion) << 16
+        return OutgoingFrame(
+            tag: RequestTag(id), words: words(of: header) + [versions], payload: [])
+    }
+
+    static func frame(
+        for request: ClientRequest, id: UInt64, checksums: [UInt64], deadlineMicroseconds: UInt32
+    ) -> OutgoingFrame {
+        let keys = request.keys
+        var body: [UInt64] = []
+        for (index, key) in keys.enumerated() {
+            let keyWords = key.littleEndianWords
+            for word in 0..<4 { body.append(keyWords[word]) }
+            if case .putBatch(let items) = request {
+                body.append(UInt64(items[index].value.count))
+                body.append(checksums[index])
+            }
+        }
+        let payload = payloadSegments(of: request.values)
+        let single = request.batchCount == nil
+        let header = FrameHeader(
+            operation: request.operation, namespace: keys[0].namespace, requestID: id,
+            bodyBytes: UInt32(body.count * 8),
+            payloadBytes: UInt32(payload.reduce(0) { $0 + $1.count }),
+            payloadChecksum: single ? checksums.first ?? 0 : 0,
+            deadlineMicroseconds: deadlineMicroseconds)
+        return OutgoingFrame(
+            tag: RequestTag(id), words: words(of: header) + body, payload: payload)
+    }
+
+    /// Values one after another, each from the next aligned place on.
+    private static func payloadSegments(
+        of values: [SourceBytes]
+    ) -> [PayloadSegment<SourceBytes>] {
+        var segments: [PayloadSegment<SourceBytes>] = []
+        var end: UInt64 = 0
+        for value in values {
+            let start = BodyLayout.nextBatchOffset(after: end, lengthBytes: 0)
+            if start > end { segments.append(.padding(count: Int(start - end))) }
+            segments.append(.value(value))
+            end = start + UInt64(value.count)
+        }
+        return segments
+    }
+
+    private static func words(of header: FrameHeader) -> [UInt64] {
+        let words = header.words
+        return (0..<FrameHeader.wordCount).map { words[$0] }
+    }
+
+    /// The oldest version this client understands.
+    private static let lowestVersion: UInt16 = 1
+}
+
+extension PayloadSegment where Bytes == SourceBytes {
+    var count: Int {
+        switch self {
+        case .value(let bytes): bytes.count
+        case .padding(let count): count
+        }
+    }
+}
+
+extension PayloadSegment where Bytes == DestinationBytes {
+    var count: Int {
+        switch self {
+        case .value(let bytes): bytes.count
+        case .padding(let count): count
+        }
+    }
+}

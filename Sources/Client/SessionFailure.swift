@@ -1,0 +1,37 @@
+// SessionFailure: why a connection can't be used any more. Every failure ends the session; none is repaired.
+
+package import Wire
+
+/// The end of a connection.
+package enum SessionFailure: Error, Hashable, Sendable {
+    /// The server closed it between two responses.
+    case closedByServer
+    /// The server closed it inside a response.
+    case closedInsideResponse
+    /// The socket failed, with the system's sentence for it.
+    case socket(String)
+    /// The server sent something that is no response to what was asked.
+    case malformedResponse(String)
+    /// The server took no bytes until a deadline passed in the middle of a frame.
+    case stalledInsideRequest
+    /// The server answered Connect with a refusal.
+    case connectRefused(Status)
+    /// No answer to Connect until its deadline.
+    case connectTimedOut
+}
+
+extension SessionFailure: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .closedByServer: "the server closed the connection"
+        case .closedInsideResponse: "the server closed the connection inside a response"
+        case .socket(let sentence): "the connection failed: \(sentence)"
+        case .malformedResponse(let what): "the server sent a malformed response: \(what)"
+        case .stalledInsideRequest: "the server took no more bytes of a request until its deadline"
+        case .connectRefused(.unsupportedVersion):
+            "the server speaks another version of the protocol; use a client of its version"
+        case .connectRefused(let status): "the server refused the session: \(status)"
+        case .connectTimedOut: "the server accepted the connection and didn't answer in time"
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// TCPConnection: a ClientSession over one TCP socket. Blocks in poll() only, never longer than a deadline.
+//
+// Always holds: it sends and receives in the same loop, so that two full socket buffers can't lock up; values
+// leave from the caller's memory and arrive in it, with no copy between; an outcome is given once, and after it
+// nothing here touches the request's memory. Used by one thread.
+
+package import Wire
+
+/// A connection to one server.
+package final class TCPConnection {
+    package let server: ServerAddress
+    private let socket: Socket
+    private var session = ClientSession()
+    private var ready: [RequestOutcome] = []
+    private var outgoing = OutgoingBytes()
+    private var incoming = IncomingBytes()
+
+    /// Connects and agrees on version and limits, all before `deadline`.
+    package init(to server: ServerAddress, deadline: MonotonicTime) throws(ConnectError) {
+        self.server = server
+        socket = try Socket.connect(to: server, until: deadline)
+        session.start()
+        while !session.isReady {
+            let moved = moveBytes(now: Socket.now)
+            if let failure = session.failure { throw .session(failure) }
+            if moved || session.isReady { continue }
+            guard Socket.now < deadline else { throw .session(.connectTimedOut) }
+            _ = socket.wait(
+                forSending: outgoing.isWaiting, forReceiving: true, until: deadline)
+        }
+    }
+
+    /// The monotonic clock that deadlines are measured by.
+    package static var now: MonotonicTime { Socket.now }
+
+    /// What the server told in Connect's response.
+    package var limits: ConnectResponse {
+        guard let limits = session.serverLimits else {
+            preconditionFailure("a connection without Connect's response")
+        }
+        return limits
+    }
+
+    /// Why the connection can't be used any more; nil while it can.
+    package var failure: SessionFailure? { session.failure }
+
+    /// Whether `submit` would find a place in the window.
+    package var hasRoom: Bool { session.hasRoom }
+
+    /// Requests whose outcome hasn't been taken by `nextOutcome`.
+    package var unansweredCount: Int { session.unansweredCount + ready.count }
+
+    /// Takes `request` and begins to send it. Its memory is used until `nextOutcome` returns its tag.
+    package func submit(
+        _ request: ClientRequest, deadline: MonotonicTime
+    ) throws(SubmitError) -> RequestTag {
+        let tag = try session.submit(
+            request, checksums: request.values.map(\.xxh3), deadline: deadline)
+        _ = moveBytes(now: Socket.now)
+        return tag
+    }
+
+    /// The next finished request, in whatever order they finish; waits for it until `deadline`. Nil when none
+    /// is outstanding, or none finished in time.
+    package func nextOutcome(until deadline: MonotonicTime = .never) -> RequestOutcome? {
+        while ready.isEmpty {
+            guard session.unansweredCount > 0 else { return nil }
+            let now = Socket.now
+            ready += session.expire(now: now)
+            if !ready.isEmpty || moveBytes(now: now) { continue }
+            guard now < deadline else { return nil }
+            _ = socket.wait(
+                forSending: outgoing.isWaiting, forReceiving: true,
+                until: min(deadline, session.earliestDeadline))
+        }
+        return ready.removeFirst()
+    }
+
+    /// Submits one request and waits for it. Nothing else may be outstanding.
+    package func perform(
+        _ request: ClientRequest, deadline: MonotonicTime
+    ) throws(SubmitError) -> RequestOutcome {
+        precondition(
+            unansweredCount == 0, "a blocking call while pipelined requests are outstanding")
+        let tag = try submit(request, deadline: deadline)
+        guard let outcome = nextOutcome(), outcome.tag == tag else {
+            preconditionFailure("a request without an outcome")
+        }
+        return outcome
+    }
+
+    /// Moves what can be moved now in both directions; true when anything moved.
+    private func moveBytes(now: MonotonicTime) -> Bool {
+        guard session.failure == nil else { return false }
+        do throws(SessionFailure) {
+            var sent = false
+            do throws(SessionFailure) {
+                sent = try outgoing.send(by: socket, from: &session, now: now)
+            } catch {
+                // A server that refuses a frame answers, then closes: the answer may still be in the
+                // socket when sending has already failed.
+                while try incoming.receive(by: socket, to: &session, outcomes: &ready) {}
+                throw error
+            }
+            return try incoming.receive(by: socket, to: &session, outcomes: &ready) || sent
+        } catch {
+            ready += session.fail(error)
+            return true
+        }
+    }
+}

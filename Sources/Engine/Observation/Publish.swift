@@ -1,0 +1,45 @@
+// Publish: sets the gauges at the end of a step, from what the machines know. Nothing is counted twice: a
+// gauge is always derived here, never kept up to date elsewhere.
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    mutating func publish() {
+        cells.set(.phase, to: UInt64(phase.rawValue))
+        cells.set(.operationsInFlight, to: UInt64(operations.inUse))
+        var blocks: UInt64 = 0
+        var writing: UInt64 = 0
+        for index in 0..<drives.count {
+            publish(index)
+            guard drives[index].state == .online else { continue }
+            blocks += drives[index].blockCount
+            writing += UInt64(drives[index].stagedKeys)
+        }
+        cells.set(.blocks, to: blocks)
+        // A block is in the index only once it is durable.
+        cells.set(.blocksPersisted, to: blocks)
+        cells.set(.blocksWriting, to: writing)
+        cells.set(.blocksReading, to: UInt64(readers.count))
+    }
+
+    private func publish(_ index: Int) {
+        let drive = cells.drives[index]
+        drive.set(.state, to: UInt64(drives[index].state.rawValue))
+        let layout = drives[index].superblock.layout
+        let isKnown = drives[index].superblock.memberCount > 0
+        guard isKnown else { return }
+        drive.set(.usableBytes, to: layout.usableBytes)
+        drive.set(.metadataBytes, to: layout.capacityBytes - layout.usableBytes)
+        drive.set(.rawBytes, to: layout.capacityBytes)
+        drive.set(.usedBytes, to: drives[index].space.committedBytes)
+        drive.set(.slotsAllocated, to: drives[index].space.committedSlots)
+        drive.set(
+            .slotsTotal, to: layout.usableBytes / UInt64(layout.classes.blockSizeBytes))
+        drive.set(.journalPendingEntries, to: UInt64(drives[index].journal.pendingRecords))
+        drive.set(
+            .dirtyEntries, to: UInt64(drives[index].active.count + drives[index].folding.count))
+        drive.set(.trimPending, to: UInt64(drives[index].releases.count))
+        drive.set(.leafPages, to: UInt64(drives[index].tree.leafCount))
+        drive.set(
+            .leafLiveBytes, to: UInt64(drives[index].tree.leafCount) * FormatConstants.pageBytes)
+        drive.set(.blocks, to: drives[index].blockCount)
+    }
+}

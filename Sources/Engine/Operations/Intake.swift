@@ -1,0 +1,192 @@
+// Intake: from a request to an operation, and from an operation's end to its answer.
+//
+// Always holds: a request that isn't well-formed is answered at once and changes nothing; every request is
+// answered once; an operation that ends gives back its key, its memory and its place.
+
+import Wire
+
+/// Most time any request is given, with or without a deadline of its own.
+private let longestRequestMicroseconds: UInt64 = 60_000_000
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    mutating func takeRequests() {
+        guard phase == .serving || phase == .draining else { return }
+        while operations.inUse < operations.count / 2,
+            let request = transport.nextRequest(now: now)
+        {
+            hasWorked = true
+            if phase == .draining {
+                refuse(request, .shuttingDown)
+            } else if request.deadline <= now {
+                cells.add(to: .deadlineResponses)
+                refuse(request, .deadlineExceeded)
+            } else {
+                admit(request)
+            }
+        }
+    }
+
+    private mutating func refuse(_ request: Request, _ status: Status) {
+        if status == .invalidRequest || status == .tooLarge { cells.add(to: .invalidRequests) }
+        transport.respond(to: request.handle, with: Response(status: status), payload: nil)
+    }
+
+    private mutating func admit(_ request: Request) {
+        if let problem = malformation(of: request) {
+            refuse(request, problem)
+            return
+        }
+        let kind: OperationKind
+        switch request.operation {
+        case .tcpPut: (kind, _) = (.put, cells.add(to: .putRequests))
+        case .tcpGet: (kind, _) = (.get, cells.add(to: .getRequests))
+        case .tcpDelete: (kind, _) = (.remove, cells.add(to: .deleteRequests))
+        case .exists: (kind, _) = (.lookups, cells.add(to: .existsRequests))
+        case .stat: (kind, _) = (.lookups, cells.add(to: .statRequests))
+        case .tcpBatchGet: (kind, _) = (.batchGet, cells.add(to: .batchRequests))
+        case .tcpBatchPut: (kind, _) = (.batchPut, cells.add(to: .batchRequests))
+        case .tcpBatchDelete: (kind, _) = (.batchDelete, cells.add(to: .batchRequests))
+        case .connect:
+            refuse(request, .invalidRequest)
+            return
+        }
+        guard let index = operations.take(kind, leaving: 0) else {
+            refuse(request, .busy)
+            return
+        }
+        operations[index].request = request
+        operations[index].arrival = request.arrival
+        let longest = request.arrival.advanced(byMicroseconds: longestRequestMicroseconds)
+        operations[index].deadline = min(request.deadline, longest)
+        earliestDeadline = min(earliestDeadline, operations[index].deadline)
+        operations[index].itemCount = itemCount(of: request)
+        if kind == .put || kind == .get || kind == .remove {
+            setKey(of: index, to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
+        }
+        if let payload = transport.takePayload(of: request.handle) {
+            operations[index].lease = consume payload
+        }
+        if kind == .put {
+            operations[index].entry.key = operations[index].key
+            operations[index].entry.lengthBytes = request.payloadBytes
+            operations[index].entry.checksum = request.payloadChecksum
+        }
+        operations.append(index, to: &ready)
+    }
+
+    /// Tells an operation its key, and with it its drive.
+    mutating func setKey(of index: OperationIndex, to key: BlockKey) {
+        operations[index].key = key
+        operations[index].drive = placement.drive(of: key)
+    }
+
+    private func itemCount(of request: Request) -> UInt32 {
+        let bytes = UInt32(request.body.length.rawValue)
+        return request.operation == .tcpBatchPut
+            ? bytes / BodyLayout.batchPutItemBytes : bytes / BodyLayout.keyBytes
+    }
+
+    /// What is wrong with a request's shape; nil when nothing is.
+    private func malformation(of request: Request) -> Status? {
+        let bodyBytes = UInt32(request.body.length.rawValue)
+        let count = itemCount(of: request)
+        switch request.operation {
+        case .tcpPut:
+            if bodyBytes != BodyLayout.keyBytes || request.payloadBytes == 0 {
+                return .invalidRequest
+            }
+            return request.payloadBytes > configuration.valueLimitBytes ? .tooLarge : nil
+        case .tcpGet, .tcpDelete, .stat:
+            return bodyBytes == BodyLayout.keyBytes && request.payloadBytes == 0
+                ? nil : .invalidRequest
+        case .exists, .tcpBatchGet, .tcpBatchDelete:
+            guard count > 0, bodyBytes == count * BodyLayout.keyBytes, request.payloadBytes == 0
+            else { return .invalidRequest }
+            return count > BodyLayout.batchLimit ? .tooLarge : nil
+        case .tcpBatchPut:
+            guard count > 0, bodyBytes == count * BodyLayout.batchPutItemBytes else {
+                return .invalidRequest
+            }
+            return count > BodyLayout.batchLimit ? .tooLarge : batchPutMalformation(of: request)
+        case .connect: return .invalidRequest
+        }
+    }
+
+    // MARK: Ending
+
+    /// Ends an operation: gives back what it holds and answers whoever waits for it.
+    mutating func finish(_ index: OperationIndex, _ status: Status) {
+        if operations[index].holdsKey {
+            let key = operations[index].key
+            if let heir = locks.release(key, by: index, in: &operations) {
+                operations.append(heir, to: &ready)
+            }
+        }
+        if operations[index].kind == .remove, operations[index].reason == .evicted {
+            drives[operations[index].drive].stagedRemovals -= 1
+        }
+        let parent = operations[index].parent
+        if parent != .none {
+            let (item, entry) = (operations[index].item, operations[index].entry)
+            operations.giveBack(index)
+            itemFinished(of: parent, item: item, status, entry)
+            return
+        }
+        if !operations[index].isAnswered { answer(index, status) }
+        operations.giveBack(index)
+    }
+
+    private mutating func answer(_ index: OperationIndex, _ status: Status) {
+        guard let request = operations[index].request else {
+            preconditionFailure("an answer to nobody")
+        }
+        var response = Response(status: status)
+        if status == .ok, operations[index].kind == .get {
+            response.payloadBytes = operations[index].entry.lengthBytes
+            response.payloadChecksum = operations[index].entry.checksum
+        }
+        respond(index, to: request, response)
+    }
+
+    /// Sends a response, with the operation's lease when the response has a payload.
+    mutating func respond(_ index: OperationIndex, to request: Request, _ response: Response) {
+        operations[index].isAnswered = true
+        cells.record(now.microseconds(since: operations[index].arrival), in: .request)
+        if response.payloadBytes > 0 {
+            let lease = operations[index].lease.take()
+            transport.respond(to: request.handle, with: response, payload: consume lease)
+        } else {
+            transport.respond(to: request.handle, with: response, payload: nil)
+        }
+    }
+
+    /// The operation's deadline has passed: its client is told, the operation goes on by itself.
+    mutating func answerLate(_ index: OperationIndex) {
+        guard let request = operations[index].request else { return }
+        let isChange: Bool
+        switch operations[index].kind {
+        case .put, .remove:
+            switch operations[index].state {
+            case .moving, .awaitingFlush, .voiding, .awaitingVoid: isChange = true
+            case .begun, .waitingForKey, .lookingUp, .placing, .collecting: isChange = false
+            }
+        case .batchPut, .batchDelete: isChange = operations[index].nextItem > 0
+        case .get, .lookups, .batchGet, .evictor: isChange = false
+        }
+        cells.add(to: .deadlineResponses)
+        operations[index].isAnswered = true
+        cells.record(now.microseconds(since: operations[index].arrival), in: .request)
+        transport.respond(
+            to: request.handle,
+            with: Response(status: isChange ? .outcomeUnknown : .deadlineExceeded), payload: nil)
+    }
+
+    /// Ends an operation whose deadline has passed before it began anything; true when it did.
+    mutating func giveUpEarly(_ index: OperationIndex) -> Bool {
+        let owner = operations[index].parent == .none ? index : operations[index].parent
+        guard operations[owner].deadline <= now else { return false }
+        if !operations[owner].isAnswered { answerLate(owner) }
+        finish(index, .deadlineExceeded)
+        return true
+    }
+}

@@ -1,0 +1,132 @@
+// Operation: one thing in progress: a request, an item of a batch, or the engine's own eviction.
+//
+// Always holds: an operation's memory (its lease) stays with it until every device operation on that memory
+// has completed, however long ago its client was answered; an operation is answered once; an operation that
+// has staged a record stays until that record's outcome is known.
+
+import Wire
+
+/// What an operation does.
+enum OperationKind: UInt8, Sendable {
+    case put, get, remove
+    /// Looks keys up one after the other: exists and stat.
+    case lookups
+    case batchGet, batchPut, batchDelete
+    /// A drive's eviction hand, walking the leaves.
+    case evictor
+}
+
+/// Where an operation is. One set for all protocols; each file in `Protocols` says which it uses and how.
+enum OperationState: UInt8, Sendable {
+    /// Nothing done yet.
+    case begun
+    /// Waits behind another change of the same key.
+    case waitingForKey
+    /// Owns its key; is finding out what the key holds.
+    case lookingUp
+    /// Knows the previous value; needs journal room, dirty room and slots.
+    case placing
+    /// Device operations on its payload are in flight.
+    case moving
+    /// Record and payload are on the drive; needs a flush.
+    case awaitingFlush
+    /// Its payload didn't fit the file system; its record must be declared void.
+    case voiding
+    /// The void record is staged; needs a flush.
+    case awaitingVoid
+    /// A batch: items are in progress.
+    case collecting
+}
+
+/// An operation in progress.
+struct Operation: ~Copyable {
+    var kind = OperationKind.get
+    var state = OperationState.begun
+    var isActive = false
+    var isWaiting = false
+    var nextWaiting = OperationIndex.none
+
+    /// The client's request; nil for items of a batch and for the engine's own operations.
+    var request: Request?
+    /// The batch that this is an item of, and which item.
+    var parent = OperationIndex.none
+    var item: UInt32 = 0
+    /// The client has its answer, or there is no client.
+    var isAnswered = false
+    var deadline = Instant.never
+    var arrival = Instant(nanoseconds: 0)
+
+    var key = BlockKey.lowest
+    var drive = DriveIndex(0)
+    var holdsKey = false
+    /// The frame pinned for this operation while it was waiting for it.
+    var pinnedFrame: FrameIndex?
+
+    /// A put's new entry; a get's or a removal's present one.
+    var entry = DirtyEntry.none.entry
+    /// The slots that the key's previous value leaves.
+    var previous = SlotExtent.none
+    var hasPrevious = false
+    var reason = RemovalReason.deleted
+    /// Holds the operation's payload; an item of a batch uses its parent's instead.
+    var lease: SlabLease?
+    var leaseOffset: UInt64 = 0
+    var deviceOperations = 0
+    var deviceError: DeviceError?
+    var readsSlots = false
+
+    /// Where the operation's record is, and where the record that voids it.
+    var sequence = JournalSequence(0)
+    var voidSequence = JournalSequence(0)
+    /// Flushes submitted on the drive when the payload was complete: a later one covers it.
+    var payloadTicket: UInt64 = 0
+    var handedOver = Instant(nanoseconds: 0)
+    var payloadDone = Instant(nanoseconds: 0)
+
+    /// A batch: the next item to begin, items in progress, items in all, payload bytes so far.
+    var nextItem: UInt32 = 0
+    var itemsInProgress: UInt32 = 0
+    var itemCount: UInt32 = 0
+    var payloadBytes: UInt64 = 0
+}
+
+/// All operations of an engine.
+struct OperationTable: ~Copyable {
+    private var operations: FixedArray<Operation>
+    private var free: RingQueue<OperationIndex>
+    let count: Int
+
+    init(count: Int) {
+        self.count = count
+        operations = FixedArray(count: count) { _ in Operation() }
+        free = RingQueue(capacity: count)
+        for index in 0..<count { free.append(OperationIndex(Int32(index))) }
+    }
+
+    var inUse: Int { count - free.count }
+
+    /// A fresh operation, or nil when no more than `reserve` are left.
+    mutating func take(_ kind: OperationKind, leaving reserve: Int) -> OperationIndex? {
+        guard free.count > reserve, let index = free.popFirst() else { return nil }
+        operations[Int(index.rawValue)] = Operation()
+        operations[Int(index.rawValue)].kind = kind
+        operations[Int(index.rawValue)].isActive = true
+        return index
+    }
+
+    /// Ends an operation. Its lease, if it still has one, goes back to the pool.
+    mutating func giveBack(_ index: OperationIndex) {
+        let operation = Int(index.rawValue)
+        precondition(operations[operation].isActive, "an operation ended twice")
+        precondition(operations[operation].deviceOperations == 0, "ended with I/O in flight")
+        precondition(!operations[operation].isWaiting, "ended while it waits")
+        precondition(!operations[operation].holdsKey, "ended while it owns its key")
+        operations[operation] = Operation()
+        free.append(index)
+    }
+
+    subscript(index: OperationIndex) -> Operation {
+        _read { yield operations[Int(index.rawValue)] }
+        _modify { yield &operations[Int(index.rawValue)] }
+    }
+}

@@ -1,0 +1,97 @@
+// Get: reads the value of a key and verifies it.
+//
+//   begun ──► moving ──► ok
+//     │         └─ bytes that don't match ─► notFound, and the block is removed as damaged
+//     └─ absent ─► notFound
+//
+// Always holds: slots being read are not handed to anyone else until the read is over; nothing leaves this
+// file as data that wasn't compared with the checksum kept in the index. Any doubt is a miss.
+
+import Wire
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    mutating func advanceGet(_ index: OperationIndex) {
+        guard case .begun = operations[index].state else {
+            preconditionFailure("a get resumed in state \(operations[index].state)")
+        }
+        if giveUpEarly(index) { return }
+        switch lookUp(index) {
+        case .waiting: return
+        case .absent, .unavailable: miss(index)
+        case .found(let entry): read(entry, for: index)
+        }
+    }
+
+    private mutating func read(_ entry: BlockEntry, for index: OperationIndex) {
+        let drive = operations[index].drive
+        if operations[index].parent == .none {
+            // A lease from an earlier try may be for a value of another length.
+            let length = ByteCount(UInt64(entry.lengthBytes))
+            operations[index].lease = nil
+            guard let lease = memory.slabs.lease(lengthBytes: length) else {
+                operations.append(index, to: &slabWaiters)
+                return
+            }
+            operations[index].lease = consume lease
+        } else if entry.lengthBytes != operations[index].entry.lengthBytes
+            || entry.checksum != operations[index].entry.checksum
+        {
+            // The batch's plan was made for another value.
+            miss(index)
+            return
+        }
+        operations[index].entry = entry
+        operations[index].state = .moving
+        operations[index].readsSlots = true
+        operations[index].handedOver = now
+        readers.begin(entry.slots[0], on: drive)
+        drives[drive].ages.use(entry.slots[0], blocks: drives[drive].blockCount)
+        submitPayload(of: index, .read)
+    }
+
+    private mutating func miss(_ index: OperationIndex) {
+        cells.add(to: .notFoundResponses)
+        finish(index, .notFound)
+    }
+
+    /// The value's last read has completed.
+    mutating func getMoved(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        let entry = operations[index].entry
+        operations[index].readsSlots = false
+        readers.end(entry.slots[0], on: drive)
+        if let error = operations[index].deviceError {
+            if error == .medium {
+                removeDamaged(entry, on: drive)
+            } else {
+                fence(drive)
+            }
+            miss(index)
+            return
+        }
+        guard verify(index, against: entry) else {
+            cells.add(to: .checksumFailures)
+            removeDamaged(entry, on: drive)
+            miss(index)
+            return
+        }
+        cells.add(UInt64(entry.lengthBytes), to: .bytesRead)
+        finish(index, .ok)
+    }
+
+    private mutating func verify(_ index: OperationIndex, against entry: BlockEntry) -> Bool {
+        let owner =
+            operations[index].parent == .none ? index : operations[index].parent
+        guard let lease = operations[owner].lease.take() else {
+            preconditionFailure("a get without memory")
+        }
+        let actual = lease.checksum(
+            at: operations[index].leaseOffset, length: ByteCount(UInt64(entry.lengthBytes)),
+            using: &streaming)
+        operations[owner].lease = consume lease
+        #if PLANTED_BUGS
+            if isPlanted(.checksumNotCompared) { return true }
+        #endif
+        return actual == entry.checksum
+    }
+}

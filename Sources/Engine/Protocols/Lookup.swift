@@ -1,0 +1,118 @@
+// Lookup: what a drive knows of a key: the dirty queue first, then the tree, its filter, its leaf.
+//
+// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's queue, and
+// the operation looks again from the start when it is woken, so nothing that changed meanwhile is missed.
+// A leaf that can't be read or isn't what its pointer says is damage: its keys are misses.
+
+import Wire
+
+/// What a lookup found.
+enum LookupResult {
+    case found(BlockEntry)
+    case absent
+    /// The operation is in a queue and will be resumed.
+    case waiting
+    /// The drive isn't online.
+    case unavailable
+}
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// Looks up the key of `index` on its drive.
+    mutating func lookUp(_ index: OperationIndex) -> LookupResult {
+        let drive = operations[index].drive
+        let key = operations[index].key
+        guard drives[drive].state == .online else { return .unavailable }
+        if let dirty = drives[drive].dirty(key) {
+            return dirty.isTombstone ? .absent : .found(dirty.entry)
+        }
+        guard let position = drives[drive].tree.locate(key) else { return .absent }
+        let child = drives[drive].tree.child(position)
+        guard child.filter.mayContain(hash: key.mixed(seed: drives[drive].superblock.driveID.low))
+        else { return .absent }
+        guard let frame = leaf(child.pointer.page, covering: key, on: drive, for: index) else {
+            return .waiting
+        }
+        let place = drives[drive].leaves.place(of: frame)
+        let entry = LeafPage.find(
+            memory.arena, place, key, classes: drives[drive].superblock.layout.classes)
+        return entry.map { .found($0) } ?? .absent
+    }
+
+    /// The frame that holds leaf `page`, or nil when `index` has to wait for it.
+    mutating func leaf(
+        _ page: PageIndex, covering key: BlockKey, on drive: DriveIndex, for index: OperationIndex
+    ) -> FrameIndex? {
+        if let frame = drives[drive].leaves.frame(of: page) {
+            drives[drive].leaves.markUsed(frame)
+            if case .ready = drives[drive].leaves.state(of: frame) {
+                cells.add(to: .leafCacheHits)
+                return frame
+            }
+            waitForFrame(frame, on: drive, index)
+            return nil
+        }
+        cells.add(to: .leafCacheMisses)
+        guard let frame = loadLeaf(page, covering: key, on: drive) else {
+            operations.append(index, to: &drives[drive].frameWaiters)
+            return nil
+        }
+        waitForFrame(frame, on: drive, index)
+        return nil
+    }
+
+    private mutating func waitForFrame(
+        _ frame: FrameIndex, on drive: DriveIndex, _ index: OperationIndex
+    ) {
+        drives[drive].leaves.pin(frame)
+        operations[index].pinnedFrame = frame
+        var waiters = drives[drive].leaves.waiters(of: frame)
+        operations.append(index, to: &waiters)
+        drives[drive].leaves.setWaiters(waiters, of: frame)
+    }
+
+    /// Begins to load leaf `page` into a frame; nil when every frame is in use.
+    mutating func loadLeaf(
+        _ page: PageIndex, covering key: BlockKey, on drive: DriveIndex
+    ) -> FrameIndex? {
+        guard let frame = drives[drive].leaves.take(for: page, state: .loading) else { return nil }
+        drives[drive].leaves.noteLoad(of: frame, covering: key, began: now)
+        let place = drives[drive].leaves.place(of: frame)
+        device.submit(
+            .read, on: drive, at: drives[drive].superblock.layout.offset(of: page),
+            memory: IndexPageHeader.range(at: place), for: .leafRead(frame), now: now)
+        return frame
+    }
+
+    mutating func leafLoaded(_ frame: FrameIndex, on drive: DriveIndex, _ error: DeviceError?) {
+        let page = drives[drive].leaves.page(of: frame)
+        let load = drives[drive].leaves.load(of: frame)
+        cells.record(now.microseconds(since: load.began), in: .leafMiss)
+        var isGood = error == nil
+        if let position = drives[drive].tree.locate(load.key),
+            drives[drive].tree.child(position).pointer.page == page
+        {
+            let child = drives[drive].tree.child(position)
+            isGood =
+                isGood
+                && IndexPageHeader.matches(
+                    memory.arena, at: drives[drive].leaves.place(of: frame), kind: .leaf,
+                    pointer: child.pointer, generation: child.generation,
+                    driveIDLow: drives[drive].superblock.driveID.low)
+            if !isGood {
+                cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
+                drives[drive].tree.condemn(position)
+            }
+        } else {
+            // The leaf was replaced while it was read: whoever waits looks again.
+            isGood = false
+        }
+        var waiters = drives[drive].leaves.loaded(frame, isGood: isGood)
+        operations.move(&waiters, to: &ready)
+        if let error, error != .medium { fence(drive) }
+    }
+
+    mutating func leafWritten(_ frame: FrameIndex, on drive: DriveIndex, _ error: DeviceError?) {
+        drives[drive].leaves.setWriting(frame, false)
+        checkpointPageWritten(on: drive, error)
+    }
+}

@@ -1,0 +1,58 @@
+// Payload: moves a value between its slabs and its slots, piece by piece.
+//
+// Always holds: a piece is contiguous in memory and on the drive; writes go out in whole logical blocks, the
+// rest of the last one zero; an operation's memory is let go only after its last piece has completed.
+
+import Wire
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// Submits every piece of the value of `index`, reads or writes.
+    mutating func submitPayload(of index: OperationIndex, _ action: DeviceAction) {
+        let owner = operations[index].parent == .none ? index : operations[index].parent
+        guard let lease = operations[owner].lease.take() else {
+            preconditionFailure("a payload without memory")
+        }
+        let drive = operations[index].drive
+        let layout = drives[drive].superblock.layout
+        let entry = operations[index].entry
+        let leaseOffset = operations[index].leaseOffset
+        let length = UInt64(entry.lengthBytes)
+        let block = UInt64(device.geometry(of: drive).logicalBlockBytes)
+        let padded = (length + block - 1) / block * block
+        if action == .write, padded > length {
+            let rest = lease.piece(
+                at: leaseOffset + length, limit: ByteCount(padded - length))
+            memory.arena.zero(rest)
+        }
+        let slotBytes = layout.classes.slotBytes(of: entry.sizeClass).rawValue
+        var position: UInt64 = 0
+        operations[index].deviceError = nil
+        while position < padded {
+            let inSlot = position % slotBytes
+            let limit = min(padded - position, slotBytes - inSlot)
+            let piece = lease.piece(at: leaseOffset + position, limit: ByteCount(limit))
+            let slot = layout.offset(of: entry.slots[Int(position / slotBytes)])
+            operations[index].deviceOperations += 1
+            device.submit(
+                action, on: drive, at: ByteOffset(slot.rawValue + inSlot), memory: piece,
+                for: action == .read ? .payloadRead(index) : .payloadWrite(index), now: now)
+            position += piece.length.rawValue
+        }
+        operations[owner].lease = consume lease
+    }
+
+    /// One piece has completed.
+    mutating func payloadMoved(_ index: OperationIndex, _ error: DeviceError?) {
+        operations[index].deviceOperations -= 1
+        if let error, operations[index].deviceError == nil {
+            operations[index].deviceError = error
+        }
+        guard operations[index].deviceOperations == 0 else { return }
+        switch operations[index].kind {
+        case .put: putMoved(index)
+        case .get: getMoved(index)
+        case .remove, .lookups, .batchGet, .batchPut, .batchDelete, .evictor:
+            preconditionFailure("payload of a \(operations[index].kind)")
+        }
+    }
+}

@@ -1,0 +1,194 @@
+// Put: stores a value under a key, replacing what was there.
+//
+//   begun ──► waitingForKey ──► lookingUp ──► placing ──► moving ──► awaitingFlush ──► ok
+//                                               │           └─ no space ─► voiding ─► awaitingVoid ─► noSpace
+//                                               └─ no slot and none to come ─► noSpace
+//
+// Always holds: the payload is verified against its checksum before anything is staged; the records (Alloc
+// and Commit, together) and the payload go out at the same time; the answer is given only when a flush that
+// was submitted after both had completed has succeeded. A deadline that passes before `moving` answers
+// deadlineExceeded and nothing happens; after it, outcomeUnknown and the put goes on by itself.
+
+import Wire
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    mutating func advancePut(_ index: OperationIndex) {
+        switch operations[index].state {
+        case .begun: beginPut(index)
+        case .waitingForKey, .lookingUp: lookUpForPut(index)
+        case .placing: placePut(index)
+        case .voiding: voidPut(index)
+        case .moving, .awaitingFlush, .awaitingVoid, .collecting:
+            preconditionFailure("a put resumed in state \(operations[index].state)")
+        }
+    }
+
+    private mutating func beginPut(_ index: OperationIndex) {
+        let expected = operations[index].entry.checksum
+        if payloadChecksum(of: index) != expected {
+            cells.add(to: .rejectedPayloads)
+            finish(index, .checksumMismatch)
+            return
+        }
+        guard drives[operations[index].drive].state == .online else {
+            finish(index, .driveUnavailable)
+            return
+        }
+        operations[index].state = .waitingForKey
+        if locks.acquire(operations[index].key, for: index, in: &operations) {
+            lookUpForPut(index)
+        }
+    }
+
+    private mutating func payloadChecksum(of index: OperationIndex) -> UInt64 {
+        let owner =
+            operations[index].parent == .none ? index : operations[index].parent
+        guard let lease = operations[owner].lease.take() else {
+            preconditionFailure("a put without a payload")
+        }
+        let checksum = lease.checksum(
+            at: operations[index].leaseOffset,
+            length: ByteCount(UInt64(operations[index].entry.lengthBytes)), using: &streaming)
+        operations[owner].lease = consume lease
+        return checksum
+    }
+
+    private mutating func lookUpForPut(_ index: OperationIndex) {
+        operations[index].state = .lookingUp
+        if giveUpEarly(index) { return }
+        switch lookUp(index) {
+        case .waiting: return
+        case .unavailable: finish(index, .driveUnavailable)
+        case .absent:
+            operations[index].hasPrevious = false
+            enterPlacing(index)
+        case .found(let entry):
+            operations[index].hasPrevious = true
+            operations[index].previous = entry.extent
+            enterPlacing(index)
+        }
+    }
+
+    private mutating func enterPlacing(_ index: OperationIndex) {
+        operations[index].state = .placing
+        operations[index].handedOver = now
+        placePut(index)
+    }
+
+    private mutating func placePut(_ index: OperationIndex) {
+        if giveUpEarly(index) { return }
+        let drive = operations[index].drive
+        guard drives[drive].state == .online else {
+            finish(index, .driveUnavailable)
+            return
+        }
+        var entry = operations[index].entry
+        let demand = drives[drive].superblock.layout.classes.demand(forLength: entry.lengthBytes)
+        guard hasRoom(on: drive, forPayload: UInt64(entry.lengthBytes)) else {
+            waitForSpace(index)
+            return
+        }
+        guard let extent = drives[drive].space.allocate(demand) else {
+            if spaceMayCome(on: drive, for: demand.sizeClass) {
+                waitForSpace(index)
+            } else {
+                cells.add(to: .noSpaceResponses)
+                finish(index, .noSpace)
+            }
+            return
+        }
+        cells.record(
+            now.microseconds(since: operations[index].handedOver), in: .slotAllocate)
+        entry.version = drives[drive].nextVersion
+        entry.sizeClass = extent.sizeClass
+        entry.slots = extent.slots
+        drives[drive].nextVersion = entry.version.next
+        let freed = operations[index].hasPrevious ? operations[index].previous : .none
+        operations[index].sequence = drives[drive].journal.stage(.commit(entry, freed: freed))
+        operations[index].entry = entry
+        drives[drive].stagedKeys += 1
+        operations[index].state = .moving
+        operations[index].handedOver = now
+        cells.record(now.microseconds(since: operations[index].arrival), in: .persistPreWait)
+        submitPayload(of: index, .write)
+    }
+
+    /// The payload's last write has completed.
+    mutating func putMoved(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        operations[index].payloadDone = now
+        guard drives[drive].state == .online else {
+            finish(index, .outcomeUnknown)
+            return
+        }
+        switch operations[index].deviceError {
+        case nil:
+            operations[index].state = .awaitingFlush
+            operations[index].payloadTicket = drives[drive].flush.submitted
+            #if PLANTED_BUGS
+                if isPlanted(.acknowledgeBeforeFlush), let request = operations[index].request,
+                    !operations[index].isAnswered
+                {
+                    respond(index, to: request, Response(status: .ok))
+                }
+            #endif
+            awaitFlush(index)
+        case .noSpace:
+            operations[index].state = .voiding
+            voidPut(index)
+        case .inputOutput, .medium, .gone, .unsupported:
+            fence(drive)
+            finish(index, .outcomeUnknown)
+        }
+    }
+
+    private mutating func voidPut(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        guard drives[drive].state == .online else {
+            finish(index, .outcomeUnknown)
+            return
+        }
+        let record = JournalRecord.void(operations[index].entry.version)
+        guard drives[drive].journal.canStage(words: record.wordCount, forRemoval: true) else {
+            operations.append(index, to: &drives[drive].spaceWaiters)
+            return
+        }
+        operations[index].payloadTicket = 0
+        operations[index].voidSequence = drives[drive].journal.stage(record)
+        operations[index].state = .awaitingVoid
+        awaitFlush(index)
+    }
+
+    /// A flush has made the put's record and payload durable.
+    mutating func putDurable(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        let entry = operations[index].entry
+        drives[drive].stagedKeys -= 1
+        drives[drive].space.commit(entry.extent)
+        drives[drive].ages.use(entry.slots[0], blocks: drives[drive].blockCount)
+        drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: false))
+        if operations[index].hasPrevious {
+            free(operations[index].previous, on: drive, by: operations[index].sequence)
+        } else {
+            drives[drive].blockCount += 1
+        }
+        if drives[drive].eviction.demand == nil { drives[drive].eviction.fruitlessTurns = 0 }
+        drives[drive].journal.payloadSettled(in: operations[index].sequence)
+        cells.record(now.microseconds(since: operations[index].arrival), in: .persist)
+        cells.record(
+            now.microseconds(since: operations[index].payloadDone), in: .persistPostWait)
+        cells.add(UInt64(entry.lengthBytes), to: .bytesWritten)
+        finish(index, .ok)
+    }
+
+    /// A flush has made the void record durable: the put never happened.
+    mutating func putVoided(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        drives[drive].stagedKeys -= 1
+        drives[drive].releases.append(
+            operations[index].entry.extent, freedBy: operations[index].voidSequence)
+        drives[drive].journal.payloadSettled(in: operations[index].sequence)
+        cells.add(to: .noSpaceResponses)
+        finish(index, .noSpace)
+    }
+}

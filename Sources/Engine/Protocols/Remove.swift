@@ -1,0 +1,122 @@
+// Remove: takes a key away: on a client's word (delete), for room (evict), or because its bytes are damaged.
+//
+//   begun ──► waitingForKey ──► lookingUp ──► placing ──► awaitingFlush ──► ok
+//                                   └─ absent, or not the version meant ─► notFound
+//
+// Always holds: the key is gone for readers, and its slots begin their way back, only when the record is
+// durable. A removal may use the journal's and the dirty queue's reserve, so a full drive can be emptied.
+
+import Wire
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    mutating func advanceRemove(_ index: OperationIndex) {
+        switch operations[index].state {
+        case .begun:
+            guard drives[operations[index].drive].state == .online else {
+                finish(index, .driveUnavailable)
+                return
+            }
+            operations[index].state = .waitingForKey
+            if locks.acquire(operations[index].key, for: index, in: &operations) {
+                lookUpForRemove(index)
+            }
+        case .waitingForKey, .lookingUp: lookUpForRemove(index)
+        case .placing: stageRemove(index)
+        case .moving, .awaitingFlush, .voiding, .awaitingVoid, .collecting:
+            preconditionFailure("a removal resumed in state \(operations[index].state)")
+        }
+    }
+
+    private mutating func lookUpForRemove(_ index: OperationIndex) {
+        operations[index].state = .lookingUp
+        if giveUpEarly(index) { return }
+        switch lookUp(index) {
+        case .waiting: return
+        case .unavailable: finish(index, .driveUnavailable)
+        case .absent: finish(index, .notFound)
+        case .found(let entry):
+            let isMeant =
+                operations[index].reason == .deleted
+                || entry.version == operations[index].entry.version
+            let isInUse =
+                operations[index].reason == .evicted
+                && readers.isRead(entry.slots[0], on: operations[index].drive)
+            guard isMeant, !isInUse else {
+                finish(index, .notFound)
+                return
+            }
+            operations[index].entry = entry
+            operations[index].previous = entry.extent
+            operations[index].state = .placing
+            stageRemove(index)
+        }
+    }
+
+    private mutating func stageRemove(_ index: OperationIndex) {
+        if giveUpEarly(index) { return }
+        let drive = operations[index].drive
+        guard drives[drive].state == .online else {
+            finish(index, .driveUnavailable)
+            return
+        }
+        guard hasRoomForRemoval(on: drive) else {
+            waitForSpace(index)
+            return
+        }
+        let version = drives[drive].nextVersion
+        drives[drive].nextVersion = version.next
+        operations[index].sequence = drives[drive].journal.stage(
+            .delete(
+                operations[index].key, version: version, reason: operations[index].reason,
+                freed: operations[index].previous))
+        operations[index].entry.version = version
+        drives[drive].stagedKeys += 1
+        operations[index].state = .awaitingFlush
+        operations[index].payloadTicket = 0
+        #if PLANTED_BUGS
+            if isPlanted(.slotReusedBeforeDeleteDurable) {
+                drives[drive].space.uncommit(operations[index].previous)
+                drives[drive].space.release(operations[index].previous)
+                operations[index].previous = .none
+            }
+        #endif
+        awaitFlush(index)
+    }
+
+    /// A flush has made the removal's record durable.
+    mutating func removeDurable(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        drives[drive].stagedKeys -= 1
+        drives[drive].blockCount -= 1
+        drives[drive].active.set(DirtyEntry(entry: operations[index].entry, isTombstone: true))
+        if operations[index].reason == .evicted {
+            cells.add(to: .evictions)
+            cells.add(UInt64(operations[index].entry.lengthBytes), to: .evictedBytes)
+        }
+        free(
+            operations[index].previous, on: drive, by: operations[index].sequence,
+            quarantined: operations[index].reason == .damaged)
+        finish(index, .ok)
+    }
+
+    /// Begins to remove a block whose bytes can't be trusted; its slots are not used again.
+    mutating func removeDamaged(_ entry: BlockEntry, on drive: DriveIndex) {
+        beginRemoval(of: entry, on: drive, reason: .damaged)
+    }
+
+    /// Begins a removal of the engine's own; false when no operation is free for it.
+    @discardableResult
+    mutating func beginRemoval(
+        of entry: BlockEntry, on drive: DriveIndex, reason: RemovalReason
+    ) -> Bool {
+        guard let index = operations.take(.remove, leaving: 0) else { return false }
+        operations[index].isAnswered = true
+        operations[index].key = entry.key
+        operations[index].drive = drive
+        operations[index].entry = entry
+        operations[index].reason = reason
+        operations[index].arrival = now
+        operations.append(index, to: &ready)
+        return true
+    }
+}

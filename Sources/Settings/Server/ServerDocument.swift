@@ -1,0 +1,94 @@
+// ServerDocument: memkvd's configuration file, key by key, before anything is checked against
+// anything else.
+//
+// Refuses unknown keys, keys that this version doesn't build, and values of the wrong kind.
+
+internal import Engine
+
+/// The settings that a configuration file gives; nil where it is silent.
+package struct ServerDocument: Sendable {
+    var address: Setting<String>?
+    var slabSize: Setting<ByteCount>?
+    var poolSize: Setting<ByteCount>?
+    var mode: Setting<String>?
+    var blockSize: Setting<ByteCount>?
+    var minimumSlot: Setting<ByteCount>?
+    var driveSize: Setting<ByteCount>?
+    var drives: Setting<[Drive]>?
+    var evictionEnabled: Setting<Bool>?
+    var evictionWatermark: Setting<Int>?
+
+    /// One entry of `storage.drives`.
+    struct Drive: Sendable {
+        let media: Setting<String>
+        let maximumSize: Setting<ByteCount>?
+    }
+
+    /// No file: nothing is said.
+    package init() {}
+
+    /// Reads `text`; messages call the file `file`.
+    package init(text: String, file: String) throws(ConfigurationError) {
+        let root = try DocumentSection(document: text, file: file, schema: Self.root)
+        if let network = try root.section("network", schema: Self.network) {
+            address = try network.text("address")
+        }
+        if let memory = try root.section("memory", schema: Self.memory) {
+            slabSize = try memory.size("block_size")
+            poolSize = try memory.size("max_size")
+        }
+        if let storage = try root.section("storage", schema: Self.storage) {
+            try read(storage: storage)
+        }
+    }
+
+    private mutating func read(storage: DocumentSection) throws(ConfigurationError) {
+        mode = try storage.word("mode", among: ["direct", "file", "memory"])
+        blockSize = try storage.size("block_size")
+        minimumSlot = try storage.size("min_slot")
+        driveSize = try storage.size("max_size")
+        if let durability = try storage.word("durability", among: ["durable", "relaxed"]),
+            durability.value == "relaxed"
+        {
+            throw durability.refused(
+                "relaxed is not built in this version; every acknowledged block is durable")
+        }
+        if let eviction = try storage.section("eviction", schema: Self.eviction) {
+            evictionEnabled = try eviction.flag("enabled")
+            evictionWatermark = try eviction.number("watermark", in: 1...100)
+        }
+        guard let sections = try storage.sections("drives", schema: Self.drive) else { return }
+        var list: [Drive] = []
+        for section in sections {
+            guard let media = try section.text("media") else {
+                throw section.missing("media", "missing; name the drive's file or device")
+            }
+            list.append(Drive(media: media, maximumSize: try section.size("max_size")))
+        }
+        let origin = sections.first?.origin ?? storage.origin
+        drives = Setting(list, key: "storage.drives", origin: origin)
+    }
+
+    // MARK: The schema
+
+    static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
+    static let network = SectionSchema(
+        keys: ["address"], notBuilt: ["tls_cert", "tls_key", "auth_key", "auth_keys", "insecure"])
+    static let memory = SectionSchema(keys: ["block_size", "max_size"])
+    static let storage = SectionSchema(
+        keys: [
+            "mode", "block_size", "min_slot", "max_size", "drives", "eviction", "durability",
+        ])
+    static let eviction = SectionSchema(keys: ["enabled", "watermark"])
+    static let drive = SectionSchema(keys: ["media", "max_size"])
+
+    /// Every dotted key that a file may hold, for the documentation's test.
+    package static let allKeys: [String] =
+        network.keys.map { "network.\($0)" } + memory.keys.map { "memory.\($0)" }
+        + storage.keys.map { "storage.\($0)" } + eviction.keys.map { "storage.eviction.\($0)" }
+        + drive.keys.map { "storage.drives[].\($0)" }
+
+    /// Every dotted key that is refused because it isn't built yet.
+    package static let allKeysNotBuilt: [String] =
+        root.notBuilt + network.notBuilt.map { "network.\($0)" }
+}

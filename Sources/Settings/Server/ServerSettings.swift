@@ -1,0 +1,77 @@
+// ServerSettings: everything memkvd is told at start, checked, with the defaults filled in.
+//
+// Always holds: what is here can be run; a combination that can't was refused before.
+
+package import Engine
+
+/// Where the store is.
+package enum StorePlan: Hashable, Sendable {
+    /// One file drive in a directory, made when it isn't there; `driveBytes` nil for a size that
+    /// suits the file system.
+    case directory(String, driveBytes: ByteCount?)
+    /// Drives that exist already, of one mode: `file` or `direct`.
+    case drives([DrivePlace], mode: DriveMode)
+    /// One drive without media, empty at every start.
+    case memory(driveBytes: ByteCount)
+}
+
+/// One drive of a configuration.
+package struct DrivePlace: Hashable, Sendable {
+    package let path: String
+    /// What the configuration says the drive's size is; nil when it leaves that to the drive.
+    package let maximumBytes: ByteCount?
+}
+
+/// A checked configuration.
+package struct ServerSettings: Sendable {
+    package let listen: ListenAddress
+    /// Bytes of one slab of the pool that payloads pass through.
+    package let slabBytes: ByteCount
+    /// Bytes of the whole pool.
+    package let poolBytes: ByteCount
+    package let store: StorePlan
+    package let engine: EngineConfiguration
+
+    /// Slab size without `memory.block_size`.
+    package static let standardSlabBytes = ByteCount(UInt64(2 << 20))
+    /// Pool size without `memory.max_size`.
+    package static let standardPoolBytes = ByteCount(UInt64(256 << 20))
+}
+
+/// What the flags and the environment say; nil where they say nothing.
+package struct ServerInvocation: Sendable {
+    /// `--listen`, or `MEMKVD_LISTEN`.
+    package var listen: Setting<String>?
+    /// `--data`, or `MEMKVD_DATA`.
+    package var data: Setting<String>?
+    /// `--config`, or `MEMKVD_CONFIG`.
+    package var config: Setting<String>?
+
+    /// The environment's variables that count.
+    package static let variableNames = ["MEMKVD_LISTEN", "MEMKVD_DATA", "MEMKVD_CONFIG"]
+
+    /// A flag beats the variable of the same meaning.
+    package init(
+        listenFlag: String?, dataFlag: String?, configFlag: String?,
+        environment: [String: String]
+    ) throws(ConfigurationError) {
+        listen = try Self.pick(listenFlag, "--listen", environment, "MEMKVD_LISTEN")
+        data = try Self.pick(dataFlag, "--data", environment, "MEMKVD_DATA")
+        config = try Self.pick(configFlag, "--config", environment, "MEMKVD_CONFIG")
+    }
+
+    private static func pick(
+        _ flag: String?, _ flagName: String, _ environment: [String: String], _ variable: String
+    ) throws(ConfigurationError) -> Setting<String>? {
+        let setting =
+            if let flag {
+                Setting(flag, key: flagName, origin: .flag(flagName))
+            } else if let value = environment[variable] {
+                Setting(value, key: variable, origin: .variable(variable))
+            } else {
+                Setting<String>?.none
+            }
+        if let setting, setting.value.isEmpty { throw setting.refused("is empty") }
+        return setting
+    }
+}

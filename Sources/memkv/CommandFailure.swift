@@ -1,0 +1,86 @@
+// CommandFailure: how a command ends when it doesn't end well: an exit code and one sentence for the user.
+
+import Client
+import Wire
+
+/// The end of a command that isn't `done`.
+struct CommandFailure: Error, Hashable {
+    let status: ExitStatus
+    /// What went wrong and what to do; empty when the output says it already.
+    let message: String
+
+    init(_ status: ExitStatus, _ message: String) {
+        self.status = status
+        self.message = message
+    }
+}
+
+extension CommandFailure {
+    /// The server couldn't be reached.
+    init(_ error: ConnectError, server: ServerAddress) {
+        switch error {
+        case .refused:
+            self.init(
+                .unreachable,
+                "\(server) refused the connection; is memkvd running? "
+                    + "Start it with 'make run' or 'memkvd --data DIR'.")
+        case .timedOut:
+            self.init(
+                .unreachable, "\(server) didn't answer in time; check the address or --timeout")
+        case .unknownHost(let sentence):
+            self.init(.unreachable, "the host of \(server) can't be found: \(sentence)")
+        case .unreachable(let sentence):
+            self.init(.unreachable, "\(server) can't be reached: \(sentence)")
+        case .session(.connectRefused(let status)):
+            self.init(
+                .refused, "\(server) refused the session: \(Self.sentence(for: status))")
+        case .session(let failure):
+            self.init(.unreachable, "\(server): \(failure)")
+        }
+    }
+
+    /// A request about `subject` didn't end with `ok`.
+    init(_ error: ClientError, subject: String, lost failure: SessionFailure?) {
+        switch error {
+        case .ended(let status):
+            self.init(Self.exitStatus(for: status), "\(subject): \(Self.sentence(for: status))")
+        case .bufferTooSmall(let needed):
+            self.init(
+                .refused, "\(subject): its value has \(needed) bytes, more than the server allows")
+        case .connectionLost:
+            let why = failure.map { "\($0)" } ?? "the connection broke"
+            self.init(.unreachable, "\(subject): \(why); nothing was changed, try again")
+        case .notTaken(let reason):
+            self.init(.refused, "\(subject): \(reason)")
+        }
+    }
+
+    static func exitStatus(for status: Status) -> ExitStatus {
+        switch status {
+        case .ok: .done
+        case .notFound: .difference
+        case .deadlineExceeded, .outcomeUnknown: .unreachable
+        case .checksumMismatch: .damaged
+        case .noSpace, .invalidRequest, .unsupportedVersion, .tooLarge, .driveUnavailable, .busy,
+            .shuttingDown:
+            .refused
+        }
+    }
+
+    static func sentence(for status: Status) -> String {
+        switch status {
+        case .ok: "done"
+        case .notFound: "not found"
+        case .noSpace: "the store is full; delete blocks, or switch storage.eviction on"
+        case .invalidRequest: "the server calls the request invalid"
+        case .unsupportedVersion: "the server speaks another version of the protocol"
+        case .tooLarge: "above a limit of the server"
+        case .checksumMismatch: "damaged: the bytes that arrived don't have their checksum"
+        case .deadlineExceeded: "the deadline passed; nothing was changed"
+        case .outcomeUnknown: "the deadline passed or the connection broke; done or not is unknown"
+        case .driveUnavailable: "the drive that holds it is absent or offline"
+        case .busy: "the server is busy; nothing was changed, try again"
+        case .shuttingDown: "the server is shutting down; nothing was changed"
+        }
+    }
+}

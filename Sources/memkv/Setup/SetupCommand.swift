@@ -1,0 +1,70 @@
+// setup: formats drives and prints a configuration that serves them. YAML on stdout, sentences on stderr.
+//
+// Always holds: nothing is written to any drive before every drive was looked at and found acceptable; a drive
+// that carries a store, whole or damaged, is formatted with --force only.
+
+import ArgumentParser
+
+struct Setup: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Format drives and print a configuration that serves them.",
+        discussion: """
+            A block device is used raw; any other path is a file, made if absent, and needs --max-size. \
+            The drives of one store are all of one kind. The configuration goes to standard output: \
+            memkv setup --drives /dev/nvme0n1 > config.yaml
+            """)
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Block devices, or files.", valueName: "path"))
+    var drives: [String]
+
+    @Option(help: "Size of each file drive, written like \"64 GiB\".")
+    var maxSize: ByteSize?
+
+    @Option(help: "The largest slot.")
+    var blockSize = ByteSize(bytes: 4 << 20)
+
+    @Option(help: "The smallest slot.")
+    var minSlot = ByteSize(bytes: 64 << 10)
+
+    @Flag(help: "Format even where a store exists; its blocks are gone then.")
+    var force = false
+
+    @Flag(
+        help:
+            "Print the configuration of a store that exists already with these sizes, and change nothing."
+    )
+    var idempotent = false
+
+    func validate() throws {
+        guard !drives.isEmpty else {
+            throw ValidationError("name at least one path after --drives")
+        }
+        guard drives.count <= 64 else { throw ValidationError("a store has 64 drives at most") }
+        guard Set(drives).count == drives.count else {
+            throw ValidationError("a path stands twice after --drives")
+        }
+        guard !(force && idempotent) else {
+            throw ValidationError("--force makes anew, --idempotent keeps: give one of them")
+        }
+    }
+
+    func run() throws {
+        let plan = try SetupPlan(
+            paths: drives, maximumFileBytes: maxSize?.bytes, blockBytes: blockSize.bytes,
+            minimumSlotBytes: minSlot.bytes)
+        let contents = try plan.drives.map { drive in try FormatDrives.content(of: drive) }
+        switch try plan.decide(contents, force: force, idempotent: idempotent) {
+        case .keep:
+            Terminal.standardError("memkv: the store is there already; nothing was changed")
+        case .format:
+            let identities = FormatDrives.drawIdentities(driveCount: plan.drives.count)
+            for (index, drive) in plan.drives.enumerated() {
+                try FormatDrives.formatDrive(drive, number: index, of: plan, identities: identities)
+                Terminal.standardError("memkv: \(drive.path) is formatted")
+            }
+        }
+        print(plan.configurationYAML, terminator: "")
+    }
+}

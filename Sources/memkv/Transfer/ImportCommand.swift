@@ -1,0 +1,75 @@
+// import: files as content-addressed blocks into the store, and the manifest that brings them back.
+
+import ArgumentParser
+import Client
+import Foundation
+import Wire
+
+struct Import: MemkvCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Store files as content-addressed blocks and write a manifest of them.",
+        discussion: """
+            Each block's key is its SHA-256. Blocks that the server has already are not sent again. The \
+            manifest appears only when every block has been acknowledged. A lost connection is made \
+            anew until nothing has been stored for --timeout seconds.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @ParentCommand var root: Memkv
+    @Argument(help: "The files.") var files: [String]
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("The manifest to write.", valueName: "manifest"))
+    var output: String
+    @Option(
+        help: """
+            Bytes of a block, written like "4 MiB". (default: 4 MiB, or the server's value limit if smaller)
+            """)
+    var blockSize: ByteSize?
+    @OptionGroup var transfer: TransferOptions
+
+    private static let defaultBlockBytes: UInt32 = 4 << 20
+
+    func run(_ settings: Settings) throws {
+        let names = files.map { URL(fileURLWithPath: $0).lastPathComponent }
+        for (index, name) in names.enumerated() where names[..<index].contains(name) {
+            throw CommandFailure(
+                .usage, "two files are called '\(name)'; a manifest holds each name once")
+        }
+        var totalBytes: UInt64 = 0
+        for file in files { totalBytes += try InputFile(path: file).size() }
+        let limits = try settings.connect().limits
+        let blockBytes = try chosenBlockBytes(limits)
+        let bar = ProgressBar(
+            "import", totalBytes: totalBytes,
+            visible: LocalFiles.errorsGoToATerminal && !settings.json)
+        defer { bar.finish() }
+        let importer = Importer(
+            server: try settings.onlyServer(), namespace: settings.namespace,
+            blockBytes: Int(blockBytes), connections: transfer.connections,
+            inFlight: min(transfer.inFlight, Int(limits.batchLimit)),
+            timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)
+        let start = TCPConnection.now
+        let imported = try importer.run(Array(zip(names, files)))
+        try Manifest(
+            blockSize: blockBytes, namespace: settings.namespace.rawValue, files: imported
+        ).write(to: output)
+        bar.finish()
+        var summary = importer.summary
+        summary.measure(since: start)
+        try summary.show(verb: "stored", json: settings.json)
+    }
+
+    private func chosenBlockBytes(_ limits: ConnectResponse) throws -> UInt32 {
+        guard let blockSize else { return min(Self.defaultBlockBytes, limits.valueLimitBytes) }
+        guard blockSize.bytes > 0 else {
+            throw CommandFailure(.usage, "--block-size must be at least 1 byte")
+        }
+        guard blockSize.bytes <= UInt64(limits.valueLimitBytes) else {
+            throw CommandFailure(
+                .refused,
+                "--block-size \(blockSize.exact) is above the server's limit for one value, "
+                    + ByteSize(bytes: UInt64(limits.valueLimitBytes)).exact)
+        }
+        return UInt32(blockSize.bytes)
+    }
+}

@@ -1,0 +1,230 @@
+// Daemon: everything around the shards: memory, listener, drives before; log and admin endpoint
+// meanwhile; the exit code after.
+//
+// Always holds: the admin endpoint answers from the moment the drives are open until the last of
+// them has ended, the drain included; the daemon ends when all shards have, never before.
+
+internal import Admin
+internal import Engine
+internal import Glibc
+internal import IOUring
+internal import Logging
+internal import Ring
+internal import Settings
+
+/// One run of memkvd.
+struct Daemon {
+    private let settings: ServerSettings
+    private let store: StoreFiles
+    private let logger: Logger
+    private let started: ContinuousClock.Instant
+    private let memoryDescription: String
+    private let slabs: SlabPool
+    private let plans: [ShardPlan]
+
+    /// Takes the port, finds or makes the drives, maps the memory. Nothing is served yet.
+    init(
+        settings: ServerSettings, logger: Logger, started: ContinuousClock.Instant
+    ) throws(StartFailure) {
+        self.settings = settings
+        self.logger = logger
+        self.started = started
+        let listener = try Self.listen(settings.listen)
+        store = try StoreFiles(settings)
+        let transport = TransportConfiguration()
+        let memory = try DaemonMemory(
+            settings: settings, transport: transport,
+            driveCounts: [store.drives.count])
+        memoryDescription = memory.description
+        slabs = memory.slabs
+        var engine = settings.engine
+        engine.hashSeed = .random(in: 0 ... .max)
+        // One shard in this version, which has all drives.
+        let plan = ShardPlan(
+            index: 0, drives: store.drives, driveNames: store.names,
+            formatsDrives: store.drives.contains { $0.mode == .memory }, engine: engine,
+            transport: transport, memory: memory.engines[0],
+            transportRange: memory.transports[0], formatRange: memory.formatRange,
+            listener: listener, cells: ShardCells(driveCount: store.drives.count))
+        plans = [plan]
+    }
+
+    private static func listen(_ address: ListenAddress) throws(StartFailure) -> TCPListener {
+        do throws(ListenError) {
+            return try TCPListener(address: address.host, port: address.port)
+        } catch {
+            if case .refused(_, _, let reason) = error, reason.code == EADDRINUSE {
+                throw inUse(address.description, "data")
+            }
+            throw StartFailure(code: .failed, message: error.description)
+        }
+    }
+
+    private static func inUse(_ address: String, _ purpose: String) -> StartFailure {
+        StartFailure(
+            code: .addressInUse,
+            message: "the \(purpose) port \(address) is in use: another memkvd, perhaps; "
+                + "stop it or choose another with --listen HOST:PORT")
+    }
+
+    // MARK: Running
+
+    /// Serves until `control` is asked to stop or something fails.
+    func run(control: DaemonControl) async throws(StartFailure) -> ExitCode {
+        logStart()
+        let (events, source) = AsyncStream<(shard: Int, event: ShardEvent)>.makeStream()
+        for plan in plans {
+            Threads.start {
+                Shard.run(plan, control: control) { source.yield((plan.index, $0)) }
+            }
+        }
+        let ending = Ending()
+        var progress = Progress(shards: plans.count)
+        for await (shard, event) in events {
+            log(event, shard: shard, control: control)
+            switch event {
+            case .opened:
+                progress.opened += 1
+                if progress.opened == plans.count {
+                    // Nobody waits for it: it answers until the process ends.
+                    Task { await serveAdmin(control: control, ending: ending) }
+                }
+            case .ready:
+                progress.ready += 1
+                if progress.ready == plans.count { announce() }
+            case .stopped: progress.ended += 1
+            case .failed(let failure):
+                progress.ended += 1
+                ending.record(failure)
+                control.stop(reason: "a shard failed")
+            case .drive, .draining: break
+            }
+            if progress.ended == plans.count { break }
+        }
+        if let failure = ending.failure { throw failure }
+        return .stopped
+    }
+
+    private struct Progress {
+        let shards: Int
+        var opened = 0
+        var ready = 0
+        var ended = 0
+    }
+
+    private func serveAdmin(control: DaemonControl, ending: Ending) async {
+        let model = AdminModel(
+            shards: plans.map { .init(cells: $0.cells, drivePaths: $0.driveNames) }, slabs: slabs,
+            blockSizeBytes: settings.engine.blockSizeBytes, started: started)
+        var quiet = logger
+        quiet.logLevel = max(.warning, logger.logLevel)
+        let listen = settings.listen
+        do throws(AdminServerError) {
+            try await AdminServer.run(
+                model: model, host: listen.host, port: listen.adminPort, logger: quiet
+            ) {
+                logger.info("admin endpoint", metadata: ["address": "\(listen.adminAddress)"])
+            }
+        } catch {
+            switch error {
+            case .addressInUse: ending.record(Self.inUse(listen.adminAddress, "admin"))
+            case .failed(let reason):
+                ending.record(
+                    StartFailure(code: .failed, message: "the admin endpoint failed: \(reason)"))
+            }
+            control.stop(reason: "the admin endpoint failed")
+        }
+    }
+}
+
+// MARK: - What the operator reads
+
+extension Daemon {
+    private func logStart() {
+        logger.info(
+            "start",
+            metadata: [
+                "version": "\(Version.current)", "address": "\(settings.listen)",
+                "drives": "\(store.names.joined(separator: ","))",
+                "mode": "\(store.drives[0].mode)",
+                "block_size":
+                    "\(ByteSize.format(ByteCount(UInt64(settings.engine.blockSizeBytes))))",
+                "min_slot":
+                    "\(ByteSize.format(ByteCount(UInt64(settings.engine.minimumSlotBytes))))",
+                "eviction": "\(evictionText)", "durability": "durable",
+                "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
+                "memory": "\(memoryDescription)",
+            ])
+        if store.isNew { logger.info("store made", metadata: ["drive": "\(store.names[0])"]) }
+    }
+
+    private var evictionText: String {
+        settings.engine.evictionEnabled
+            ? "from \(settings.engine.evictionWatermarkPercent) %" : "off"
+    }
+
+    private func log(_ event: ShardEvent, shard: Int, control: DaemonControl) {
+        var logger = logger
+        logger[metadataKey: "shard"] = "\(shard)"
+        switch event {
+        case .opened(let ring, let processor, let absent):
+            let place = processor.map(String.init) ?? "any"
+            logger.info("drives opened", metadata: ["ring": "\(ring)", "processor": "\(place)"])
+            for name in absent { logger.warning("drive absent", metadata: ["drive": "\(name)"]) }
+        case .ready: logRecovery(plans[shard], logger)
+        case .drive(let name, let state):
+            logger.log(
+                level: state == .offline ? .error : .notice, "drive \(state)",
+                metadata: ["drive": "\(name)"])
+        case .draining:
+            logger.info("draining", metadata: ["reason": "\(control.reason ?? "unknown")"])
+        case .stopped: logger.info("stopped")
+        case .failed: break  // Said once, as the daemon's last words.
+        }
+    }
+
+    private func logRecovery(_ plan: ShardPlan, _ logger: Logger) {
+        let recovery = plan.cells.histogram(ShardTiming.recovery)
+        for (name, cells) in zip(plan.driveNames, plan.cells.drives) {
+            logger.info(
+                "drive recovered",
+                metadata: [
+                    "drive": "\(name)", "blocks": "\(cells.value(DriveGauge.blocks))",
+                    "records": "\(cells.value(DriveCounter.recoveredRecords))",
+                    "torn": "\(cells.value(DriveCounter.recoveredTornPayloads))",
+                    "repairs": "\(cells.value(DriveCounter.journalRepairs))",
+                    "returned_empty": "\(cells.value(DriveCounter.returnedEmpty))",
+                    "used_bytes": "\(cells.value(DriveGauge.usedBytes))",
+                    "usable_bytes": "\(cells.value(DriveGauge.usableBytes))",
+                ])
+        }
+        logger.info(
+            "ready",
+            metadata: [
+                "blocks": "\(plan.cells.value(ShardGauge.blocks))",
+                "recovery_ms": "\(recovery.sum / 1000)",
+            ])
+    }
+
+    /// Tells a person at a terminal what to type next. Only for `--data`: a configured server is
+    /// started by a service manager, which reads the log.
+    private func announce() {
+        guard case .directory = settings.store else { return }
+        let program = CommandLine.arguments[0]
+        let folder = program.lastIndex(of: "/").map { String(program[...$0]) } ?? ""
+        let server =
+            settings.listen == .standard ? "" : " --server \(settings.listen)"
+        let memkv = "\(folder)memkv"
+        SystemCalls.write(
+            """
+            memkvd serves \(store.names[0]) on \(settings.listen). In another terminal:
+              \(memkv) put\(server) greeting README.md
+              \(memkv) get\(server) greeting -o greeting.copy
+              \(memkv) import\(server) FILE -o file.manifest
+              \(memkv) export\(server) file.manifest -o file.copy
+              curl http://\(settings.listen.adminAddress)/v1/status
+            Ctrl-C stops it; started again, it has everything it acknowledged.
+
+            """, to: SystemCalls.standardOutput)
+    }
+}

@@ -1,0 +1,38 @@
+// DaemonControl: how anybody asks the shards to stop, at any moment of their life.
+//
+// Always holds: a request made before a shard has its ring is seen by its first look, one made
+// later wakes it; asking twice does what asking once does.
+
+internal import Ring
+internal import Synchronization
+
+/// Shared by the signals' thread, the main task and the shards.
+final class DaemonControl: Sendable {
+    private struct State {
+        var reason: String?
+        var wakers: [RingWaker] = []
+    }
+
+    private let isStopping = Atomic<Bool>(false)
+    private let state = Mutex(State())
+
+    /// Asks every shard to drain; `reason` is a signal's name or what went wrong.
+    func stop(reason: String) {
+        isStopping.store(true, ordering: .releasing)
+        state.withLock { state in
+            if state.reason == nil { state.reason = reason }
+            for waker in state.wakers { waker.wake() }
+        }
+    }
+
+    /// True from the first request on. Costs a load, so that a shard may ask at every step.
+    var stopIsRequested: Bool { isStopping.load(ordering: .acquiring) }
+
+    /// Why the shards were asked to stop; nil when they weren't.
+    var reason: String? { state.withLock { $0.reason } }
+
+    /// A shard's way to be woken; to be given before its first look at `stopIsRequested`.
+    func add(_ waker: RingWaker) {
+        state.withLock { $0.wakers.append(waker) }
+    }
+}

@@ -1,0 +1,224 @@
+// Shard: one thread, one ring, one engine, from the opening of its drives to its last checkpoint.
+//
+// Always holds: everything here runs on the thread that called `run`; it blocks only in its ring,
+// when the engine has nothing to do; it reports changes and never logs.
+
+internal import Engine
+internal import IOUring
+internal import Ring
+internal import Wire
+
+/// What one shard is told at start.
+struct ShardPlan: Sendable {
+    let index: Int
+    let drives: [DriveDescription]
+    /// What the operator calls each drive.
+    let driveNames: [String]
+    /// True for drives that must be formatted at every start: those in memory.
+    let formatsDrives: Bool
+    let engine: EngineConfiguration
+    let transport: TransportConfiguration
+    let memory: EngineMemory
+    /// The transport's part of the arena: `TransportConfiguration.memoryBytes`.
+    let transportRange: ArenaRange
+    /// For making drives: `DriveFormatter.memoryBytes`.
+    let formatRange: ArenaRange
+    let listener: TCPListener
+    let cells: ShardCells
+}
+
+/// A shard at work. Confined to its thread.
+struct Shard: ~Copyable {
+    private let plan: ShardPlan
+    private let control: DaemonControl
+    private let report: (ShardEvent) -> Void
+    private let ring: ShardRing
+    private var engine: Engine<IOUringDevice, TCPTransport>
+    private var phase = EnginePhase.recovering
+    private var driveStates: [DriveState]
+
+    /// Steps between two looks at the drives' states while the shard is never idle.
+    private static let stepsBetweenLooks = 1024
+
+    /// Runs the shard of `plan` on the calling thread until it has drained or failed; the last
+    /// report says which.
+    static func run(
+        _ plan: ShardPlan, control: DaemonControl, report: @escaping (ShardEvent) -> Void
+    ) {
+        do throws(StartFailure) {
+            try open(plan, control, report)
+            report(.stopped)
+        } catch {
+            report(.failed(error))
+        }
+    }
+
+    /// Works, and closes everything before it returns.
+    private static func open(
+        _ plan: ShardPlan, _ control: DaemonControl, _ report: @escaping (ShardEvent) -> Void
+    ) throws(StartFailure) {
+        var shard = try Shard(plan, control: control, report: report)
+        try shard.work()
+    }
+
+    private init(
+        _ plan: ShardPlan, control: DaemonControl, report: @escaping (ShardEvent) -> Void
+    ) throws(StartFailure) {
+        let processor = Self.pin(plan.index)
+        let ring = try Self.makeRing(plan)
+        var device = try Self.openDrives(plan, ring)
+        let absent = try Self.absentDrives(device, plan)
+        if plan.formatsDrives {
+            try StoreFiles.format(
+                &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
+                engine: plan.engine)
+        }
+        let transport = TCPTransport(
+            shard: ring, listener: plan.listener, configuration: plan.transport,
+            range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
+        self.plan = plan
+        self.control = control
+        self.report = report
+        self.ring = ring
+        engine = Engine(
+            configuration: plan.engine, device: device, transport: transport,
+            memory: plan.memory, cells: plan.cells)
+        driveStates = plan.drives.indices.map { _ in .recovering }
+        control.add(ring.waker)
+        report(
+            .opened(
+                ring: ring.features.description, processor: processor, absentDrives: absent))
+    }
+
+    private static func makeRing(_ plan: ShardPlan) throws(StartFailure) -> ShardRing {
+        do throws(RingError) {
+            return try ShardRing(
+                arena: plan.memory.arena, inFlightLimit: inFlightLimit(plan))
+        } catch {
+            throw StartFailure(code: .failed, message: error.description)
+        }
+    }
+
+    private static func openDrives(
+        _ plan: ShardPlan, _ ring: ShardRing
+    ) throws(StartFailure) -> IOUringDevice {
+        do throws(DriveOpenError) {
+            return try IOUringDevice(
+                shard: ring, arena: plan.memory.arena, drives: plan.drives,
+                operationLimit: deviceOperationLimit(plan))
+        } catch {
+            throw failure(of: error)
+        }
+    }
+
+    private static func pin(_ index: Int) -> Int? {
+        guard let processor = Processors.forShard(index) else { return nil }
+        do throws(SystemError) {
+            try pinThread(toProcessor: processor)
+            return processor
+        } catch {
+            return nil
+        }
+    }
+
+    private static func deviceOperationLimit(_ plan: ShardPlan) -> Int {
+        2 * plan.engine.operationLimit
+    }
+
+    private static func inFlightLimit(_ plan: ShardPlan) -> Int {
+        deviceOperationLimit(plan) + TCPTransport.inFlightLimit(for: plan.transport)
+    }
+
+    /// What clients are told when they connect.
+    private static func greeting(_ plan: ShardPlan, storeID: StoreIdentity) -> ConnectResponse {
+        ConnectResponse(
+            version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
+            bodyLimitBytes: BodyLayout.bodyLimitBytes,
+            payloadLimitBytes: plan.transport.payloadLimitBytes,
+            valueLimitBytes: plan.engine.valueLimitBytes,
+            requestsInFlight: UInt32(plan.transport.requestsPerSession),
+            storeID: [storeID.high, storeID.low])
+    }
+
+    private static func failure(of error: DriveOpenError) -> StartFailure {
+        let code: ExitCode =
+            switch error {
+            case .noMemory, .ring: .failed
+            default: .driveRefused
+            }
+        return StartFailure(code: code, message: error.description)
+    }
+
+    /// Names of the drives that aren't there; refuses to start when none is.
+    private static func absentDrives(
+        _ device: IOUringDevice, _ plan: ShardPlan
+    ) throws(StartFailure) -> [String] {
+        let absent = plan.driveNames.enumerated().compactMap { index, name in
+            device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
+        }
+        if absent.count == plan.drives.count {
+            throw StartFailure(
+                code: .driveRefused,
+                message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
+                    + "Check storage.drives, or make the store with `memkv setup`")
+        }
+        return absent
+    }
+
+    // MARK: The loop
+
+    private mutating func work() throws(StartFailure) {
+        var steps = 0
+        while phase != .stopped {
+            if control.stopIsRequested, phase == .recovering || phase == .serving {
+                engine.beginDrain()
+                try follow()
+            }
+            let hasWorked = engine.step(now: now())
+            try follow()
+            steps += 1
+            if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
+            ring.enter(wait: !hasWorked && phase != .stopped, until: engine.nextWake)
+        }
+    }
+
+    /// Reports that the engine's phase has changed, if it has.
+    private mutating func follow() throws(StartFailure) {
+        if engine.phase == phase { return }
+        phase = engine.phase
+        switch phase {
+        case .recovering, .stopped: break
+        case .serving:
+            // What recovery found is reported as one, so that a start isn't a list of changes.
+            for index in driveStates.indices {
+                driveStates[index] = engine.driveState(DriveIndex(UInt16(index)))
+            }
+            engine.transport.greeting = Self.greeting(plan, storeID: engine.storeID)
+            engine.transport.startListening()
+            report(.ready)
+        case .draining:
+            engine.transport.stopListening()
+            report(.draining)
+        case .refused: throw refusal()
+        }
+    }
+
+    private func refusal() -> StartFailure {
+        let sentences = plan.driveNames.enumerated().compactMap { index, name in
+            engine.driveRefusal(DriveIndex(UInt16(index))).map { "\(name) \($0)" }
+        }
+        return StartFailure(
+            code: .driveRefused, message: sentences.joined(separator: "\nmemkvd: "))
+    }
+
+    private mutating func lookAtDrives() {
+        guard phase != .recovering else { return }
+        for index in driveStates.indices {
+            let state = engine.driveState(DriveIndex(UInt16(index)))
+            if state == driveStates[index] { continue }
+            driveStates[index] = state
+            report(.drive(name: plan.driveNames[index], state: state))
+        }
+    }
+}

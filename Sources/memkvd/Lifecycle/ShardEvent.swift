@@ -1,0 +1,20 @@
+// ShardEvent: what a shard tells the main task, in order. The shard never logs by itself: a log
+// that nobody reads would otherwise stop it.
+
+internal import Engine
+
+/// A change in a shard's life.
+enum ShardEvent: Sendable {
+    /// It has its drives and recovers them. What its ring can do, and which processor it has.
+    case opened(ring: String, processor: Int?, absentDrives: [String])
+    /// Recovered: it serves.
+    case ready
+    /// A drive changed its state after the start.
+    case drive(name: String, state: DriveState)
+    /// It takes no new requests.
+    case draining
+    /// Everything is done and checkpointed. The last event.
+    case stopped
+    /// It ended by itself. The last event.
+    case failed(StartFailure)
+}

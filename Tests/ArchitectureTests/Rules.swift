@@ -1,0 +1,259 @@
+// Rules: the architecture as tables, and what breaks it.
+//
+// Always holds: every exception is written here with its reason, and an exception that nothing
+// needs any more is itself a violation, so that the lists can only shrink.
+
+/// One broken rule.
+struct Violation: Hashable, CustomStringConvertible {
+    let path: String
+    let line: Int
+    let problem: String
+    var description: String { "\(path):\(line): \(problem)" }
+}
+
+/// What holds for every file under Sources.
+enum Rules {
+    /// What each target may import. Imports point one way: memkvd, memkv -> backends, Admin,
+    /// Settings, Client -> Engine -> Wire -> CDigest. A folder that isn't listed may not exist.
+    static let allowedImports: [(folder: String, modules: Set<String>)] = [
+        ("Sources/Wire/", ["CDigest"]),
+        ("Sources/Engine/", ["Wire"]),
+        ("Sources/Ring/", ["CIOURing", "Glibc", "Synchronization"]),
+        (
+            "Sources/Backends/IOUring/",
+            ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
+        ),
+        ("Sources/Backends/Sim/", ["Engine", "Wire"]),
+        ("Sources/Client/", ["CIOURing", "Glibc", "Ring", "Synchronization", "Wire"]),
+        ("Sources/Settings/", ["Engine", "Yams"]),
+        ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
+        (
+            "Sources/memkvd/",
+            [
+                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "Ring",
+                "Settings", "Synchronization", "Wire",
+            ]
+        ),
+        (
+            "Sources/memkv/",
+            [
+                "ArgumentParser", "Client", "Engine", "Foundation", "Glibc", "IOUring", "Ring",
+                "Settings", "Sim", "Synchronization", "Wire",
+            ]
+        ),
+    ]
+
+    /// Modules that single files may import beyond their target's list, with the reason.
+    static let extraImports: [String: (module: String, reason: String)] = [
+        "Sources/Engine/Memory/SlabPool.swift": (
+            "Synchronization", "slabs are shared by all shards: a compare-and-swap list"
+        ),
+        "Sources/Engine/Observation/Cells.swift": (
+            "Synchronization", "cells are read by the admin thread: relaxed loads and stores"
+        ),
+    ]
+
+    /// Words that the synchronous core may not contain: it has no concurrency, no lock and no
+    /// clock.
+    static let bannedInCore: Set<String> = [
+        "async", "await", "Task", "TaskGroup", "actor", "Mutex", "ContinuousClock",
+        "SuspendingClock", "DispatchQueue", "Foundation", "Dispatch", "Thread",
+    ]
+    static let coreFolders = ["Sources/Engine/", "Sources/Wire/"]
+
+    /// The files that may say `unsafe` or `@unchecked`, with the reason.
+    static let unsafeFiles: [String: String] = [
+        "Sources/Wire/Digest.swift": "passes memory to the C digests",
+        "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
+        "Sources/Engine/Memory/SlabPool.swift": "the slabs' links and marks",
+        "Sources/Engine/Observation/Cells.swift": "the cells' atomics",
+        "Sources/Ring/MappedMemory.swift": "the mapping that arenas are made of",
+        "Sources/Ring/MessageVectors.swift": "the kernel's vectors for send and receive",
+        "Sources/Ring/Ring.swift": "the ring itself: liburing works on pointers",
+        "Sources/Ring/RingOperations.swift": "fills submissions with places in memory",
+        "Sources/Ring/RingRegistration.swift": "hands the arena's pages to the kernel",
+        "Sources/Ring/RingWaker.swift": "writes eight bytes to an eventfd",
+        "Sources/Ring/SystemError.swift": "reads the C library's error texts",
+        "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
+        "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",
+        "Sources/Backends/IOUring/ShardRing.swift": "registers the arena's bytes",
+        "Sources/Backends/IOUring/Device/IOUringDevice.swift": "the arena's bytes, for the kernel",
+        "Sources/Backends/IOUring/Device/OpenedDrive.swift": "opens drives through the shim",
+        "Sources/Backends/IOUring/Transport/TCPListener.swift": "opens sockets through the shim",
+        "Sources/Backends/IOUring/Transport/TCPReceiving.swift": "received bytes, for the kernel",
+        "Sources/Backends/IOUring/Transport/TCPSending.swift": "bytes to send, for the kernel",
+        "Sources/Backends/IOUring/Transport/TransportCounters.swift": "the counters' atomics",
+        "Sources/memkvd/System/SystemCalls.swift": "the C library's calls on files and streams",
+        "Sources/memkvd/System/Threads.swift": "threads and signals of the C library",
+    ]
+
+    static let longestLine = 100
+    static let longestFunction = 70
+    /// Functions that are longer, as "path name", with the reason. May only shrink.
+    static let longFunctions: [String: String] = [:]
+
+    /// Everything that is wrong with `file` by itself.
+    static func violations(in file: SourceText) -> [Violation] {
+        imports(file) + core(file) + unsafe(file) + lines(file) + functions(file) + notes(file)
+    }
+
+    // MARK: Imports
+
+    private static func imports(_ file: SourceText) -> [Violation] {
+        guard let rule = allowedImports.first(where: { file.path.hasPrefix($0.folder) }) else {
+            return [
+                Violation(
+                    path: file.path, line: 1,
+                    problem: "its folder isn't in the table of allowed imports")
+            ]
+        }
+        let words = file.words
+        return words.indices.dropLast().compactMap { index in
+            let module = words[index + 1]
+            guard words[index].text == "import", words[index].line == module.line,
+                !rule.modules.contains(module.text),
+                extraImports[file.path]?.module != module.text
+            else { return nil }
+            return Violation(
+                path: file.path, line: module.line,
+                problem: "\(rule.folder) may not import \(module.text)")
+        }
+    }
+
+    private static func core(_ file: SourceText) -> [Violation] {
+        guard coreFolders.contains(where: { file.path.hasPrefix($0) }) else { return [] }
+        return file.words.filter { bannedInCore.contains($0.text) }.map {
+            Violation(
+                path: file.path, line: $0.line,
+                problem: "\"\($0.text)\" in the synchronous core")
+        }
+    }
+
+    // MARK: Unsafe code
+
+    private static func unsafe(_ file: SourceText) -> [Violation] {
+        let found = file.words.filter { $0.text == "unsafe" || $0.text == "unchecked" }
+        if unsafeFiles[file.path] != nil {
+            guard found.isEmpty else { return [] }
+            return [
+                Violation(
+                    path: file.path, line: 1,
+                    problem: "listed as unsafe and isn't; take it off the list")
+            ]
+        }
+        return found.prefix(1).map {
+            Violation(
+                path: file.path, line: $0.line,
+                problem: "\"\($0.text)\" outside the files listed for it")
+        }
+    }
+
+    // MARK: Shape
+
+    private static func lines(_ file: SourceText) -> [Violation] {
+        let lines = file.text.split(separator: "\n", omittingEmptySubsequences: false)
+        var found = lines.enumerated().filter { $0.element.count > longestLine }.map {
+            Violation(
+                path: file.path, line: $0.offset + 1,
+                problem: "a line of \($0.element.count) columns, \(longestLine) at most")
+        }
+        if file.path.hasPrefix("Sources/"), lines.first?.hasPrefix("//") != true {
+            found.append(
+                Violation(path: file.path, line: 1, problem: "doesn't open with what it is"))
+        }
+        return found
+    }
+
+    private static func functions(_ file: SourceText) -> [Violation] {
+        FunctionLengths.of(file).compactMap { function in
+            let isExcepted = longFunctions["\(file.path) \(function.name)"] != nil
+            if function.lines > longestFunction, !isExcepted {
+                return Violation(
+                    path: file.path, line: function.line,
+                    problem: "\(function.name) has \(function.lines) lines, "
+                        + "\(longestFunction) at most")
+            }
+            if function.lines <= longestFunction, isExcepted {
+                return Violation(
+                    path: file.path, line: function.line,
+                    problem: "\(function.name) is short again; take it off the list")
+            }
+            return nil
+        }
+    }
+
+    private static func notes(_ file: SourceText) -> [Violation] {
+        let marks = ["TO" + "DO", "FIX" + "ME"]
+        let lines = file.text.split(separator: "\n", omittingEmptySubsequences: false)
+        return lines.enumerated().compactMap { index, line in
+            guard let mark = marks.first(where: { line.contains($0) }) else { return nil }
+            return Violation(path: file.path, line: index + 1, problem: "says \(mark)")
+        }
+    }
+
+    // MARK: The tables themselves
+
+    /// Exceptions for files that don't exist.
+    static func staleExceptions(existing paths: Set<String>) -> [Violation] {
+        let named =
+            Array(unsafeFiles.keys) + Array(extraImports.keys)
+            + longFunctions.keys.compactMap { $0.split(separator: " ").first.map(String.init) }
+        return named.filter { !paths.contains($0) }.map {
+            Violation(path: $0, line: 1, problem: "is in a list of exceptions and doesn't exist")
+        }
+    }
+}
+
+/// How long the functions of a file are.
+enum FunctionLengths {
+    struct Function {
+        let name: String
+        let line: Int
+        /// From the line of its name to that of its closing brace, both counted.
+        let lines: Int
+    }
+
+    /// Functions and initialisers that have a body.
+    static func of(_ file: SourceText) -> [Function] {
+        let words = file.words
+        return words.indices.compactMap { index in
+            let word = words[index]
+            let isInitialiser = word.text == "init" && word.before != "."
+            guard word.text == "func" || isInitialiser else { return nil }
+            let name = isInitialiser || index + 1 == words.count ? "init" : words[index + 1].text
+            guard let lines = linesOfBody(file.code, from: word.start) else { return nil }
+            return Function(name: name, line: word.line, lines: lines)
+        }
+    }
+
+    /// Lines from `start` to the end of the body that follows; nil for a protocol's requirement.
+    private static func linesOfBody(_ code: [Character], from start: Int) -> Int? {
+        var parentheses = 0
+        var braces = 0
+        var lines = 1
+        for position in start..<code.count {
+            switch code[position] {
+            case "\n":
+                lines += 1
+                if braces == 0, parentheses == 0, !continues(code, after: position) { return nil }
+            case "(", "[": parentheses += 1
+            case ")", "]": parentheses -= 1
+            case "{" where parentheses == 0: braces += 1
+            case "}" where parentheses == 0:
+                braces -= 1
+                if braces == 0 { return lines }
+                if braces < 0 { return nil }
+            default: break
+            }
+        }
+        return nil
+    }
+
+    /// True when the declaration that was broken at `position` goes on in the next line.
+    private static func continues(_ code: [Character], after position: Int) -> Bool {
+        let rest = code[position...].drop { $0.isWhitespace }
+        return ["{", "->", "where", "throws", "async", "("].contains {
+            rest.starts(with: Array($0))
+        }
+    }
+}
