@@ -12,6 +12,9 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds hold none.
+let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
+
 let package = Package(
     name: "memkv",
     platforms: [.macOS(.v26)],
@@ -33,7 +36,7 @@ let package = Package(
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
-        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
@@ -45,13 +48,13 @@ let package = Package(
         .target(name: "Judgement", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "CrashEnumeration", dependencies: ["Engine", "Wire", "Sim", "Judgement"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "crash-enumeration",
             dependencies: [
-                "CrashEnumeration", "Judgement", "Sim",
+                "CrashEnumeration", "Engine", "Judgement", "Sim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "Admin",
@@ -94,7 +97,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
             name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",

@@ -4,6 +4,7 @@
 
 import ArgumentParser
 import CrashEnumeration
+import Engine
 import Judgement
 import Sim
 
@@ -12,8 +13,39 @@ struct CrashEnumerationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crash-enumeration",
         abstract: "Crashes the store at every device operation and judges every recovery.",
-        subcommands: [Walk.self, RunScenario.self], defaultSubcommand: Walk.self)
+        subcommands: subcommands, defaultSubcommand: Walk.self)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        #if PLANTED_BUGS
+        [Walk.self, RunScenario.self, RunHunt.self]
+        #else
+        [Walk.self, RunScenario.self]
+        #endif
+    }
 }
+
+#if PLANTED_BUGS
+/// Looks for one planted bug, or for each.
+struct RunHunt: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hunt", abstract: "Plants each bug in turn and looks for it.")
+
+    @Argument(help: "The bug; all of them when not given.") var bug: String?
+    @Option(help: "Seed of latencies and samples.") var seed: UInt64 = 1
+
+    func run() throws {
+        var missed = 0
+        for hunt in Hunt.all where bug == nil || bug == hunt.bug.rawValue {
+            let found = hunt.run(seed: seed)
+            let isRight = found?.violation.assertion == hunt.assertion
+            print("\(isRight ? "found" : "MISSED") \(hunt.bug) by \(hunt.assertion.rawValue)")
+            if let found { describe(found, seed: seed) }
+            if !isRight { missed += 1 }
+        }
+        if missed > 0 { throw ExitCode(1) }
+    }
+}
+#endif
 
 /// Bounds and filters of a walk.
 struct Walk: ParsableCommand {
