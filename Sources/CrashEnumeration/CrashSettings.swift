@@ -37,6 +37,15 @@ package struct CrashSettings: Sendable {
 
     package init() {}
 
+    /// The same settings for an engine without a planted bug.
+    var unplanted: CrashSettings {
+        var settings = self
+        #if PLANTED_BUGS
+        settings.plantedBug = nil
+        #endif
+        return settings
+    }
+
     /// The engine's part of the settings.
     package var engine: EngineConfiguration {
         var configuration = EngineConfiguration()

@@ -18,6 +18,8 @@ package enum Scenario: String, CaseIterable, Sendable {
     case superblockRot = "superblock-rot"
     /// The journal's ring goes round while old blocks are deleted.
     case journalLaps = "journal-laps"
+    /// Journal blocks in flight together, one of them lost with valid ones behind it.
+    case journalHoles = "journal-holes"
     /// Sectors of values rot.
     case bitRot = "bit-rot"
     /// Many records in one journal block, torn everywhere.
@@ -41,7 +43,8 @@ extension Scenario {
         case .journalLaps:
             // Discarded slots would hide what a stale record resurrects.
             adapted.supportsDiscard = false
-        case .powerCuts, .superblockRot, .bitRot, .tornTails, .newerFormat, .failingOperations:
+        case .powerCuts, .superblockRot, .journalHoles, .bitRot, .tornTails, .newerFormat,
+            .failingOperations:
             break
         }
         return adapted
@@ -56,6 +59,7 @@ extension Enumeration where Store: ~Copyable {
         case .crowdedStore: try runCrowdedStore()
         case .superblockRot: try runSuperblockRot()
         case .journalLaps: try runJournalLaps()
+        case .journalHoles: try runJournalHoles()
         case .bitRot: try runBitRot()
         case .tornTails: try runTornTails()
         case .newerFormat: try runNewerFormat()
@@ -119,11 +123,27 @@ extension Enumeration where Store: ~Copyable {
         for workload in workloads {
             for pacing in Pacing.allCases {
                 let points = try recorded(workload, pacing: pacing)
-                for (index, point) in points.enumerated() {
-                    let place = CrashPlace(workload: workload, pacing: pacing, point: index)
-                    try rotEachSuperblock(at: point, place)
-                }
+                try rot(points, CrashPlace(workload: workload, pacing: pacing))
             }
+        }
+        let points = try recordedScenario { session, _ throws(Violation) in
+            try streamThroughCheckpoints(session)
+        }
+        try rot(points, scenarioPlace)
+    }
+
+    /// Rots at every instant at which the copies differ durably, and at some others.
+    private mutating func rot(
+        _ points: [CrashPoint], _ place: CrashPlace
+    ) throws(FoundViolation) {
+        let superblocks = try started(place).formatted
+        for (index, point) in points.enumerated() {
+            let image = point.state.durableImages[0]
+            let contents = superblocks.map { $0.map { image[$0].checksum } }
+            if contents.allSatisfy({ $0 == contents[0] }), !index.isMultiple(of: 16) { continue }
+            var place = place
+            place.point = index
+            try rotEachSuperblock(at: point, place)
         }
     }
 
@@ -146,10 +166,9 @@ extension Enumeration where Store: ~Copyable {
                 }
                 counts.images += 1
                 let words = circumstances(point, sectors, outcomes)
-                try renaming(.blockLostWithOneSuperblock) { walk throws(FoundViolation) in
-                    _ = try walk.inspect(
-                        images, point.ledger, place, "superblock \(copy) rotten, " + words)
-                }
+                _ = try inspect(
+                    images, point.ledger, place, "superblock \(copy) rotten, " + words,
+                    as: .blockLostWithOneSuperblock)
             }
         }
     }
@@ -180,6 +199,37 @@ extension Enumeration where Store: ~Copyable {
             }
         }
         try sample(points, every: 3, "journal laps")
+    }
+
+    // MARK: Journal holes
+
+    private mutating func runJournalHoles() throws(FoundViolation) {
+        let points = try recordedScenario { session, start throws(Violation) in
+            var number: UInt64 = 500
+            for _ in 0..<2 {
+                for place in 0..<6 {
+                    number += 1
+                    let key = place < 2 ? start.keys[place] : WorkloadRun.key(number)
+                    try session.put(
+                        key, StampedValue.bytes(number: number, count: WorkloadRun.smallBytes))
+                    try session.nudge()
+                }
+                try session.run(until: .idle)
+            }
+        }
+        for (index, point) in points.enumerated() {
+            var place = scenarioPlace
+            place.point = index
+            let sectors = point.state.unflushedSectors()
+            for (choice, outcomes) in OutcomePlan.mirrorHoles(sectors).enumerated() {
+                place.outcome = choice
+                counts.images += 1
+                _ = try inspect(
+                    point.state.resolved(sectors, as: outcomes, garbageSeed: settings.seed),
+                    point.ledger, place,
+                    "journal holes: " + circumstances(point, sectors, outcomes))
+            }
+        }
     }
 
     // MARK: Torn tails
@@ -329,17 +379,20 @@ extension Enumeration where Store: ~Copyable {
             }
         }
     }
+}
 
-    /// What `work` violates is a violation of `assertion`: the same demand, in a world of its own.
-    private mutating func renaming(
-        _ assertion: Assertion, _ work: (inout Self) throws(FoundViolation) -> Void
-    ) throws(FoundViolation) {
-        do throws(FoundViolation) {
-            try work(&self)
-        } catch {
-            throw FoundViolation(
-                violation: Violation(assertion, error.violation.description), place: error.place,
-                circumstances: error.circumstances)
-        }
+/// More changes than the journal's ring holds, eight under way at a time: checkpoints begin by
+/// themselves, and what they free is wanted at once.
+private func streamThroughCheckpoints<Store: StoreUnderTest & ~Copyable>(
+    _ session: StoreSession<Store>
+) throws(Violation) {
+    for number in UInt64(500)..<560 {
+        while session.unansweredCount >= 8 { try session.passTime() }
+        try session.put(
+            WorkloadRun.key(500 + number % 20),
+            StampedValue.bytes(number: number, count: WorkloadRun.smallBytes))
+        try session.nudge()
     }
+    try session.run(until: .answered)
+    try session.run(until: .idle)
 }
