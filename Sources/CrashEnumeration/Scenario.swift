@@ -114,8 +114,12 @@ extension Enumeration where Store: ~Copyable {
 
     // MARK: Superblock rot
 
-    /// At every instant: if the other superblock is not being written, this one may rot.
+    /// At many instants, each superblock in turn, the other one whole.
     private mutating func runSuperblockRot() throws(FoundViolation) {
+        let points = try recordedScenario { session, _ throws(Violation) in
+            try streamThroughCheckpoints(session)
+        }
+        try rot(points, scenarioPlace)
         let workloads = [
             "put,checkpoint,put", "delete,checkpoint,multi", "overwrite,checkpoint,checkpoint",
             "checkpoint,delete,checkpoint",
@@ -126,10 +130,6 @@ extension Enumeration where Store: ~Copyable {
                 try rot(points, CrashPlace(workload: workload, pacing: pacing))
             }
         }
-        let points = try recordedScenario { session, _ throws(Violation) in
-            try streamThroughCheckpoints(session)
-        }
-        try rot(points, scenarioPlace)
     }
 
     /// Rots at every instant at which the copies differ durably, and at some others.
@@ -152,12 +152,13 @@ extension Enumeration where Store: ~Copyable {
     ) throws(FoundViolation) {
         let superblocks = try started(place).formatted
         let sectors = point.state.unflushedSectors()
+        // The other copy must be whole, before or after its write; both damaged is beyond the demand.
+        let old = sectors.map { _ in SectorOutcome.version(0) }
+        let withOldSuperblocks = sectors.map { sector in
+            superblocks.contains { $0.contains(sector.sector) } ? .version(0) : sector.newest
+        }
         for (copy, rotten) in superblocks.enumerated() {
-            let isOtherInDoubt = sectors.contains { sector in
-                superblocks.enumerated().contains { $0 != copy && $1.contains(sector.sector) }
-            }
-            if isOtherInDoubt { continue }
-            for outcomes in [sectors.map(\.newest), sectors.map { _ in SectorOutcome.version(0) }] {
+            for outcomes in [sectors.map(\.newest), old, withOldSuperblocks] {
                 var images = point.state.resolved(
                     sectors, as: outcomes, garbageSeed: settings.seed)
                 for sector in rotten {
@@ -381,17 +382,21 @@ extension Enumeration where Store: ~Copyable {
     }
 }
 
-/// More changes than the journal's ring holds, eight under way at a time: checkpoints begin by
-/// themselves, and what they free is wanted at once.
+/// More changes than the journal's ring holds, on a drive whose flushes are slow: checkpoints begin by
+/// themselves, the ring is full while they last, and what they free is wanted at once.
 private func streamThroughCheckpoints<Store: StoreUnderTest & ~Copyable>(
     _ session: StoreSession<Store>
 ) throws(Violation) {
+    var latency = DriveLatency()
+    latency.set(.write, fixedMicroseconds: 20, randomMicroseconds: 60)
+    latency.set(.flush, fixedMicroseconds: 4000, randomMicroseconds: 2000)
+    session.device.setLatency(latency, of: DriveIndex(0))
     for number in UInt64(500)..<560 {
-        while session.unansweredCount >= 8 { try session.passTime() }
+        while session.unansweredCount >= 14 { try session.passTime() }
         try session.put(
             WorkloadRun.key(500 + number % 20),
             StampedValue.bytes(number: number, count: WorkloadRun.smallBytes))
-        try session.nudge()
+        try session.passTime()
     }
     try session.run(until: .answered)
     try session.run(until: .idle)
