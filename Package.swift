@@ -107,6 +107,7 @@ let package = Package(
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            swiftSettings: houseRules),
     ]
 )

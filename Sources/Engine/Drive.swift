@@ -19,7 +19,8 @@ struct DriveMemory: Sendable {
         ByteCount(
             2 * FormatConstants.superblockBytes.rawValue + Journal.memoryBytes.rawValue
                 + UInt64(pageBuffers) * FormatConstants.pageBytes
-                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes)
+                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes
+        )
     }
 
     private static func leafFrames(_ bytes: UInt64) -> UInt64 {

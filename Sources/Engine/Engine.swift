@@ -76,7 +76,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             backend: device, cells: cells, arenaLength: memory.arena.length,
             queueLimit: configuration.operationLimit * 40 + 4096)
         #if PLANTED_BUGS
-            self.device.skipsFlushes = configuration.plantedBug == .noFlush
+        self.device.skipsFlushes = configuration.plantedBug == .noFlush
         #endif
         drives = FixedArray(count: driveCount) { index in
             Drive(

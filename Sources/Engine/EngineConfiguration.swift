@@ -24,7 +24,7 @@ package struct EngineConfiguration: Sendable {
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
     #if PLANTED_BUGS
-        package var plantedBug: PlantedBug?
+    package var plantedBug: PlantedBug?
     #endif
 
     package init() {}

@@ -98,8 +98,10 @@ extension BlockKey: CustomStringConvertible {
             let value: UInt64
             switch digit {
             case UInt8(ascii: "0")...UInt8(ascii: "9"): value = UInt64(digit - UInt8(ascii: "0"))
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = UInt64(digit - UInt8(ascii: "a")) + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = UInt64(digit - UInt8(ascii: "A")) + 10
+            case UInt8(ascii: "a")...UInt8(ascii: "f"):
+                value = UInt64(digit - UInt8(ascii: "a")) + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"):
+                value = UInt64(digit - UInt8(ascii: "A")) + 10
             default: return nil
             }
             words[position / 16] = words[position / 16] << 4 | value

@@ -94,7 +94,9 @@ package struct FrameHeader: Hashable, Sendable {
             throw .unknownOperation(operationByte)
         }
         let flags = UInt8(truncatingIfNeeded: words[0] >> 56)
-        guard flags & ~(Self.responseFlag | Self.signedFlag) == 0 else { throw .unknownFlags(flags) }
+        guard flags & ~(Self.responseFlag | Self.signedFlag) == 0 else {
+            throw .unknownFlags(flags)
+        }
         let statusBits = UInt16(truncatingIfNeeded: words[1])
         guard statusBits <= UInt16(UInt8.max),
             let status = Status(rawValue: UInt8(truncatingIfNeeded: statusBits))

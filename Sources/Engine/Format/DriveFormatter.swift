@@ -41,6 +41,8 @@ package struct DriveFormatter: Sendable {
 
     private let drive: DriveIndex
     private let memory: ArenaRange
+    /// Where superblocks, journal and index lie: what a file drive should have allocated.
+    package let metadata: [(start: ByteOffset, length: ByteCount)]
     private var step = Step.begin
 
     /// A sentence naming what is impossible, or nil.
@@ -84,6 +86,10 @@ package struct DriveFormatter: Sendable {
         }
         self.drive = drive
         self.memory = memory
+        metadata = [
+            (ByteOffset(0), ByteCount(layout.dataStart.rawValue)),
+            (layout.journalCopyB, ByteCount(layout.journalBytes)),
+        ]
         Superblock(format: format, layout: layout).write(arena, at: memory.start)
     }
 

@@ -55,12 +55,15 @@ package struct DriveLayout: Hashable, Sendable {
     package init?(capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32?) {
         let journal = journalBlocks ?? Self.suitableJournal(capacityBytes: capacityBytes)
         let segment = Self.segmentBytes(of: classes)
-        let fixed = FormatConstants.headBytes + 2 * UInt64(journal) * FormatConstants.journalBlockBytes
+        let fixed =
+            FormatConstants.headBytes + 2 * UInt64(journal) * FormatConstants.journalBlockBytes
         guard capacityBytes > fixed else { return nil }
         let available = capacityBytes - fixed
-        var count = min(available / segment, UInt64(UInt32.max) / (segment / UInt64(classes.minimumSlotBytes)))
+        var count = min(
+            available / segment, UInt64(UInt32.max) / (segment / UInt64(classes.minimumSlotBytes)))
         while count >= 2 {
-            let pages = Self.indexPages(segmentCount: count, segmentBytes: segment, classes: classes)
+            let pages = Self.indexPages(
+                segmentCount: count, segmentBytes: segment, classes: classes)
             let needed = count * segment + pages * FormatConstants.pageBytes
             if needed <= available {
                 self.init(
@@ -134,7 +137,8 @@ package struct DriveLayout: Hashable, Sendable {
     }
     package var journalCopyA: ByteOffset { ByteOffset(FormatConstants.headBytes) }
     package var journalCopyB: ByteOffset {
-        ByteOffset((capacityBytes - journalBytes) / FormatConstants.pageBytes * FormatConstants.pageBytes)
+        ByteOffset(
+            (capacityBytes - journalBytes) / FormatConstants.pageBytes * FormatConstants.pageBytes)
     }
     package var indexStart: ByteOffset {
         ByteOffset(

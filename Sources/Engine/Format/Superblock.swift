@@ -113,13 +113,15 @@ package struct Superblock: Sendable {
 
     /// Reads the copy at `place`, 4096 bytes of the arena.
     static func read(
-        _ arena: Arena, at place: ArenaOffset, readsVersionsUpTo limit: UInt16 = FormatConstants.version
+        _ arena: Arena, at place: ArenaOffset,
+        readsVersionsUpTo limit: UInt16 = FormatConstants.version
     ) -> Reading {
         func word(_ index: Int) -> UInt64 { arena.loadWord(place.advanced(by: UInt64(index) * 8)) }
         guard word(0) == magic else { return .foreign }
         let stored = word(2)
         arena.storeWord(0, at: place.advanced(by: 16))
-        let actual = arena.checksum(ArenaRange(start: place, length: FormatConstants.superblockBytes))
+        let actual = arena.checksum(
+            ArenaRange(start: place, length: FormatConstants.superblockBytes))
         arena.storeWord(stored, at: place.advanced(by: 16))
         guard stored == actual else { return .damaged }
         let version = UInt16(truncatingIfNeeded: word(1))
@@ -185,7 +187,8 @@ package struct Superblock: Sendable {
         store(driveID.low, 6)
         store(layout.capacityBytes, 7)
         store(
-            UInt64(layout.classes.blockSizeBytes) | UInt64(layout.classes.minimumSlotBytes) << 32, 8)
+            UInt64(layout.classes.blockSizeBytes) | UInt64(layout.classes.minimumSlotBytes) << 32, 8
+        )
         store(layout.segmentBytes, 9)
         store(UInt64(layout.journalBlocks) | UInt64(layout.indexPages) << 32, 10)
         store(UInt64(layout.segmentCount), 16)

@@ -90,7 +90,9 @@ enum LeafPage {
         _ arena: Arena, _ page: ArenaOffset, _ key: BlockKey, classes: SizeClasses
     ) -> BlockEntry? {
         let index = lowerBound(arena, page, key)
-        guard index < count(arena, page), self.key(arena, page, at: index) == key else { return nil }
+        guard index < count(arena, page), self.key(arena, page, at: index) == key else {
+            return nil
+        }
         return entry(arena, page, at: index, classes: classes)
     }
 
@@ -110,7 +112,8 @@ enum LeafPage {
         var usedCells: Int { entries + extensions }
 
         mutating func append(_ entry: BlockEntry) {
-            precondition(usedCells + LeafPage.cells(for: entry) <= LeafPage.cellCapacity, "leaf full")
+            precondition(
+                usedCells + LeafPage.cells(for: entry) <= LeafPage.cellCapacity, "leaf full")
             var packed = UInt64(entry.lengthBytes - 1) | UInt64(entry.sizeClass.rawValue) << 24
             var slot = entry.slots[0].rawValue
             if entry.slots.count > 1 {

@@ -41,7 +41,8 @@ struct JournalBlockHeader: Sendable {
         }
         store(Self.magic, 0)
         store(
-            UInt64(FormatConstants.version) | UInt64(usedWords) << 16 | UInt64(incarnation) << 32, 1)
+            UInt64(FormatConstants.version) | UInt64(usedWords) << 16 | UInt64(incarnation) << 32, 1
+        )
         store(0, 2)
         store(driveIDLow, 3)
         store(sequence.rawValue, 4)

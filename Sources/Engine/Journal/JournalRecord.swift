@@ -112,7 +112,9 @@ enum JournalRecord: Sendable {
         guard words >= 2, first + words <= limit else { return nil }
         switch kind {
         case .alloc:
-            guard let slots = loadExtent(at: first, slotsFrom: first + 2, end: first + words, layout, load)
+            guard
+                let slots = loadExtent(
+                    at: first, slotsFrom: first + 2, end: first + words, layout, load)
             else { return nil }
             return decodeCommit(
                 at: first + words, limit: limit, allocated: slots,
@@ -148,7 +150,8 @@ enum JournalRecord: Sendable {
             length <= 16 << 20, !allocated.isEmpty,
             layout.classes.demand(forLength: length)
                 == SlotDemand(sizeClass: allocated.sizeClass, count: allocated.slots.count),
-            let freed = loadExtent(at: first, slotsFrom: first + 9, end: first + words, layout, load)
+            let freed = loadExtent(
+                at: first, slotsFrom: first + 9, end: first + words, layout, load)
         else { return nil }
         let entry = BlockEntry(
             key: loadKey(at: first + 1, load), version: Version(load(first + 6)),
@@ -174,7 +177,8 @@ enum JournalRecord: Sendable {
         else { return nil }
         var slots = SlotList()
         for index in 0..<count {
-            let slot = UInt32(truncatingIfNeeded: load(first + index / 2) >> (index % 2 == 0 ? 0 : 32))
+            let slot = UInt32(
+                truncatingIfNeeded: load(first + index / 2) >> (index % 2 == 0 ? 0 : 32))
             guard slot < layout.unitCount, slot % sizeClass.units == 0 else { return nil }
             slots.append(SlotIndex(slot))
         }

@@ -175,7 +175,8 @@ package struct SlabLease: ~Copyable {
 
     /// The longest contiguous piece of memory that begins `offset` bytes into the lease, `limit` at most.
     package func piece(at offset: UInt64, limit: ByteCount) -> ArenaRange {
-        precondition(offset < capacity.rawValue, "byte \(offset) of a lease of \(capacity.rawValue)")
+        precondition(
+            offset < capacity.rawValue, "byte \(offset) of a lease of \(capacity.rawValue)")
         var slab = first
         for _ in 0..<(offset / pool.slabBytes.rawValue) { slab = pool.next(after: slab) }
         let inside = offset % pool.slabBytes.rawValue

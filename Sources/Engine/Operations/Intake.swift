@@ -61,7 +61,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         earliestDeadline = min(earliestDeadline, operations[index].deadline)
         operations[index].itemCount = itemCount(of: request)
         if kind == .put || kind == .get || kind == .remove {
-            setKey(of: index, to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
+            setKey(
+                of: index,
+                to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
         }
         if let payload = transport.takePayload(of: request.handle) {
             operations[index].lease = consume payload

@@ -88,6 +88,8 @@ struct Operation: ~Copyable {
     var itemsInProgress: UInt32 = 0
     var itemCount: UInt32 = 0
     var payloadBytes: UInt64 = 0
+    /// A batch of gets: where the last value ends, which is where the payload ends.
+    var payloadEnd: UInt64 = 0
 }
 
 /// All operations of an engine.

@@ -28,8 +28,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     private var lanes: FixedArray<Lane>
     private let laneLimit: Int
     #if PLANTED_BUGS
-        var skipsFlushes = false
-        private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
+    var skipsFlushes = false
+    private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
     #endif
 
     struct Submission {
@@ -86,10 +86,10 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             memory: memory.start, tag: OperationTag(0))
         check(operation)
         #if PLANTED_BUGS
-            if skipsFlushes, action == .flush {
-                skipped.append((operation, purpose))
-                return
-            }
+        if skipsFlushes, action == .flush {
+            skipped.append((operation, purpose))
+            return
+        }
         #endif
         let lane = Int(drive.rawValue)
         lanes[lane].waiting.append((operation, purpose))
@@ -104,7 +104,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         now: Instant
     ) -> (purpose: DevicePurpose, operation: DeviceOperation, error: DeviceError?)? {
         #if PLANTED_BUGS
-            if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
+        if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
         #endif
         for lane in 0..<lanes.count where lanes[lane].isFenced {
             if let (operation, purpose) = lanes[lane].waiting.popFirst() {
@@ -170,7 +170,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             precondition(
                 other.offset.rawValue + other.length.rawValue <= start
                     || other.offset.rawValue >= end,
-                "a write at \(start) overlaps a \(other.action) in flight at \(other.offset.rawValue)")
+                "a write at \(start) overlaps a \(other.action) in flight at \(other.offset.rawValue)"
+            )
         }
     }
 

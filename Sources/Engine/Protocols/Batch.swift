@@ -37,7 +37,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 operations[parent].nextItem += 1
                 continue
             }
-            guard let child = operations.take(Self.itemKind(operations[parent].kind), leaving: Self.reservedForItems)
+            guard
+                let child = operations.take(
+                    Self.itemKind(operations[parent].kind), leaving: Self.reservedForItems)
             else {
                 if operations[parent].itemsInProgress == 0 {
                     operations.append(parent, to: &itemWaiters)
@@ -170,6 +172,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     status = .ok
                     length = entry.lengthBytes
                     checksum = entry.checksum
+                    operations[index].payloadEnd = end
                     operations[index].payloadBytes = BodyLayout.nextBatchOffset(
                         after: operations[index].payloadBytes, lengthBytes: length)
                 }
@@ -186,12 +189,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if operations[index].payloadBytes > 0 {
             guard
                 let lease = memory.slabs.lease(
-                    lengthBytes: ByteCount(operations[index].payloadBytes))
+                    lengthBytes: ByteCount(operations[index].payloadEnd))
             else {
                 operations.append(index, to: &slabWaiters)
                 return
             }
-            zero(lease, length: operations[index].payloadBytes)
+            zero(lease, length: operations[index].payloadEnd)
             operations[index].lease = consume lease
         }
         operations[index].nextItem = 0
@@ -206,14 +209,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             memory.arena.zero(piece)
             position += piece.length.rawValue
         }
-    }
-
-    mutating func batchPayloadChecksum(_ index: OperationIndex) -> UInt64 {
-        guard let lease = operations[index].lease.take() else { return 0 }
-        let checksum = lease.checksum(
-            length: ByteCount(operations[index].payloadBytes), using: &streaming)
-        operations[index].lease = consume lease
-        return checksum
     }
 
     // MARK: Puts

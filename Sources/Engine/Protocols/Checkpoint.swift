@@ -15,7 +15,8 @@ import Wire
 /// One drive's checkpoint.
 struct Checkpoint: Sendable {
     enum Step: Sendable {
-        case idle, quiescing, folding, storingNodes, storingMap, storingRoots, storingDirectories, settling
+        case idle, quiescing, folding, storingNodes, storingMap, storingRoots, storingDirectories,
+            settling
         case flushingPages, writingA, flushingA, writingB, flushingB
     }
 
@@ -58,8 +59,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private func hasNothingToFold(_ drive: DriveIndex) -> Bool {
-        drives[drive].active.count == 0 && drives[drive].releases.isEmpty
-            && drives[drive].journal.isQuiet
+        drives[drive].active.count == 0
             && drives[drive].journal.start == drives[drive].journal.next
     }
 
@@ -267,7 +267,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .writingA: flushSuperblock(drive, then: .flushingA)
         case .flushingA:
             #if PLANTED_BUGS
-                if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
+            if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
             #endif
             writeSuperblock(drive, at: FormatConstants.superblockB, then: .writingB)
         case .writingB: flushSuperblock(drive, then: .flushingB)

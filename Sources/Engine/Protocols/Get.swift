@@ -90,7 +90,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             using: &streaming)
         operations[owner].lease = consume lease
         #if PLANTED_BUGS
-            if isPlanted(.checksumNotCompared) { return true }
+        if isPlanted(.checksumNotCompared) { return true }
         #endif
         return actual == entry.checksum
     }

@@ -126,11 +126,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].state = .awaitingFlush
             operations[index].payloadTicket = drives[drive].flush.submitted
             #if PLANTED_BUGS
-                if isPlanted(.acknowledgeBeforeFlush), let request = operations[index].request,
-                    !operations[index].isAnswered
-                {
-                    respond(index, to: request, Response(status: .ok))
-                }
+            if isPlanted(.acknowledgeBeforeFlush), let request = operations[index].request,
+                !operations[index].isAnswered
+            {
+                respond(index, to: request, Response(status: .ok))
+            }
             #endif
             awaitFlush(index)
         case .noSpace:

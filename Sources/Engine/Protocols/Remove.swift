@@ -74,11 +74,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].state = .awaitingFlush
         operations[index].payloadTicket = 0
         #if PLANTED_BUGS
-            if isPlanted(.slotReusedBeforeDeleteDurable) {
-                drives[drive].space.uncommit(operations[index].previous)
-                drives[drive].space.release(operations[index].previous)
-                operations[index].previous = .none
-            }
+        if isPlanted(.slotReusedBeforeDeleteDurable) {
+            drives[drive].space.uncommit(operations[index].previous)
+            drives[drive].space.release(operations[index].previous)
+            operations[index].previous = .none
+        }
         #endif
         awaitFlush(index)
     }

@@ -40,7 +40,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         quarantined: Bool = false
     ) {
         #if PLANTED_BUGS
-            if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
+        if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
         #endif
         drives[drive].space.uncommit(extent)
         if quarantined {

@@ -123,7 +123,8 @@ struct SpaceMap: ~Copyable {
             let slot = extent.slots[index]
             let (word, bit) = place(slot)
             precondition(busy[word] & bit != 0, "slot \(slot.rawValue) released twice")
-            precondition(committed[word] & bit == 0, "slot \(slot.rawValue) released while committed")
+            precondition(
+                committed[word] & bit == 0, "slot \(slot.rawValue) released while committed")
             busy[word] &= ~bit
             busyBytes -= layout.classes.slotBytes(of: extent.sizeClass).rawValue
             let segment = layout.segment(of: slot).rawValue
@@ -212,7 +213,9 @@ struct SpaceMap: ~Copyable {
                 segments[Int(segment)].sizeClass = extent.sizeClass.rawValue
                 list(segment)
             }
-            guard segments[Int(segment)].sizeClass == extent.sizeClass.rawValue else { return false }
+            guard segments[Int(segment)].sizeClass == extent.sizeClass.rawValue else {
+                return false
+            }
             markBusy(slot, extent.sizeClass)
             commitSlot(slot, extent.sizeClass)
         }

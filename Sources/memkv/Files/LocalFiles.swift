@@ -143,6 +143,13 @@ enum LocalFiles {
         }
     }
 
+    /// True for a file of no bytes.
+    static func isEmpty(_ path: String) -> Bool {
+        var facts = stat()
+        guard unsafe fstatat(AT_FDCWD, path, &facts, 0) == 0 else { return false }
+        return facts.st_mode & S_IFMT == S_IFREG && facts.st_size == 0
+    }
+
     /// Makes a directory unless it is there.
     static func makeDirectory(_ path: String) throws(CommandFailure) {
         if kind(of: path) == .directory { return }

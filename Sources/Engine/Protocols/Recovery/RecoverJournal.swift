@@ -30,7 +30,8 @@ struct JournalScan: Sendable {
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Blocks of each copy in memory at once.
     private var chunkLimit: Int {
-        DriveMemory.pageBuffers / 2 * Int(FormatConstants.pageBytes / FormatConstants.journalBlockBytes)
+        DriveMemory.pageBuffers / 2
+            * Int(FormatConstants.pageBytes / FormatConstants.journalBlockBytes)
     }
 
     mutating func beginScan(_ drive: DriveIndex) {
@@ -115,7 +116,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private func isSuccessor(_ header: JournalBlockHeader, of scan: JournalScan) -> Bool {
         #if PLANTED_BUGS
-            if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
+        if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
         #endif
         return header.sequence == scan.last.next && header.previousChecksum == scan.chain
             && header.incarnation >= scan.incarnation
@@ -277,7 +278,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var high = drives[drive].recovery.voids.count
         while low < high {
             let middle = (low + high) / 2
-            if drives[drive].recovery.voids[middle] < version { low = middle + 1 } else { high = middle }
+            if drives[drive].recovery.voids[middle] < version {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low < drives[drive].recovery.voids.count
             && drives[drive].recovery.voids[low] == version

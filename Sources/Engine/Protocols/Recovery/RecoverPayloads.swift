@@ -41,7 +41,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// The value that the present chain's state depends on; nil when it is decided.
     private func entryToVerify(_ drive: DriveIndex) -> BlockEntry? {
         #if PLANTED_BUGS
-            if isPlanted(.tornTailAccepted) { return nil }
+        if isPlanted(.tornTailAccepted) { return nil }
         #endif
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
         guard chain.believed > 0 else { return nil }

@@ -137,9 +137,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].memory.superblockA.start, drives[drive].memory.superblockB.start,
         ]
         #if PLANTED_BUGS
-            let newest: UInt16 = isPlanted(.versionIgnored) ? .max : FormatConstants.version
+        let newest: UInt16 = isPlanted(.versionIgnored) ? .max : FormatConstants.version
         #else
-            let newest = FormatConstants.version
+        let newest = FormatConstants.version
         #endif
         var readings: [Superblock.Reading] = []
         for index in 0..<2 {
