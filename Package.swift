@@ -49,13 +49,13 @@ let package = Package(
         .target(name: "Judgement", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "CrashEnumeration", dependencies: ["Engine", "Wire", "Sim", "Judgement"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "crash-enumeration",
             dependencies: [
-                "CrashEnumeration", "Judgement", "Sim",
+                "CrashEnumeration", "Engine", "Judgement", "Sim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
         // What the scripts in Benchmarks/ measure with.
         .executableTarget(
@@ -107,7 +107,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
             name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",

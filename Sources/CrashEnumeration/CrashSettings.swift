@@ -37,10 +37,19 @@ package struct CrashSettings: Sendable {
 
     package init() {}
 
+    /// The same settings for an engine without a planted bug.
+    var unplanted: CrashSettings {
+        var settings = self
+        #if PLANTED_BUGS
+        settings.plantedBug = nil
+        #endif
+        return settings
+    }
+
     /// The engine's part of the settings.
     package var engine: EngineConfiguration {
         var configuration = EngineConfiguration()
-        configuration.operationLimit = requestLimit
+        configuration.operationLimit = 4 * requestLimit
         configuration.valueLimitBytes = 64 << 10
         configuration.blockSizeBytes = blockSizeBytes
         configuration.minimumSlotBytes = minimumSlotBytes

@@ -165,14 +165,17 @@ package struct Ledger: Sendable {
         }
     }
 
-    /// True when `key` may still be asked for this value, and the value's put was acknowledged: nobody may
+    /// True when the value's put was acknowledged and nothing acknowledged may have replaced it: nobody may
     /// write over it.
     package func isStanding(_ key: BlockKey, value: [UInt8]) -> Bool {
-        guard evictionAllowanceBytes == 0, let history = histories[key],
-            legalStates(of: key).contains(.value(value))
-        else { return false }
-        if history.settled == .value(value) { return true }
-        return history.changes.contains { $0.answer == .done && $0.leaves == .value(value) }
+        guard evictionAllowanceBytes == 0, let history = histories[key] else { return false }
+        let done = history.changes.filter { $0.answer == .done }
+        guard let newest = done.max(by: { $0.begun < $1.begun }) else {
+            return history.settled == .value(value)
+        }
+        // Of changes in progress together nobody knows which came last: then none of them stands.
+        return newest.leaves == .value(value)
+            && done.allSatisfy { $0.request == newest.request || $0.ended < newest.begun }
     }
 
     /// True when a change of `key` has no answer, or one that leaves its outcome open.

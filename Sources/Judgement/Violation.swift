@@ -12,6 +12,7 @@ package enum Assertion: String, CaseIterable, Sendable {
     case damagedBytesServed = "damaged-bytes-served"
     case outcomeChangedAfterRecovery = "outcome-changed-after-recovery"
     case readRefused = "read-answered-with-an-error"
+    case responseChecksumWrong = "response-checksum-wrong"
     case evictedBeyondPermission = "evicted-beyond-permission"
 
     // Of single requests.
