@@ -12,7 +12,8 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds hold none.
+// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds
+// hold none.
 let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
 
 let package = Package(
@@ -90,7 +91,8 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"], swiftSettings: houseRules),
+            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
+            swiftSettings: houseRules),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Engine"],
             swiftSettings: houseRules),

@@ -71,7 +71,8 @@ package struct CrashSettings: Sendable {
             journalBlocks: journalBlocks)
     }
 
-    /// Bytes of slots that a value takes: one slot of the smallest class that holds it, or whole blocks.
+    /// Bytes of slots that a value takes: one slot of the smallest class that holds it, or whole
+    /// blocks.
     package func slotBytes(forValueOf lengthBytes: Int) -> UInt64 {
         let length = UInt64(lengthBytes)
         var slot = UInt64(minimumSlotBytes)

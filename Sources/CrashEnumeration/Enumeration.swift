@@ -1,8 +1,9 @@
-// Enumeration: workload by workload, instant by instant, subset by subset: crash, recover, judge; crash
-// again inside the recovery, recover, judge.
+// Enumeration: workload by workload, instant by instant, subset by subset: crash, recover, judge;
+// crash again inside the recovery, recover, judge.
 //
-// Always holds: the order is fixed, every image of a workload is judged once (equal images with equal
-// ledgers are one), and each is named by (workload, pacing, point, outcome [, second point, outcome]).
+// Always holds: the order is fixed, every image of a workload is judged once (equal images with
+// equal ledgers are one), and each is named by (workload, pacing, point, outcome [, second point,
+// outcome]).
 
 import Engine
 package import Judgement

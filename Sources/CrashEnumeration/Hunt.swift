@@ -1,5 +1,5 @@
-// Hunt: for each bug that can be planted in the engine, the world that must find it and the assertion that
-// must name it.
+// Hunt: for each bug that can be planted in the engine, the world that must find it and the
+// assertion that must name it.
 //
 // Always holds: no two bugs are found by the same assertion; a trap is no finding.
 

@@ -1,8 +1,8 @@
 // Inspection: what is demanded of a store that has just been powered on over what a crash left.
 //
-// In order: it serves; every key reads as the ledger allows; slots in use are exactly those that the blocks
-// found need; it takes one more block and, the power cut right after, still shows the same; it takes, serves
-// and forgets new blocks; it drains; powered on again it shows the same.
+// In order: it serves; every key reads as the ledger allows; slots in use are exactly those that
+// the blocks found need; it takes one more block and, the power cut right after, still shows the
+// same; it takes, serves and forgets new blocks; it drains; powered on again it shows the same.
 
 import Engine
 import Judgement
@@ -25,7 +25,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         let lost: Int
     }
 
-    /// Powers on over `images` and judges. `expected`: what an undisturbed recovery from the same crash saw.
+    /// Powers on over `images` and judges. `expected`: what an undisturbed recovery from the same
+    /// crash saw.
     func inspect(
         _ images: [DriveImage], ledger: Ledger, incarnation: UInt64, isRecording: Bool,
         hasAftercare: Bool, expected: [Reading]?
@@ -88,8 +89,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         }
     }
 
-    /// One more block and a power cut, then new blocks, a drain and a clean restart; returns the fingerprint
-    /// of the last life.
+    /// One more block and a power cut, then new blocks, a drain and a clean restart; returns the
+    /// fingerprint of the last life.
     private func care(
         for recovered: StoreSession<Store>, _ incarnation: UInt64
     ) throws(Violation) -> UInt64 {

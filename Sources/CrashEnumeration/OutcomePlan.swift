@@ -1,9 +1,10 @@
 // OutcomePlan: which resolutions of the unflushed sectors are tried at a crash point.
 //
-// Always holds: the list is a function of the sectors, the bounds and the seed, so that an index into it
-// names a resolution. While there are few enough combinations it holds all of them; otherwise always: none
-// landed, all landed, all garbage, each sector torn alone (both ways) and garbage alone, everything landed but
-// the two copies of one thing (a hole with something behind it), and a seeded sample of the rest, some of it under the policy that mostly damages.
+// Always holds: the list is a function of the sectors, the bounds and the seed, so that an index
+// into it names a resolution. While there are few enough combinations it holds all of them;
+// otherwise always: none landed, all landed, all garbage, each sector torn alone (both ways) and
+// garbage alone, everything landed but the two copies of one thing (a hole with something behind
+// it), and a seeded sample of the rest, some of it under the policy that mostly damages.
 
 import Sim
 

@@ -1,7 +1,8 @@
-// Scenario: worlds made to order, each for one kind of damage that the plain enumeration reaches too rarely.
+// Scenario: worlds made to order, each for one kind of damage that the plain enumeration reaches
+// too rarely.
 //
-// Always holds: a scenario is a demand on a correct store, so it must pass on the engine; a planted bug must
-// fail it by the assertion that the table of hunts names.
+// Always holds: a scenario is a demand on a correct store, so it must pass on the engine; a planted
+// bug must fail it by the assertion that the table of hunts names.
 
 import Engine
 import Judgement
@@ -152,7 +153,8 @@ extension Enumeration where Store: ~Copyable {
     ) throws(FoundViolation) {
         let superblocks = try started(place).formatted
         let sectors = point.state.unflushedSectors()
-        // The other copy must be whole, before or after its write; both damaged is beyond the demand.
+        // The other copy must be whole, before or after its write; both damaged is beyond the
+        // demand.
         let old = sectors.map { _ in SectorOutcome.version(0) }
         let withOldSuperblocks = sectors.map { sector in
             superblocks.contains { $0.contains(sector.sector) } ? .version(0) : sector.newest
@@ -253,7 +255,8 @@ extension Enumeration where Store: ~Copyable {
 
     // MARK: Bit rot
 
-    /// Flips a bit of each standing value in turn: it must not be served, and nothing else may change.
+    /// Flips a bit of each standing value in turn: it must not be served, and nothing else may
+    /// change.
     private mutating func runBitRot() throws(FoundViolation) {
         let place = scenarioPlace
         let start = try started(place)
@@ -382,8 +385,8 @@ extension Enumeration where Store: ~Copyable {
     }
 }
 
-/// More changes than the journal's ring holds, on a drive whose flushes are slow: checkpoints begin by
-/// themselves, the ring is full while they last, and what they free is wanted at once.
+/// More changes than the journal's ring holds, on a drive whose flushes are slow: checkpoints begin
+/// by themselves, the ring is full while they last, and what they free is wanted at once.
 private func streamThroughCheckpoints<Store: StoreUnderTest & ~Copyable>(
     _ session: StoreSession<Store>
 ) throws(Violation) {

@@ -1,8 +1,8 @@
 // StoreSession: one life of a store, from power on to power off, with its clients and its ledger.
 //
-// Always holds: the ledger gets each request before the store does and each reply at the instant the store
-// gives it; time moves only when the store has nothing to do; a goal that isn't reached in the step budget
-// is a violation by name, never an endless loop.
+// Always holds: the ledger gets each request before the store does and each reply at the instant
+// the store gives it; time moves only when the store has nothing to do; a goal that isn't reached
+// in the step budget is a violation by name, never an endless loop.
 
 import Engine
 package import Judgement
@@ -249,7 +249,8 @@ extension SessionGoal {
 extension Reading {
     init(_ reply: Reply) {
         switch reply.status {
-        // Success promises verified bytes: they are judged as they are, whatever a client would check.
+        // Success promises verified bytes: they are judged as they are, whatever a client would
+        // check.
         case .ok: self = .hit(reply.payload)
         case .notFound: self = .miss
         default: self = .refused(reply.status)

@@ -1,9 +1,10 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
 //
-// A step takes completions, runs the operations they wake, takes requests, lets every drive's machines
-// (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers deadlines.
-// Always holds: nothing here waits, allocates, reads a clock or touches a file; what happens depends on
-// `now`, the completions and the requests alone, in the order in which they are handed over.
+// A step takes completions, runs the operations they wake, takes requests, lets every drive's
+// machines (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers
+// deadlines. Always holds: nothing here waits, allocates, reads a clock or touches a file; what
+// happens depends on `now`, the completions and the requests alone, in the order in which they are
+// handed over.
 
 import Wire
 
@@ -40,7 +41,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     var earliestDeadline = Instant.never
     var hasWorked = false
 
-    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount` drives.
+    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount`
+    /// drives.
     package static func privateMemory(
         for configuration: EngineConfiguration, driveCount: Int
     ) -> ByteCount {
@@ -88,8 +90,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Drains completions and requests, decides, submits. True when anything happened, so that a caller
-    /// who gets false may wait until `nextWake` or the next completion.
+    /// Drains completions and requests, decides, submits. True when anything happened, so that a
+    /// caller who gets false may wait until `nextWake` or the next completion.
     package mutating func step(now: Instant) -> Bool {
         precondition(self.now <= now, "time went backwards")
         self.now = now
@@ -174,7 +176,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits behind it.
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits
+    /// behind it.
     private mutating func wakeSlabWaiters() {
         var free = memory.slabs.freeSlabs
         while slabWaiters.first != .none {

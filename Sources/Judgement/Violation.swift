@@ -1,6 +1,7 @@
 // Violation: a promise that was broken, by the name of the assertion that saw it.
 
-/// Every assertion that a run is judged by. A raw value is the name in reports; none is used for two things.
+/// Every assertion that a run is judged by. A raw value is the name in reports; none is used for
+/// two things.
 package enum Assertion: String, CaseIterable, Sendable {
     // Of single reads.
     case acknowledgedBlockLost = "acknowledged-block-lost"

@@ -1,4 +1,5 @@
-// crash-enumeration: walks through every short workload, every instant, every subset, and says what it saw.
+// crash-enumeration: walks through every short workload, every instant, every subset, and says what
+// it saw.
 //
 // Exit codes: 0 nothing violated, 1 a violation (with the command that repeats it), 2 wrong usage.
 

@@ -1,7 +1,8 @@
 // The engine, crashed at every device operation of every short workload.
 //
-// MEMKV_CRASH_DEPTH sets the longest workload (1 when not set: a debug build judges some 40 images a second);
-// the whole of depth 3 with all its samples is for the release build, `crash-enumeration`.
+// MEMKV_CRASH_DEPTH sets the longest workload (1 when not set: a debug build judges some 40 images
+// a second); the whole of depth 3 with all its samples is for the release build,
+// `crash-enumeration`.
 
 import CrashEnumeration
 import Glibc

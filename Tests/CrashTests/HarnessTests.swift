@@ -1,4 +1,5 @@
-// The harness against a small store of its own: the correct one passes, each bug is caught by its assertion.
+// The harness against a small store of its own: the correct one passes, each bug is caught by its
+// assertion.
 
 import CrashEnumeration
 import Judgement

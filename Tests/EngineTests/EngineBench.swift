@@ -1,8 +1,8 @@
 // EngineBench: one engine over simulated drives, driven by a test.
 //
-// Always holds: time moves only when the engine has nothing to do; an engine that says "I worked" for ever
-// without time moving is a failure by name, not a test that hangs. Payloads are made from a number, so that
-// every byte of an answer can be compared.
+// Always holds: time moves only when the engine has nothing to do; an engine that says "I worked"
+// for ever without time moving is a failure by name, not a test that hangs. Payloads are made from
+// a number, so that every byte of an answer can be compared.
 
 @testable import Engine
 import Sim

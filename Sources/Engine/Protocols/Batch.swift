@@ -3,8 +3,8 @@
 //   batchPut, batchDelete   begun ──► collecting: items begin as places are free ──► ok
 //   batchGet                begun: looks every key up, plans the payload ──► collecting ──► ok
 //
-// Always holds: the parent owns the memory of the whole batch until its last item has ended; each item has a
-// status of its own; a batch is answered once, when all its items have ended.
+// Always holds: the parent owns the memory of the whole batch until its last item has ended; each
+// item has a status of its own; a batch is answered once, when all its items have ended.
 
 import Wire
 
@@ -131,7 +131,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return UInt8(truncatingIfNeeded: memory.arena.loadWord(batchGetItem(item, of: request)))
     }
 
-    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others' stand.
+    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others'
+    /// stand.
     private mutating func failBatchGetItem(_ item: UInt32, of request: Request, _ status: Status) {
         let place = batchGetItem(item, of: request)
         let length = memory.arena.loadWord(place) >> 32

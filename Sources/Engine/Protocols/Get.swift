@@ -4,8 +4,9 @@
 //     │         └─ bytes that don't match ─► notFound, and the block is removed as damaged
 //     └─ absent ─► notFound
 //
-// Always holds: slots being read are not handed to anyone else until the read is over; nothing leaves this
-// file as data that wasn't compared with the checksum kept in the index. Any doubt is a miss.
+// Always holds: slots being read are not handed to anyone else until the read is over; nothing
+// leaves this file as data that wasn't compared with the checksum kept in the index. Any doubt is a
+// miss.
 
 import Wire
 

@@ -1,8 +1,9 @@
 // Lookup: what a drive knows of a key: the dirty queue first, then the tree, its filter, its leaf.
 //
-// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's queue, and
-// the operation looks again from the start when it is woken, so nothing that changed meanwhile is missed.
-// A leaf that can't be read or isn't what its pointer says is damage: its keys are misses.
+// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's
+// queue, and the operation looks again from the start when it is woken, so nothing that changed
+// meanwhile is missed. A leaf that can't be read or isn't what its pointer says is damage: its keys
+// are misses.
 
 import Wire
 
