@@ -124,20 +124,19 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
                 continue
             }
             counts.images += 1
-            guard
-                let finding = try inspect(
-                    images, point.ledger, place, circumstances(point, sectors, outcomes))
-            else { continue }
+            let words = circumstances(point, sectors, outcomes)
+            guard let finding = try inspect(images, point.ledger, place, words) else { continue }
             counts.unfinishedLanded += finding.landed
             counts.unfinishedLost += finding.lost
-            try walk(finding, after: point, place, &seen)
+            try walk(finding, after: point, words, place, &seen)
         }
     }
 
     // MARK: The second crash
 
     private mutating func walk(
-        _ first: Inspection<Store>.Finding, after point: CrashPoint, _ place: CrashPlace,
+        _ first: Inspection<Store>.Finding, after point: CrashPoint, _ words: String,
+        _ place: CrashPlace,
         _ seen: inout Set<UInt64>
     ) throws(FoundViolation) {
         for index in chosen(first.recovery.count, place)
@@ -162,7 +161,7 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
                 counts.secondCrashes += 1
                 _ = try inspect(
                     images, point.ledger, place,
-                    "second crash " + circumstances(second, sectors, outcomes),
+                    words + "; in the recovery " + circumstances(second, sectors, outcomes),
                     expected: first.readings)
             }
         }

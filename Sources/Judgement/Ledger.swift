@@ -22,6 +22,15 @@ package enum Reading: Hashable, Sendable {
     case miss
     /// Any other answer.
     case refused(Status)
+
+    /// For reports, without the bytes.
+    package var kind: String {
+        switch self {
+        case .hit(let bytes): "hit of \(bytes.count) bytes"
+        case .miss: "miss"
+        case .refused(let status): "refusal (\(status))"
+        }
+    }
 }
 
 /// Requests, replies, and what they entitle to.
