@@ -151,6 +151,19 @@ struct Drive: ~Copyable {
     /// The dirty queue's word on `key`: the newest change first.
     func dirty(_ key: BlockKey) -> DirtyEntry? { active[key] ?? folding[key] }
 
+    /// Keys of a range that the dirty queue knows, so that a leaf doesn't decide about them.
+    func dirtyKeys(from first: BlockKey, below bound: BlockKey?) -> UInt64 {
+        func isInside(_ key: BlockKey) -> Bool {
+            if key < first { return false }
+            guard let bound else { return true }
+            return key < bound
+        }
+        var count: UInt64 = 0
+        for index in 0..<active.count where isInside(active.key(at: index)) { count += 1 }
+        for index in 0..<folding.count where isInside(folding.key(at: index)) { count += 1 }
+        return count
+    }
+
     /// The dirty queue becomes the one to fold, sorted; new changes go to an empty one.
     mutating func freezeDirtyQueue() {
         precondition(folding.count == 0, "a dirty queue frozen while another is being folded")

@@ -14,7 +14,8 @@
 //   word 9     segment bytes                    word 23      cells in the tree's leaves
 //   word 10    journal blocks u32, index pages  word 24      root pages u16, map directories
 //   word 11–15 zero                                          u16, members u16, zero u16
-//   word 25–31 zero
+//   word 25    first journal sequence of this incarnation
+//   word 26–31 zero
 //   word 32–159   members: 64 × id of two words
 //   word 160–511  page pointers, root pages first, then map directory pages: two words each,
 //                 [page u32, items u32][checksum]
@@ -51,6 +52,8 @@ package struct Superblock: Sendable {
     package var layout: DriveLayout
     var generation: UInt64 = 1
     var incarnation: UInt32 = 1
+    /// The first journal block of this incarnation: from there on, blocks of lower ones are left over.
+    var incarnationStart = JournalSequence(1)
     var journalStart = JournalSequence(1)
     var journalChain: UInt64 = 0
     var nextVersion = Version(1)
@@ -153,6 +156,7 @@ package struct Superblock: Sendable {
         superblock.journalStart = JournalSequence(word(19))
         superblock.journalChain = word(20)
         superblock.nextVersion = Version(word(21))
+        superblock.incarnationStart = JournalSequence(word(25))
         superblock.blockCount = word(22)
         superblock.leafCells = word(23)
         superblock.rootCount = Int(word(24) & 0xFFFF)
@@ -201,6 +205,7 @@ package struct Superblock: Sendable {
         store(nextVersion.rawValue, 21)
         store(blockCount, 22)
         store(leafCells, 23)
+        store(incarnationStart.rawValue, 25)
         store(
             UInt64(rootCount) | UInt64(mapDirectoryCount) << 16 | UInt64(memberCount) << 32, 24)
         for index in 0..<memberCount {

@@ -122,6 +122,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             && header.incarnation >= scan.incarnation
     }
 
+    /// True for a block that a recovery has cut off: it stands where the present incarnation
+    /// writes, and is of an earlier one. A torn new block can bring such a block back whole.
+    private func isLeftOver(_ header: JournalBlockHeader, on drive: DriveIndex) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.staleJournalBlockAccepted) { return false }
+        #endif
+        return header.sequence >= drives[drive].superblock.incarnationStart
+            && header.incarnation < drives[drive].superblock.incarnation
+    }
+
     // MARK: Scanning
 
     private mutating func scanChunk(_ drive: DriveIndex) {
@@ -135,6 +145,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 // nothing.
                 guard header.sequence >= expected else { continue }
                 scan.highestSeen = max(scan.highestSeen, header.sequence)
+                if isLeftOver(header, on: drive) { continue }
                 scan.highestDurable = max(scan.highestDurable, header.durable)
                 if !scan.hasEnded, accepted == nil, isSuccessor(header, of: scan) {
                     accepted = (header, copy)
@@ -213,7 +224,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let headers = [header(0, block, on: drive), header(1, block, on: drive)]
             let replayed = drives[drive].recovery.replayed
             let good = (0..<2).first { copy in
-                headers[copy].map { isSuccessor($0, of: replayed) } ?? false
+                headers[copy].map {
+                    isSuccessor($0, of: replayed) && !isLeftOver($0, on: drive)
+                } ?? false
             }
             guard let good, let header = headers[good] else {
                 // It was there a moment ago: the medium is failing.

@@ -202,6 +202,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Writes the superblock with a higher incarnation, the copy that recovery went by last.
     mutating func beginRaising(_ drive: DriveIndex) {
         drives[drive].superblock.incarnation += 1
+        drives[drive].superblock.incarnationStart = drives[drive].recovery.scan.last.next
         drives[drive].superblock.nextVersion = drives[drive].nextVersion
         let last = drives[drive].recovery.scan.last
         drives[drive].journal = Journal(
