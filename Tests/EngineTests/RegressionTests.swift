@@ -82,7 +82,8 @@ import Wire
     @Test func keysBelowTheFirstSeparatorAreFoldedAndFound() throws {
         var settings = BenchSettings()
         settings.engine.dirtyEntryLimit = 1024
-        settings.driveBytes = 12 << 20
+        settings.journalBlocks = 2048
+        settings.driveBytes = 32 << 20
         let bench = try EngineBench(settings)
         try bench.serve()
         func key(_ number: UInt64) -> BlockKey {
@@ -97,9 +98,8 @@ import Wire
         let bound = try #require(third).word0
         for number in 1000..<bound { #expect(try bench.delete(key(number)) == .ok) }
         try bench.checkpoint()
-        #expect(
-            bench.engine.drives[drive].tree.child(LeafPosition(node: 0, child: 0)).separator.word0
-                == bound)
+        let first = bench.engine.drives[drive].tree.child(LeafPosition(node: 0, child: 0))
+        #expect(first.separator.word0 == bound)
         for number in 0..<700 as Range<UInt64> {
             #expect(try bench.put(key(number), number: number, count: 100) == .ok)
         }
@@ -107,15 +107,14 @@ import Wire
         try bench.drain()
         let later = try EngineBench(settings, images: bench.images)
         try later.serve()
+        // Keys that no filter knows, so that it is the fold that loads the leaves.
         for number in 0..<700 as Range<UInt64> where number % 5 == 0 {
-            #expect(try later.put(key(number), number: number + 9, count: 90) == .ok)
+            let between = BlockKey(namespace: Namespace(1), words: (number, 1, 0, 0))
+            #expect(try later.put(between, number: number + 9, count: 90) == .ok)
         }
         try later.checkpoint()
         for number in 0..<700 as Range<UInt64> {
-            let expected =
-                number % 5 == 0
-                ? EngineBench.value(number + 9, 90) : EngineBench.value(number, 100)
-            #expect(try later.get(key(number)) == expected)
+            #expect(try later.get(key(number)) == EngineBench.value(number, 100))
         }
     }
 
