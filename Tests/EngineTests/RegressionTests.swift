@@ -165,4 +165,27 @@ import Wire
         #expect(reply.status == .ok)
         #expect(reply.bodyWords == Array(repeating: UInt64(Status.notFound.rawValue), count: 20))
     }
+
+    @Test func aPutThatCountedOnAnEvictionLooksElsewhereWhenItFindsNothing() throws {
+        var settings = BenchSettings()
+        settings.engine.evictionWatermarkPercent = 100
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        let layout = bench.engine.drives[drive].superblock.layout
+        let blocks = layout.usableBytes / UInt64(settings.engine.blockSizeBytes)
+        for number in 0..<blocks {
+            #expect(try bench.put(EngineBench.key(number), number: number, count: 16 << 10) == .ok)
+        }
+        try bench.quiesce()
+        let holder = try #require(
+            bench.engine.holdKeyAndBeginToEvict(EngineBench.key(0), on: drive))
+        try bench.settleNow()
+        let number = try bench.send(
+            RequestOrder(.tcpPut, EngineBench.key(blocks), payload: EngineBench.value(1, 16 << 10)))
+        try bench.settleNow()
+        #expect(bench.replies[number] == nil)
+        bench.engine.letGo(holder)
+        try bench.run("an answer") { bench.replies[number] != nil }
+        #expect(bench.replies[number]?.status == .ok)
+    }
 }
