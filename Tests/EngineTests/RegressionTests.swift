@@ -188,4 +188,13 @@ import Wire
         try bench.run("an answer") { bench.replies[number] != nil }
         #expect(bench.replies[number]?.status == .ok)
     }
+
+    @Test func nobodysDemandDoesNotKeepEvictionTurning() throws {
+        let bench = try EngineBench()
+        try bench.serve()
+        bench.engine.drives[drive].eviction.demand = SizeClass(0)
+        try bench.quiesce()
+        try bench.settleNow()
+        #expect(bench.engine.drives[drive].eviction.demand == nil)
+    }
 }
