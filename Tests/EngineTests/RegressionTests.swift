@@ -197,4 +197,24 @@ import Wire
         try bench.settleNow()
         #expect(bench.engine.drives[drive].eviction.demand == nil)
     }
+
+    @Test func aSegmentWithAQuarantinedSlotIsNotDrained() throws {
+        let bench = try EngineBench()
+        let layout = bench.engine.drives[drive].superblock.layout
+        var space = SpaceMap(layout: layout)
+        let small = SlotDemand(sizeClass: SizeClass(0), count: 1)
+        let large = SlotDemand(sizeClass: layout.classes.largest, count: 1)
+        let lone = try #require(space.allocate(small))
+        let others = try #require(space.allocate(large))
+        let more = try #require(space.allocate(large))
+        #expect(space.beginDraining())
+        #expect(space.isDraining(lone.slots[0]))
+        space.quarantine(lone)
+        #expect(!space.isDraining(lone.slots[0]))
+        #expect(space.beginDraining())
+        #expect(space.isDraining(others.slots[0]) && space.isDraining(more.slots[0]))
+        // Its free slots are to be had again.
+        let again = try #require(space.allocate(small))
+        #expect(layout.segment(of: again.slots[0]) == layout.segment(of: lone.slots[0]))
+    }
 }

@@ -44,6 +44,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #endif
         drives[drive].space.uncommit(extent)
         if quarantined {
+            drives[drive].space.quarantine(extent)
             cells.drives[Int(drive.rawValue)].add(
                 UInt64(extent.slots.count), to: .quarantinedSlots)
         } else {
