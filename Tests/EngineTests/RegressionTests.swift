@@ -217,4 +217,34 @@ import Wire
         let again = try #require(space.allocate(small))
         #expect(layout.segment(of: again.slots[0]) == layout.segment(of: lone.slots[0]))
     }
+
+    @Test func aVoidFindsRoomWhereRemovalsFindNone() throws {
+        let memory = SimulatedMemory(length: Journal.memoryBytes)
+        let configuration = BenchSettings().engine
+        let superblock = Superblock.unread(configuration)
+        var journal = Journal(
+            arena: memory.arena,
+            memory: ArenaRange(start: ArenaOffset(0), length: Journal.memoryBytes),
+            superblock: superblock, start: JournalSequence(1), last: JournalSequence(0), chain: 0)
+        func send() {
+            while let block = journal.takeSealed() {
+                journal.copyWritten(buffer: block.buffer)
+                journal.copyWritten(buffer: block.buffer)
+            }
+            journal.flushed(through: journal.written)
+        }
+        let removal = JournalRecord.delete(
+            .lowest, version: Version(1), reason: .evicted, freed: .none)
+        while journal.canStage(words: removal.wordCount, for: .removal) {
+            _ = journal.stage(removal)
+            send()
+        }
+        var voids = 0
+        while voids < 1000, journal.canStage(words: 2, for: .void) {
+            _ = journal.stage(.void(Version(UInt64(voids))))
+            if voids % 200 == 0 { send() }
+            voids += 1
+        }
+        #expect(voids > 600)
+    }
 }
