@@ -197,7 +197,7 @@ final class EngineBench {
         }
     }
 
-    private static func require<Value>(_ value: Value?) throws -> Value {
+    static func require<Value>(_ value: Value?) throws -> Value {
         guard let value else { throw BenchFailure(description: "nothing where something must be") }
         return value
     }

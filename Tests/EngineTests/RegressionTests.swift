@@ -177,7 +177,7 @@ import Wire
             #expect(try bench.put(EngineBench.key(number), number: number, count: 16 << 10) == .ok)
         }
         try bench.quiesce()
-        let holder = try #require(
+        let holder = try EngineBench.require(
             bench.engine.holdKeyAndBeginToEvict(EngineBench.key(0), on: drive))
         try bench.settleNow()
         let number = try bench.send(
@@ -204,17 +204,19 @@ import Wire
         var space = SpaceMap(layout: layout)
         let small = SlotDemand(sizeClass: SizeClass(0), count: 1)
         let large = SlotDemand(sizeClass: layout.classes.largest, count: 1)
-        let lone = try #require(space.allocate(small))
-        let others = try #require(space.allocate(large))
-        let more = try #require(space.allocate(large))
-        #expect(space.beginDraining())
-        #expect(space.isDraining(lone.slots[0]))
+        let lone = try EngineBench.require(space.allocate(small))
+        let others = try EngineBench.require(space.allocate(large))
+        let more = try EngineBench.require(space.allocate(large))
+        let hasBegun = space.beginDraining()
+        let drainsEmptiest = space.isDraining(lone.slots[0])
+        #expect(hasBegun && drainsEmptiest)
         space.quarantine(lone)
-        #expect(!space.isDraining(lone.slots[0]))
-        #expect(space.beginDraining())
-        #expect(space.isDraining(others.slots[0]) && space.isDraining(more.slots[0]))
+        let stillDrainsIt = space.isDraining(lone.slots[0])
+        let beginsAnother = space.beginDraining()
+        let drainsOther = space.isDraining(others.slots[0]) && space.isDraining(more.slots[0])
+        #expect(!stillDrainsIt && beginsAnother && drainsOther)
         // Its free slots are to be had again.
-        let again = try #require(space.allocate(small))
+        let again = try EngineBench.require(space.allocate(small))
         #expect(layout.segment(of: again.slots[0]) == layout.segment(of: lone.slots[0]))
     }
 
