@@ -101,7 +101,7 @@ import Wire
         #expect(try bench.get(EngineBench.key(2)) == EngineBench.value(2, 100))
     }
 
-    @Test(arguments: [40, 300, 900, 1700] as [UInt64])
+    @Test(arguments: [40, 120, 250, 400] as [UInt64])
     func aDriveThatGoesEndsItsOwnRequestsOnly(after operations: UInt64) throws {
         var settings = BenchSettings()
         settings.driveCount = 2
