@@ -65,8 +65,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         for (index, key) in ledger.keys.enumerated() where readings[index] != expected[index] {
             throw Violation(
                 .outcomeChangedAfterRecovery,
-                "key \(key.hexadecimal.prefix(16)) is a \(readings[index].kind), undisturbed recovery "
-                    + "yields a \(expected[index].kind)")
+                "key \(key.hexadecimal.prefix(16)) is a \(readings[index].kind), undisturbed "
+                    + "recovery yields a \(expected[index].kind)")
         }
     }
 

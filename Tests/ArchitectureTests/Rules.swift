@@ -29,7 +29,7 @@ enum Rules {
         ("Sources/CrashEnumeration/", ["Engine", "Judgement", "Sim", "Wire"]),
         (
             "Sources/crash-enumeration/",
-            ["ArgumentParser", "CrashEnumeration", "Judgement", "Sim"]
+            ["ArgumentParser", "CrashEnumeration", "Engine", "Judgement", "Sim"]
         ),
         ("Sources/Client/", ["Glibc", "Wire"]),
         (

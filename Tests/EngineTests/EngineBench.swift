@@ -197,7 +197,7 @@ final class EngineBench {
         }
     }
 
-    private static func require<Value>(_ value: Value?) throws -> Value {
+    static func require<Value>(_ value: Value?) throws -> Value {
         guard let value else { throw BenchFailure(description: "nothing where something must be") }
         return value
     }
@@ -251,4 +251,24 @@ extension SimulatedDevice {
             }, world: world, arena: arena, operationLimit: 256 * settings.driveCount,
             seed: settings.seed)
     }
+}
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// Owns `key` like a change of it, and begins an eviction that will wait for it and then find
+    /// another version than it meant; the owner.
+    mutating func holdKeyAndBeginToEvict(_ key: BlockKey, on drive: DriveIndex) -> OperationIndex? {
+        guard let holder = operations.take(.remove, leaving: 0) else { return nil }
+        operations[holder].isAnswered = true
+        operations[holder].key = key
+        operations[holder].drive = drive
+        guard locks.acquire(key, for: holder, in: &operations) else { return nil }
+        var entry = DirtyEntry.none.entry
+        entry.key = key
+        guard beginRemoval(of: entry, on: drive, reason: .evicted) else { return nil }
+        drives[drive].stagedRemovals += 1
+        return holder
+    }
+
+    /// Gives back what `holdKeyAndBeginToEvict` took.
+    mutating func letGo(_ holder: OperationIndex) { finish(holder, .notFound) }
 }

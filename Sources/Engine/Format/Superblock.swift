@@ -52,7 +52,7 @@ package struct Superblock: Sendable {
     package var layout: DriveLayout
     var generation: UInt64 = 1
     var incarnation: UInt32 = 1
-    /// The first journal block of this incarnation: from there on, blocks of lower ones are left over.
+    /// The first journal block of this incarnation: from there on, lower ones are left over.
     var incarnationStart = JournalSequence(1)
     var journalStart = JournalSequence(1)
     var journalChain: UInt64 = 0

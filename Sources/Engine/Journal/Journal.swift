@@ -5,7 +5,7 @@
 // submitted after that has succeeded; *settled* when it is durable and so is every payload that its
 // records speak of (or the record is void). A block's place in the ring is used again only after a
 // checkpoint has moved `start` past it. Refuses, by `canStage`, what the ring has no room for; puts
-// leave the last eighth to removals.
+// leave the last eighth to removals, these the last blocks to voids.
 
 /// One drive's journal.
 struct Journal: ~Copyable {
@@ -91,11 +91,26 @@ struct Journal: ~Copyable {
     /// True when blocks wait for nothing: all that was staged is durable.
     var isQuiet: Bool { pendingRecords == 0 }
 
-    /// True when a record of `words` can be staged now. `forRemoval` may use the reserve.
-    func canStage(words: Int, forRemoval: Bool) -> Bool {
+    /// What a record is for: how far into the ring's last blocks it may go.
+    enum Purpose {
+        case put
+        /// Removals go on when puts have to wait, so that a full drive can be emptied.
+        case removal
+        /// Declarations go on when all else has to wait: a checkpoint begins only when they are
+        /// durable. There is one for each put in progress at most, and some 250 fit into a block.
+        case void
+    }
+
+    /// True when a record of `words` can be staged now.
+    func canStage(words: Int, for purpose: Purpose) -> Bool {
         if openBuffer != nil, openWords + words <= JournalBlockHeader.recordWords { return true }
         let needed = openBuffer == nil ? UInt64(1) : 2
-        let reserve = forRemoval ? 1 : max(2, blockCount / 8)
+        let reserve: UInt64 =
+            switch purpose {
+            case .put: max(6, blockCount / 8)
+            case .removal: 4
+            case .void: 0
+            }
         guard freeBlocks >= needed + reserve else { return false }
         return freeBuffer() != nil
     }

@@ -125,7 +125,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
         }
         if operations[index].kind == .remove, operations[index].reason == .evicted {
-            drives[operations[index].drive].stagedRemovals -= 1
+            let drive = operations[index].drive
+            drives[drive].stagedRemovals -= 1
+            // Nothing comes free: who counted on it must look for room elsewhere.
+            if status != .ok { wakeSpaceWaiters(drive) }
         }
         let parent = operations[index].parent
         if parent != .none {

@@ -133,6 +133,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             if drives[drive].eviction.fruitlessTurns >= 3 {
                 drives[drive].eviction.requestedBytes = 0
+                drives[drive].eviction.demand = nil
                 wakeSpaceWaiters(drive)
             }
         }

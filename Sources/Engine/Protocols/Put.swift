@@ -151,7 +151,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         let record = JournalRecord.void(operations[index].entry.version)
-        guard drives[drive].journal.canStage(words: record.wordCount, forRemoval: true) else {
+        guard drives[drive].journal.canStage(words: record.wordCount, for: .void) else {
             operations.append(index, to: &drives[drive].spaceWaiters)
             return
         }

@@ -16,14 +16,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             && (drives[drive].journal.unsettledPayloadBytes == 0
                 || drives[drive].journal.unsettledPayloadBytes + bytes
                     <= configuration.unsettledPayloadLimitBytes)
-            && drives[drive].journal.canStage(words: largestRecordWords, forRemoval: false)
+            && drives[drive].journal.canStage(words: largestRecordWords, for: .put)
     }
 
     func hasRoomForRemoval(on drive: DriveIndex) -> Bool {
         drives[drive].checkpoint.step != .quiescing
             && drives[drive].dirtyDemand < drives[drive].active.capacity
             && !drives[drive].releases.isCrowded
-            && drives[drive].journal.canStage(words: largestRecordWords, forRemoval: true)
+            && drives[drive].journal.canStage(words: largestRecordWords, for: .removal)
     }
 
     mutating func waitForSpace(_ index: OperationIndex) {
@@ -44,6 +44,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #endif
         drives[drive].space.uncommit(extent)
         if quarantined {
+            drives[drive].space.quarantine(extent)
             cells.drives[Int(drive.rawValue)].add(
                 UInt64(extent.slots.count), to: .quarantinedSlots)
         } else {

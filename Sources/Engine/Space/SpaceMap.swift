@@ -35,6 +35,8 @@ struct SpaceMap: ~Copyable {
         var sizeClass = SpaceMap.unassigned
         var busySlots: UInt32 = 0
         var committedSlots: UInt32 = 0
+        /// A slot of it will not be used again before a restart.
+        var isQuarantined = false
         var isDraining = false
         var isListed = false
         var next: UInt32 = SpaceMap.none
@@ -199,6 +201,21 @@ struct SpaceMap: ~Copyable {
         changedPages.set(segment / segmentsPerPage)
     }
 
+    /// Slots that stay busy for good: their segments can't become empty, so nobody shall try to
+    /// drain them.
+    mutating func quarantine(_ extent: SlotExtent) {
+        for index in 0..<extent.slots.count {
+            let segment = layout.segment(of: extent.slots[index]).rawValue
+            segments[Int(segment)].isQuarantined = true
+            if segments[Int(segment)].isDraining {
+                segments[Int(segment)].isDraining = false
+                if segments[Int(segment)].busySlots < slots(perSegmentOf: extent.sizeClass) {
+                    list(segment)
+                }
+            }
+        }
+    }
+
     // MARK: Replaying
 
     /// Replays that a block owns `extent`; false when a slot belongs to a segment of another class
@@ -321,6 +338,7 @@ struct SpaceMap: ~Copyable {
         var bestBytes = UInt64.max
         for segment in 0..<segments.count where segments[segment].sizeClass != Self.unassigned {
             if segments[segment].isDraining { return false }
+            if segments[segment].isQuarantined { continue }
             let slotBytes = layout.classes.slotBytes(of: SizeClass(segments[segment].sizeClass))
             let bytes = UInt64(segments[segment].busySlots) * slotBytes.rawValue
             if bytes < bestBytes {

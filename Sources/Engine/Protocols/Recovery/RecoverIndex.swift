@@ -56,6 +56,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let inFlight = drives[drive].recovery.begun - drives[drive].recovery.finished
             guard inFlight < limit, let buffer = drives[drive].takePageBuffer() else { return }
             guard drives[drive].pages.claim(pointer.page) else {
+                drives[drive].givePageBuffer(buffer)
                 damagedIndex(drive)
                 return
             }

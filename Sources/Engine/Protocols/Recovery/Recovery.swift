@@ -231,7 +231,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Declares void what was found not to have landed; online when that is durable.
     mutating func advanceVoiding(_ drive: DriveIndex) {
         while let version = drives[drive].recovery.newVoids.last,
-            drives[drive].journal.canStage(words: 2, forRemoval: true)
+            drives[drive].journal.canStage(words: 2, for: .void)
         {
             drives[drive].recovery.newVoids.removeLast()
             _ = drives[drive].journal.stage(.void(version))
