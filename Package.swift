@@ -12,6 +12,10 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds
+// hold none.
+let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
+
 let package = Package(
     name: "memkv",
     platforms: [.macOS(.v26)],
@@ -34,7 +38,7 @@ let package = Package(
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
-        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
@@ -46,13 +50,13 @@ let package = Package(
         .target(name: "Judgement", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "CrashEnumeration", dependencies: ["Engine", "Wire", "Sim", "Judgement"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "crash-enumeration",
             dependencies: [
-                "CrashEnumeration", "Judgement", "Sim",
+                "CrashEnumeration", "Engine", "Judgement", "Sim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
         // What the scripts in Benchmarks/ measure with.
         .executableTarget(
@@ -77,7 +81,7 @@ let package = Package(
                 "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
             dependencies: [
@@ -86,6 +90,9 @@ let package = Package(
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
+            swiftSettings: houseRules),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Engine"],
             swiftSettings: houseRules),
@@ -102,7 +109,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
             name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
@@ -112,6 +119,7 @@ let package = Package(
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            swiftSettings: houseRules),
     ]
 )

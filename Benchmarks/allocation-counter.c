@@ -1,9 +1,9 @@
 // allocation-counter: counts what the threads named "shard-…" ask of the heap. For LD_PRELOAD.
 //
-// Counts go to the file named by ALLOCATION_COUNTER, mapped shared, so that another process reads them
-// while this one runs: word 0 allocations, word 1 bytes, word 2 frees, word 3 the counted threads.
-// While word 4 isn't 0, each of the first allocations that it allows prints where it came from, and
-// takes one off.
+// Counts go to the file named by ALLOCATION_COUNTER, mapped shared, so that another process reads
+// them while this one runs: word 0 allocations, word 1 bytes, word 2 frees, word 3 the counted
+// threads. While word 4 isn't 0, each of the first allocations that it allows prints where it came
+// from, and takes one off.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,7 +1,8 @@
 // Drive: everything the engine knows of one drive, in memory.
 //
-// Always holds: while the drive is `online` all of it agrees with the last superblock and the journal behind
-// it; in any other state nobody looks into it. The machines that work on it stand in `Protocols`.
+// Always holds: while the drive is `online` all of it agrees with the last superblock and the
+// journal behind it; in any other state nobody looks into it. The machines that work on it stand in
+// `Protocols`.
 
 import Wire
 
@@ -19,7 +20,8 @@ struct DriveMemory: Sendable {
         ByteCount(
             2 * FormatConstants.superblockBytes.rawValue + Journal.memoryBytes.rawValue
                 + UInt64(pageBuffers) * FormatConstants.pageBytes
-                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes)
+                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes
+        )
     }
 
     private static func leafFrames(_ bytes: UInt64) -> UInt64 {
@@ -84,7 +86,8 @@ struct Drive: ~Copyable {
     var tree: IndexTree
     var leaves: LeafCache
     var pages: PageAllocator
-    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress folds.
+    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress
+    /// folds.
     var active: DirtyTable
     var folding: DirtyTable
     var foldOrder: FixedArray<UInt32>

@@ -1,16 +1,17 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
 //
-// A step takes completions, runs the operations they wake, takes requests, lets every drive's machines
-// (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers deadlines.
-// Always holds: nothing here waits, allocates, reads a clock or touches a file; what happens depends on
-// `now`, the completions and the requests alone, in the order in which they are handed over.
+// A step takes completions, runs the operations they wake, takes requests, lets every drive's
+// machines (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers
+// deadlines. Always holds: nothing here waits, allocates, reads a clock or touches a file; what
+// happens depends on `now`, the completions and the requests alone, in the order in which they are
+// handed over.
 
 import Wire
 
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
     /// Operations kept free for what a request has begun (items of batches), and for eviction.
-    static var reservedForItems: Int { 16 }
+    var reservedForItems: Int { min(16, operations.count / 4) }
 
     var device: CheckedDevice<Device>
     package var transport: Link
@@ -35,10 +36,13 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// The step's time.
     var now = Instant(nanoseconds: 0)
     var began: Instant?
+    /// The drives are known to be one store; until then none of them recovers.
+    var isStoreEstablished = false
     var earliestDeadline = Instant.never
     var hasWorked = false
 
-    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount` drives.
+    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount`
+    /// drives.
     package static func privateMemory(
         for configuration: EngineConfiguration, driveCount: Int
     ) -> ByteCount {
@@ -76,7 +80,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             backend: device, cells: cells, arenaLength: memory.arena.length,
             queueLimit: configuration.operationLimit * 40 + 4096)
         #if PLANTED_BUGS
-            self.device.skipsFlushes = configuration.plantedBug == .noFlush
+        self.device.skipsFlushes = configuration.plantedBug == .noFlush
         #endif
         drives = FixedArray(count: driveCount) { index in
             Drive(
@@ -86,8 +90,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Drains completions and requests, decides, submits. True when anything happened, so that a caller
-    /// who gets false may wait until `nextWake` or the next completion.
+    /// Drains completions and requests, decides, submits. True when anything happened, so that a
+    /// caller who gets false may wait until `nextWake` or the next completion.
     package mutating func step(now: Instant) -> Bool {
         precondition(self.now <= now, "time went backwards")
         self.now = now
@@ -104,11 +108,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             pump(DriveIndex(UInt16(index)))
             runReady()
         }
-        if !slabWaiters.isEmpty, memory.slabs.freeSlabs > 0 {
-            operations.move(&slabWaiters, to: &ready)
-            runReady()
-        }
-        if !itemWaiters.isEmpty, operations.count - operations.inUse > Self.reservedForItems {
+        wakeSlabWaiters()
+        if !itemWaiters.isEmpty, operations.count - operations.inUse > reservedForItems {
             operations.move(&itemWaiters, to: &ready)
             runReady()
         }
@@ -175,6 +176,25 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits
+    /// behind it.
+    private mutating func wakeSlabWaiters() {
+        var free = memory.slabs.freeSlabs
+        while slabWaiters.first != .none {
+            let wanted = Int(operations[slabWaiters.first].slabsWanted)
+            guard wanted <= free, let index = operations.popFirst(&slabWaiters) else { break }
+            free -= wanted
+            operations.append(index, to: &ready)
+        }
+        runReady()
+    }
+
+    /// Makes `index` wait until the slabs for `length` bytes are free.
+    mutating func waitForSlabs(_ index: OperationIndex, _ length: ByteCount) {
+        operations[index].slabsWanted = memory.slabs.slabs(for: length)
+        operations.append(index, to: &slabWaiters)
+    }
+
     private mutating func resume(_ index: OperationIndex) {
         let drive = operations[index].drive
         let pinned = operations[index].pinnedFrame
@@ -207,15 +227,11 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     }
 
     private mutating func advancePhase() {
+        if !isStoreEstablished, phase == .recovering || phase == .draining { establishStore() }
         switch phase {
         case .recovering:
-            var isRefused = false
-            for index in 0..<drives.count {
-                if drives[index].refusal != nil { isRefused = true }
-                if drives[index].state == .recovering, drives[index].refusal == nil { return }
-            }
-            phase = isRefused ? .refused : .serving
-            if phase == .serving { establishPlacement() }
+            for index in 0..<drives.count where drives[index].state == .recovering { return }
+            phase = .serving
             cells.record(now.microseconds(since: began ?? now), in: .recovery)
             hasWorked = true
         case .draining:

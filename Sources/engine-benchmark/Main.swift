@@ -1,7 +1,9 @@
-// engine-benchmark: the parts of the measurements in Benchmarks/ that need the engine or the client themselves.
+// engine-benchmark: the parts of the measurements in Benchmarks/ that need the engine or the client
+// themselves.
 //
 // Each command does one thing and prints one line of JSON; what it means, repeats and intervals are
-// the business of the scripts in Benchmarks/. Exit codes: 0 done, 1 something failed, 64 wrong usage.
+// the business of the scripts in Benchmarks/. Exit codes: 0 done, 1 something failed, 64 wrong
+// usage.
 
 import ArgumentParser
 

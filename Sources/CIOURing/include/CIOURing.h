@@ -6,8 +6,9 @@
 #pragma once
 
 #include <features.h>
-// The kernel's own header before liburing's copy, whose include guard it shares: swift-system (which the admin
-// endpoint's libraries bring) imports the kernel's, and one program can't import two definitions of a structure.
+// The kernel's own header before liburing's copy, whose include guard it shares: swift-system
+// (which the admin endpoint's libraries bring) imports the kernel's, and one program can't import
+// two definitions of a structure.
 #include <linux/io_uring.h>
 
 #include <liburing.h>

@@ -1,10 +1,10 @@
 // FixedArray: a table whose size is decided once and whose elements may be noncopyable.
 //
-// Always holds: every element is initialised from first to last moment; an index outside traps; nothing is
-// allocated after `init`. The memory under every table and queue of the engine.
+// Always holds: every element is initialised from first to last moment; an index outside traps;
+// nothing is allocated after `init`. The memory under every table and queue of the engine.
 //
-// Elements are reached by address, not through `_read` and `_modify`: those are coroutines, whose frames
-// come from the heap wherever the compiler doesn't inline them.
+// Elements are reached by address, not through `_read` and `_modify`: those are coroutines, whose
+// frames come from the heap wherever the compiler doesn't inline them.
 //
 // One of the files that may say `unsafe`.
 
@@ -34,7 +34,8 @@ package struct FixedArray<Element: ~Copyable>: ~Copyable {
         unsafeMutableAddress { unsafe address(of: index) }
     }
 
-    /// Where element `index` is, as long as the table lives. For the accessors of what wraps a table.
+    /// Where element `index` is, as long as the table lives. For the accessors of what wraps a
+    /// table.
     @unsafe
     @inline(__always)
     func address(of index: Int) -> UnsafeMutablePointer<Element> {

@@ -1,5 +1,5 @@
-// fill: a store of many small blocks, half of them replaced by others, and then no orderly end: the process
-// kills itself, as `kill -9` would.
+// fill: a store of many small blocks, half of them replaced by others, and then no orderly end: the
+// process kills itself, as `kill -9` would.
 
 import ArgumentParser
 import Engine

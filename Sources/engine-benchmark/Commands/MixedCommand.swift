@@ -1,5 +1,5 @@
-// mixed: every operation a server knows, in random order over a few connections: puts, overwrites, gets,
-// deletes, exists, stat and their batches, of values from one byte to several slots.
+// mixed: every operation a server knows, in random order over a few connections: puts, overwrites,
+// gets, deletes, exists, stat and their batches, of values from one byte to several slots.
 //
 // A miss, and a store that is full for the moment, are answers like others; anything else fails.
 

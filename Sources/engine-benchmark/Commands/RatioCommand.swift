@@ -1,5 +1,5 @@
-// ratio: the engine's half of a comparison with fio: durable puts of whole blocks, then gets of all of
-// them in another order, each verified by the engine.
+// ratio: the engine's half of a comparison with fio: durable puts of whole blocks, then gets of all
+// of them in another order, each verified by the engine.
 
 import ArgumentParser
 import Engine

@@ -1,4 +1,5 @@
-// read-all: gets every block that `fill` left behind from a server, in batches, and says how many were there.
+// read-all: gets every block that `fill` left behind from a server, in batches, and says how many
+// were there.
 
 import ArgumentParser
 import Client

@@ -1,8 +1,8 @@
 // LocalTransport: a transport without a network: requests made in the engine's own process, a fixed
 // number of them in flight.
 //
-// Always holds: a put's payload is a slab filled once, before anything was measured; its checksum was
-// known before for a whole slab, and is computed here for a part of one. What a get brings is
+// Always holds: a put's payload is a slab filled once, before anything was measured; its checksum
+// was known before for a whole slab, and is computed here for a part of one. What a get brings is
 // dropped: the engine has verified it. Puts must not follow gets, which write into the slabs.
 
 import Engine

@@ -39,6 +39,9 @@ struct Daemon {
         slabs = memory.slabs
         var engine = settings.engine
         engine.hashSeed = .random(in: 0 ... .max)
+        #if PLANTED_BUGS
+        engine.plantedBug = try PlantedBugSwitch.chosen()
+        #endif
         // One shard in this version, which has all drives.
         let plan = ShardPlan(
             index: 0, drives: store.drives, driveNames: store.names,
@@ -155,6 +158,11 @@ extension Daemon {
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
             ])
+        #if PLANTED_BUGS
+        if let bug = plans[0].engine.plantedBug {
+            logger.critical("planted bug", metadata: ["bug": "\(bug.rawValue)"])
+        }
+        #endif
         if store.isNew { logger.info("store made", metadata: ["drive": "\(store.names[0])"]) }
     }
 
