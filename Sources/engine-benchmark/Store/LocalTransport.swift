@@ -32,7 +32,9 @@ struct LocalTransport: ~Copyable, Transport {
     private let arena: Arena
     private let bodies: ArenaRange
     private let slabs: SlabPool
-    private let wholeSlabChecksums: [UInt64]
+    /// Of each slab as a whole; nil once a shorter value has been put from it, because the engine fills up
+    /// the last block with zeros.
+    private var wholeSlabChecksums: [UInt64?]
     private var free: [UInt32] = []
     private var waiting: [LocalTask] = []
     private var firstWaiting = 0
@@ -53,7 +55,7 @@ struct LocalTransport: ~Copyable, Transport {
         free = (0..<UInt32(depth)).reversed()
         waiting.reserveCapacity(depth)
         var generator = SeededGenerator(seed: seed)
-        var checksums: [UInt64] = []
+        var checksums: [UInt64?] = []
         for index in 0..<slabs.slabCount {
             let slab = slabs.region.part(
                 at: UInt64(index) * slabs.slabBytes.rawValue, length: slabs.slabBytes)
@@ -119,12 +121,17 @@ struct LocalTransport: ~Copyable, Transport {
         bodies.part(at: place * Self.bodyBytes, length: length)
     }
 
-    private func checksum(of lease: borrowing SlabLease, lengthBytes: UInt32) -> UInt64 {
+    private mutating func checksum(
+        of lease: borrowing SlabLease, lengthBytes: UInt32
+    ) -> UInt64 {
         precondition(lease.count == 1, "a payload longer than a slab")
         let range = lease.piece(at: 0, limit: ByteCount(UInt64(lengthBytes)))
-        if range.length == slabs.slabBytes {
-            let distance = range.start.rawValue - slabs.region.start.rawValue
-            return wholeSlabChecksums[Int(distance / slabs.slabBytes.rawValue)]
+        let distance = range.start.rawValue - slabs.region.start.rawValue
+        let slab = Int(distance / slabs.slabBytes.rawValue)
+        if range.length != slabs.slabBytes {
+            wholeSlabChecksums[slab] = nil
+        } else if let known = wholeSlabChecksums[slab] {
+            return known
         }
         return arena.checksum(range)
     }
