@@ -6,7 +6,6 @@ whose cache holds every write back until a flush; power is cut by kill -9 of nbd
 fail the same judgement: nbdkit ignoring flushes, and a debug build of memkvd that is told not to flush
 (MEMKVD_PLANTED_BUG=noFlush).
 """
-import os
 import pathlib
 import random
 import sys
