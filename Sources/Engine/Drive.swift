@@ -1,7 +1,8 @@
 // Drive: everything the engine knows of one drive, in memory.
 //
-// Always holds: while the drive is `online` all of it agrees with the last superblock and the journal behind
-// it; in any other state nobody looks into it. The machines that work on it stand in `Protocols`.
+// Always holds: while the drive is `online` all of it agrees with the last superblock and the
+// journal behind it; in any other state nobody looks into it. The machines that work on it stand in
+// `Protocols`.
 
 import Wire
 
@@ -85,7 +86,8 @@ struct Drive: ~Copyable {
     var tree: IndexTree
     var leaves: LeafCache
     var pages: PageAllocator
-    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress folds.
+    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress
+    /// folds.
     var active: DirtyTable
     var folding: DirtyTable
     var foldOrder: FixedArray<UInt32>
@@ -165,14 +167,5 @@ struct Drive: ~Copyable {
 
     mutating func givePageBuffer(_ buffer: Int) {
         precondition(freePageBuffers.clear(buffer), "a page buffer given back twice")
-    }
-}
-
-extension FixedArray where Element: ~Copyable {
-    subscript(drive: DriveIndex) -> Element {
-        @inline(__always)
-        _read { yield self[Int(drive.rawValue)] }
-        @inline(__always)
-        _modify { yield &self[Int(drive.rawValue)] }
     }
 }

@@ -1,16 +1,17 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
 //
-// A step takes completions, runs the operations they wake, takes requests, lets every drive's machines
-// (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers deadlines.
-// Always holds: nothing here waits, allocates, reads a clock or touches a file; what happens depends on
-// `now`, the completions and the requests alone, in the order in which they are handed over.
+// A step takes completions, runs the operations they wake, takes requests, lets every drive's
+// machines (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers
+// deadlines. Always holds: nothing here waits, allocates, reads a clock or touches a file; what
+// happens depends on `now`, the completions and the requests alone, in the order in which they are
+// handed over.
 
 import Wire
 
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
     /// Operations kept free for what a request has begun (items of batches), and for eviction.
-    static var reservedForItems: Int { 16 }
+    var reservedForItems: Int { min(16, operations.count / 4) }
 
     var device: CheckedDevice<Device>
     package var transport: Link
@@ -40,7 +41,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     var earliestDeadline = Instant.never
     var hasWorked = false
 
-    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount` drives.
+    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount`
+    /// drives.
     package static func privateMemory(
         for configuration: EngineConfiguration, driveCount: Int
     ) -> ByteCount {
@@ -88,8 +90,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Drains completions and requests, decides, submits. True when anything happened, so that a caller
-    /// who gets false may wait until `nextWake` or the next completion.
+    /// Drains completions and requests, decides, submits. True when anything happened, so that a
+    /// caller who gets false may wait until `nextWake` or the next completion.
     package mutating func step(now: Instant) -> Bool {
         precondition(self.now <= now, "time went backwards")
         self.now = now
@@ -106,11 +108,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             pump(DriveIndex(UInt16(index)))
             runReady()
         }
-        if !slabWaiters.isEmpty, memory.slabs.freeSlabs > 0 {
-            operations.move(&slabWaiters, to: &ready)
-            runReady()
-        }
-        if !itemWaiters.isEmpty, operations.count - operations.inUse > Self.reservedForItems {
+        wakeSlabWaiters()
+        if !itemWaiters.isEmpty, operations.count - operations.inUse > reservedForItems {
             operations.move(&itemWaiters, to: &ready)
             runReady()
         }
@@ -175,6 +174,25 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             hasWorked = true
             resume(index)
         }
+    }
+
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits
+    /// behind it.
+    private mutating func wakeSlabWaiters() {
+        var free = memory.slabs.freeSlabs
+        while slabWaiters.first != .none {
+            let wanted = Int(operations[slabWaiters.first].slabsWanted)
+            guard wanted <= free, let index = operations.popFirst(&slabWaiters) else { break }
+            free -= wanted
+            operations.append(index, to: &ready)
+        }
+        runReady()
+    }
+
+    /// Makes `index` wait until the slabs for `length` bytes are free.
+    mutating func waitForSlabs(_ index: OperationIndex, _ length: ByteCount) {
+        operations[index].slabsWanted = memory.slabs.slabs(for: length)
+        operations.append(index, to: &slabWaiters)
     }
 
     private mutating func resume(_ index: OperationIndex) {

@@ -1,6 +1,8 @@
-// PlantedBug: mistakes that a test build can switch on, one at a time, to prove that the oracles see them.
+// PlantedBug: mistakes that a test build can switch on, one at a time, to prove that the oracles
+// see them.
 //
-// Always holds: none of this is compiled without `-D PLANTED_BUGS`; `isPlanted` is then a constant false.
+// Always holds: none of this is compiled without `-D PLANTED_BUGS`; `isPlanted` is then a constant
+// false.
 
 #if PLANTED_BUGS
 /// A mistake that stores of this kind have made.

@@ -1,7 +1,7 @@
 // DriveFormatter: makes a drive an empty member of a store, and tells what a drive carries already.
 //
-// Always holds: superblock B is written when A is durable; old journal blocks and pages on the drive can't
-// be taken for this store's, because they carry another drive's id.
+// Always holds: superblock B is written when A is durable; old journal blocks and pages on the
+// drive can't be taken for this store's, because they carry another drive's id.
 
 /// What a drive already carries.
 package enum DriveContent: Hashable, Sendable {
@@ -93,8 +93,8 @@ package struct DriveFormatter: Sendable {
         Superblock(format: format, layout: layout).write(arena, at: memory.start)
     }
 
-    /// Submits the next write or flush and takes completions; returns true when the drive is formatted.
-    /// The caller waits on its device between calls.
+    /// Submits the next write or flush and takes completions; returns true when the drive is
+    /// formatted. The caller waits on its device between calls.
     package mutating func step(
         device: inout some BlockDevice & ~Copyable
     ) throws(DeviceError) -> Bool {

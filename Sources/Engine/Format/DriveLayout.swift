@@ -8,8 +8,9 @@
 //   then               data area: segments of slots
 //   at the end         journal, second copy
 //
-// Always holds: regions don't overlap, each is a multiple of its unit, and the index region has room for
-// every block that the data area could hold, twice: the old tree and the new one beside it.
+// Always holds: regions don't overlap, each is a multiple of its unit, and the index region has
+// room for every block that the data area could hold, twice: the old tree and the new one beside
+// it.
 
 /// A page of the index or of the allocation map, counted from the start of the index region.
 package struct PageIndex: Hashable, Comparable, Sendable {
@@ -104,7 +105,8 @@ package struct DriveLayout: Hashable, Sendable {
         self.indexPages = indexPages
     }
 
-    private static func segmentBytes(of classes: SizeClasses) -> UInt64 {
+    /// A segment has room for four of the largest slots and for 64 of the smallest.
+    static func segmentBytes(of classes: SizeClasses) -> UInt64 {
         max(UInt64(classes.blockSizeBytes) * 4, UInt64(classes.minimumSlotBytes) * 64)
     }
 
@@ -113,7 +115,8 @@ package struct DriveLayout: Hashable, Sendable {
         return UInt32(min(16384, max(64, share)))
     }
 
-    /// Leaves at least 47 % full, their inner pages, the map and its directory: all twice, and some to spare.
+    /// Leaves at least 47 % full, their inner pages, the map and its directory: all twice, and some
+    /// to spare.
     private static func indexPages(
         segmentCount: UInt64, segmentBytes: UInt64, classes: SizeClasses
     ) -> UInt64 {

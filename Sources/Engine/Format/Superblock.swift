@@ -1,22 +1,23 @@
 // Superblock: the root of a drive: who it is, how it is laid out, where its last checkpoint is.
 //
-// Always holds: 4096 bytes of little-endian words; magic, version and checksum keep their places in every
-// version; the checksum covers all 4096 bytes with its own word zero. Two copies, written one after the
-// other with a flush behind each, so that one of them is whole at any moment.
+// Always holds: 4096 bytes of little-endian words; magic, version and checksum keep their places in
+// every version; the checksum covers all 4096 bytes with its own word zero. Two copies, written one
+// after the other with a flush behind each, so that one of them is whole at any moment.
 //
 //   word 0     magic "MKVSUPER"                 word 16      data area: segment count u32
 //   word 1     version u16                      word 17      checkpoint generation
 //   word 2     checksum XXH3-64                 word 18      recovery incarnation u32
 //   word 3–4   store id                         word 19      first journal sequence to replay
-//   word 5–6   drive id                         word 20      checksum of the journal block before it
+//   word 5–6   drive id                         word 20      checksum of the block before it
 //   word 7     capacity in bytes                word 21      next version
 //   word 8     block size u32, min slot u32     word 22      blocks in the tree
 //   word 9     segment bytes                    word 23      cells in the tree's leaves
-//   word 10    journal blocks u32, index pages  word 24      root pages u16, map directory pages u16,
-//   word 11–15 zero                                          members u16, zero u16
+//   word 10    journal blocks u32, index pages  word 24      root pages u16, map directories
+//   word 11–15 zero                                          u16, members u16, zero u16
 //   word 25–31 zero
 //   word 32–159   members: 64 × id of two words
-//   word 160–511  page pointers: root pages, then map directory pages: [page u32, items u32][checksum]
+//   word 160–511  page pointers, root pages first, then map directory pages: two words each,
+//                 [page u32, items u32][checksum]
 
 import Wire
 
@@ -78,7 +79,8 @@ package struct Superblock: Sendable {
         let nobody = StoreIdentity(high: 0, low: 0)
         guard
             let layout = DriveLayout(
-                capacityBytes: 1 << 30, classes: classes, journalBlocks: 16)
+                capacityBytes: 4 * DriveLayout.segmentBytes(of: classes) + (16 << 20),
+                classes: classes, journalBlocks: 16)
         else { preconditionFailure("no layout for the smallest store") }
         let format = FormatConfiguration(
             storeID: nobody, driveID: nobody, members: [],

@@ -1,7 +1,7 @@
 // LeafCache: the leaf pages in memory, a fixed number of frames, replaced by second chance (CLOCK).
 //
-// Always holds: a page is in one frame at most; a frame that is loading, being written or pinned keeps its
-// page; waiters of a loading frame are woken once, when it is loaded or failed.
+// Always holds: a page is in one frame at most; a frame that is loading, being written or pinned
+// keeps its page; waiters of a loading frame are woken once, when it is loaded or failed.
 
 import Wire
 

@@ -1,7 +1,8 @@
 // LeafPage: entries of adjacent keys, sorted, in cells of 64 bytes.
 //
-// Always holds: cells 0..<count are entries in ascending order of key; a value of several slots keeps its
-// slot list in an extension cell, counted from the page's end; entries and extensions never meet.
+// Always holds: cells 0..<count are entries in ascending order of key; a value of several slots
+// keeps its slot list in an extension cell, counted from the page's end; entries and extensions
+// never meet.
 //
 //   words 0–3  key                              word 5  version
 //   word 4     namespace u32,                   word 6  checksum

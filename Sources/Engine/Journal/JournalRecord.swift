@@ -1,8 +1,8 @@
 // JournalRecord: what the journal says, record by record, in 8-byte words.
 //
-// Always holds: a record never straddles blocks; a put's Alloc stands directly before its Commit, in the
-// same block, so both are there or neither. Records that replace or delete name the slots they free, so that
-// replaying needs no look into the tree.
+// Always holds: a record never straddles blocks; a put's Alloc stands directly before its Commit,
+// in the same block, so both are there or neither. Records that replace or delete name the slots
+// they free, so that replaying needs no look into the tree.
 //
 //   Alloc   [1, words, 0, slots, class, 0, 0, 0][version][slot u32, slot u32]…
 //   Commit  [2, words, 0, freed slots, freed class, 0, 0, 0][namespace u32, length u32][key × 4]

@@ -1,7 +1,7 @@
 // Intake: from a request to an operation, and from an operation's end to its answer.
 //
-// Always holds: a request that isn't well-formed is answered at once and changes nothing; every request is
-// answered once; an operation that ends gives back its key, its memory and its place.
+// Always holds: a request that isn't well-formed is answered at once and changes nothing; every
+// request is answered once; an operation that ends gives back its key, its memory and its place.
 
 import Wire
 

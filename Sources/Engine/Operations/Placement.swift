@@ -1,7 +1,8 @@
 // Placement: which drive a key belongs to: rendezvous hashing over the store's members.
 //
-// Always holds: the answer depends on the key and the members' ids alone, so it survives restarts, a changed
-// order of drives in the configuration, and absent drives (Thaler and Ravishankar, IEEE/ACM ToN 6(1), 1998).
+// Always holds: the answer depends on the key and the members' ids alone, so it survives restarts,
+// a changed order of drives in the configuration, and absent drives (Thaler and Ravishankar,
+// IEEE/ACM ToN 6(1), 1998).
 
 import Wire
 
@@ -35,7 +36,8 @@ struct Placement: Sendable {
         return .noMember
     }
 
-    /// Gives members without a drive to the configured drives without a member, in order: they are absent.
+    /// Gives members without a drive to the configured drives without a member, in order: they are
+    /// absent.
     mutating func assignAbsent(_ absent: DriveIndex) -> Bool {
         for index in 0..<count where drives[index] == .max {
             drives[index] = absent.rawValue

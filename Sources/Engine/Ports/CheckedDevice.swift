@@ -1,9 +1,10 @@
-// CheckedDevice: the one way from the engine to its drives. Checks, counts, times and bounds every operation.
+// CheckedDevice: the one way from the engine to its drives. Checks, counts, times and bounds every
+// operation.
 //
-// Always holds: what reaches a backend is aligned, inside its drive, inside the arena, and overlaps no write
-// in flight; at most the backend's limit is in flight, shared evenly between drives, the rest waits in a
-// queue per drive, so that a slow drive holds up its own alone. A fenced drive's queued operations end as
-// `gone` and nothing more is sent to it.
+// Always holds: what reaches a backend is aligned, inside its drive, inside the arena, and overlaps
+// no write in flight; at most the backend's limit is in flight, shared evenly between drives, the
+// rest waits in a queue per drive, so that a slow drive holds up its own alone. A fenced drive's
+// queued operations end as `gone` and nothing more is sent to it.
 
 /// What an operation is for: the state machine that its completion goes to.
 enum DevicePurpose: Sendable {
@@ -170,7 +171,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             precondition(
                 other.offset.rawValue + other.length.rawValue <= start
                     || other.offset.rawValue >= end,
-                "a write at \(start) overlaps a \(other.action) in flight at \(other.offset.rawValue)"
+                "a write at \(start) overlaps a \(other.action) at \(other.offset.rawValue)"
             )
         }
     }

@@ -3,8 +3,8 @@
 //   batchPut, batchDelete   begun ──► collecting: items begin as places are free ──► ok
 //   batchGet                begun: looks every key up, plans the payload ──► collecting ──► ok
 //
-// Always holds: the parent owns the memory of the whole batch until its last item has ended; each item has a
-// status of its own; a batch is answered once, when all its items have ended.
+// Always holds: the parent owns the memory of the whole batch until its last item has ended; each
+// item has a status of its own; a batch is answered once, when all its items have ended.
 
 import Wire
 
@@ -39,7 +39,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             guard
                 let child = operations.take(
-                    Self.itemKind(operations[parent].kind), leaving: Self.reservedForItems)
+                    Self.itemKind(operations[parent].kind), leaving: reservedForItems)
             else {
                 if operations[parent].itemsInProgress == 0 {
                     operations.append(parent, to: &itemWaiters)
@@ -131,7 +131,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return UInt8(truncatingIfNeeded: memory.arena.loadWord(batchGetItem(item, of: request)))
     }
 
-    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others' stand.
+    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others'
+    /// stand.
     private mutating func failBatchGetItem(_ item: UInt32, of request: Request, _ status: Status) {
         let place = batchGetItem(item, of: request)
         let length = memory.arena.loadWord(place) >> 32
@@ -187,11 +188,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func beginBatchGet(_ index: OperationIndex) {
         if operations[index].payloadBytes > 0 {
-            guard
-                let lease = memory.slabs.lease(
-                    lengthBytes: ByteCount(operations[index].payloadEnd))
-            else {
-                operations.append(index, to: &slabWaiters)
+            let length = ByteCount(operations[index].payloadEnd)
+            guard let lease = memory.slabs.lease(lengthBytes: length) else {
+                waitForSlabs(index, length)
                 return
             }
             zero(lease, length: operations[index].payloadEnd)

@@ -1,14 +1,17 @@
-// Checkpoint: folds the dirty queue into the tree and makes tree and allocation map the drive's new truth.
+// Checkpoint: folds the dirty queue into the tree and makes tree and allocation map the drive's new
+// truth.
 //
-//   idle ─► quiescing ─► folding ─► storingNodes ─► storingMap ─► storingRoots ─► settling ─► flushingPages
+//   idle ─► quiescing ─► folding ─► storingNodes ─► storingMap ─► storingRoots
+//        ─► storingDirectories ─► settling ─► flushingPages
 //        ─► writingA ─► flushingA ─► writingB ─► flushingB ─► idle
 //
-// Always holds: pages go to places that the last complete checkpoint doesn't use; superblock A is written
-// when all of them are durable, B when A is; only when B is durable are the old pages and the journal behind
-// the cut free. A checkpoint begins at a moment when nothing is staged (new changes wait for that moment, one
-// flush at most), so queue, map and journal agree: every record before the cut is in what is stored, none
-// behind it. The tree in memory changes leaf by leaf; until the end the folded queue is still
-// searched first, so every lookup gives the same answer before and after.
+// Always holds: pages go to places that the last complete checkpoint doesn't use; superblock A is
+// written when all of them are durable, B when A is; only when B is durable are the old pages and
+// the journal behind the cut free. A checkpoint begins at a moment when nothing is staged (new
+// changes wait for that moment, one flush at most), so queue, map and journal agree: every record
+// before the cut is in what is stored, none behind it. The tree in memory changes leaf by leaf;
+// until the end the folded queue is still searched first, so every lookup gives the same answer
+// before and after.
 
 import Wire
 
@@ -312,7 +315,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         cells.add(to: .checkpoints)
         cells.record(
             now.microseconds(since: drives[drive].checkpoint.began), in: .checkpoint)
-        drives[drive].checkpoint = Checkpoint()
+        // What was asked for meanwhile is about changes that this checkpoint doesn't have.
+        let isRequested = drives[drive].checkpoint.isRequested
+        drives[drive].checkpoint = Checkpoint(isRequested: isRequested)
         wakeSpaceWaiters(drive)
     }
 

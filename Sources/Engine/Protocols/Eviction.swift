@@ -1,11 +1,11 @@
-// Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each, what was
-// used longest ago.
+// Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each,
+// what was used longest ago.
 //
-// Always holds: a block that is being read, written or removed is not a victim; the removal is an ordinary
-// one, with its record; a block whose version changed meanwhile is left alone. When a size class needs a
-// segment and has none, the emptiest segment of another class is drained: whatever the hand meets in it goes.
-// A whole turn that finds nothing asks for a checkpoint, which brings new blocks into the leaves; a second
-// one gives up, and who waits for room is told so.
+// Always holds: a block that is being read, written or removed is not a victim; the removal is an
+// ordinary one, with its record; a block whose version changed meanwhile is left alone. When a size
+// class needs a segment and has none, the emptiest segment of another class is drained: whatever
+// the hand meets in it goes. A whole turn that finds nothing asks for a checkpoint, which brings
+// new blocks into the leaves; a second one gives up, and who waits for room is told so.
 
 import Wire
 
@@ -86,6 +86,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         let child = drives[drive].tree.child(position)
+        if child.isCondemned {
+            passLeaf(at: position, index)
+            return
+        }
         operations[index].key = hand
         guard let frame = leaf(child.pointer.page, covering: hand, on: drive, for: index) else {
             return
@@ -96,6 +100,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             endWalk(index)
             return
         }
+        passLeaf(at: position, index)
+    }
+
+    /// The hand goes on to the next leaf.
+    private mutating func passLeaf(at position: LeafPosition, _ index: OperationIndex) {
+        let drive = operations[index].drive
         if let next = drives[drive].tree.upperBound(of: position) {
             drives[drive].eviction.hand = next
             endWalk(index)

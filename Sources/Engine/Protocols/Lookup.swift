@@ -1,8 +1,9 @@
 // Lookup: what a drive knows of a key: the dirty queue first, then the tree, its filter, its leaf.
 //
-// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's queue, and
-// the operation looks again from the start when it is woken, so nothing that changed meanwhile is missed.
-// A leaf that can't be read or isn't what its pointer says is damage: its keys are misses.
+// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's
+// queue, and the operation looks again from the start when it is woken, so nothing that changed
+// meanwhile is missed. A leaf that can't be read or isn't what its pointer says is damage: its keys
+// are misses.
 
 import Wire
 
@@ -98,7 +99,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     memory.arena, at: drives[drive].leaves.place(of: frame), kind: .leaf,
                     pointer: child.pointer, generation: child.generation,
                     driveIDLow: drives[drive].superblock.driveID.low)
-            if !isGood {
+            // A drive that fails says nothing about the leaf.
+            if !isGood, error == nil || error == .medium {
                 cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
                 drives[drive].tree.condemn(position)
             }

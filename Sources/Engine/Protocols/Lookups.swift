@@ -1,4 +1,5 @@
-// Lookups: exists (a batch of keys) and stat (one key): answers from the index alone, no payload is read.
+// Lookups: exists (a batch of keys) and stat (one key): answers from the index alone, no payload is
+// read.
 
 import Wire
 

@@ -1,13 +1,15 @@
 // Put: stores a value under a key, replacing what was there.
 //
-//   begun ──► waitingForKey ──► lookingUp ──► placing ──► moving ──► awaitingFlush ──► ok
-//                                               │           └─ no space ─► voiding ─► awaitingVoid ─► noSpace
-//                                               └─ no slot and none to come ─► noSpace
+//   begun ─► waitingForKey ─► lookingUp ─► placing ─► moving ─► awaitingFlush ─► ok
+//                                             │         └─ no space ─► voiding ─► awaitingVoid
+//                                             │                                ─► noSpace
+//                                             └─ no slot and none to come ─► noSpace
 //
-// Always holds: the payload is verified against its checksum before anything is staged; the records (Alloc
-// and Commit, together) and the payload go out at the same time; the answer is given only when a flush that
-// was submitted after both had completed has succeeded. A deadline that passes before `moving` answers
-// deadlineExceeded and nothing happens; after it, outcomeUnknown and the put goes on by itself.
+// Always holds: the payload is verified against its checksum before anything is staged; the records
+// (Alloc and Commit, together) and the payload go out at the same time; the answer is given only
+// when a flush that was submitted after both had completed has succeeded. A deadline that passes
+// before `moving` answers deadlineExceeded and nothing happens; after it, outcomeUnknown and the
+// put goes on by itself.
 
 import Wire
 

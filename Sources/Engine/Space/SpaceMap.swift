@@ -1,9 +1,10 @@
 // SpaceMap: who owns which slot of a drive's data area.
 //
-// Two truths about every slot. *Committed*: a durable record gave it to a block and none took it away; this
-// is what checkpoints store. *Busy*: not to be handed out: committed, being written, read, or on its way
-// back. Always holds: committed ⊆ busy; a segment holds slots of one class; a segment without busy slots
-// belongs to the pool. A slot is one bit, that of its first unit of the smallest class.
+// Two truths about every slot. *Committed*: a durable record gave it to a block and none took it
+// away; this is what checkpoints store. *Busy*: not to be handed out: committed, being written,
+// read, or on its way back. Always holds: committed ⊆ busy; a segment holds slots of one class; a
+// segment without busy slots belongs to the pool. A slot is one bit, that of its first unit of the
+// smallest class.
 //
 // Refuses an allocation that it can't give whole.
 
@@ -200,8 +201,8 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Replaying
 
-    /// Replays that a block owns `extent`; false when a slot belongs to a segment of another class or is
-    /// owned already.
+    /// Replays that a block owns `extent`; false when a slot belongs to a segment of another class
+    /// or is owned already.
     mutating func replayCommit(_ extent: SlotExtent) -> Bool {
         for index in 0..<extent.slots.count {
             let slot = extent.slots[index]
@@ -312,8 +313,8 @@ struct SpaceMap: ~Copyable {
         return false
     }
 
-    /// Chooses the segment with the fewest busy bytes for eviction to empty; false when there is none or
-    /// one is being emptied already.
+    /// Chooses the segment with the fewest busy bytes for eviction to empty; false when there is
+    /// none or one is being emptied already.
     @discardableResult
     mutating func beginDraining() -> Bool {
         var best: Int?
@@ -335,8 +336,8 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Checkpointing
 
-    /// Copies what changed since the last snapshot; the pages to store are those that `takePageToStore`
-    /// knows.
+    /// Copies what changed since the last snapshot; the pages to store are those that
+    /// `takePageToStore` knows.
     mutating func takeSnapshot() {
         for page in 0..<changedPages.count where changedPages.clear(page) {
             pagesToStore.set(page)

@@ -1,8 +1,9 @@
-// Local files: whole reads into memory that somebody owns, and outputs that appear complete or not at all.
+// Local files: whole reads into memory that somebody owns, and outputs that appear complete or not
+// at all.
 //
-// Always holds: an OutputFile's name holds either what it held before or the complete new bytes, which were
-// flushed before the rename; its temporary file goes when it isn't finished. Refuses to replace what is no
-// regular file. One of the files that may say `unsafe`.
+// Always holds: an OutputFile's name holds either what it held before or the complete new bytes,
+// which were flushed before the rename; its temporary file goes when it isn't finished. Refuses to
+// replace what is no regular file. One of the files that may say `unsafe`.
 
 import Client
 import Glibc

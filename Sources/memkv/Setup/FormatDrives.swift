@@ -29,8 +29,8 @@ enum FormatDrives {
         case .newerStore(let version):
             throw CommandFailure(
                 .refused,
-                "\(drive.path) carries a store of a newer format (\(version)); nothing was changed. "
-                    + "Use the memkv of that version")
+                "\(drive.path) carries a store of a newer format (\(version)); "
+                    + "nothing was changed. Use the memkv of that version")
         case .store(let store, _, let blockSizeBytes, let minimumSlotBytes):
             return .store(
                 id: String(store.high, radix: 16) + "-" + String(store.low, radix: 16),

@@ -1,7 +1,8 @@
-// DriveFormatting: formats drives, and reads what they carry, on a ring of its own that lives for one call.
+// DriveFormatting: formats drives, and reads what they carry, on a ring of its own that lives for
+// one call.
 //
-// Always holds: a file drive's superblocks, journal and index pages are allocated when it is formatted, so
-// that a file system that fills up later refuses blocks and nothing else.
+// Always holds: a file drive's superblocks, journal and index pages are allocated when it is
+// formatted, so that a file system that fills up later refuses blocks and nothing else.
 
 package import Engine
 internal import Ring

@@ -1,10 +1,10 @@
 // RecoverJournal: reads the journal twice: once to find its end, once to replay it.
 //
-// Scanning accepts block after block, from either copy, as each other's successor. The first sequence of
-// which neither copy holds a successor is the end. If any block behind it says that the missing one was
-// durable, it is damage and not a torn tail: what was deleted there is unknowable and the drive comes back
-// empty. Replaying applies settled records and sets the others aside for verification. A damaged copy of a
-// good block is written anew.
+// Scanning accepts block after block, from either copy, as each other's successor. The first
+// sequence of which neither copy holds a successor is the end. If any block behind it says that the
+// missing one was durable, it is damage and not a torn tail: what was deleted there is unknowable
+// and the drive comes back empty. Replaying applies settled records and sets the others aside for
+// verification. A damaged copy of a good block is written anew.
 
 /// What scanning has found so far.
 struct JournalScan: Sendable {
@@ -131,7 +131,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             var accepted: (header: JournalBlockHeader, copy: Int)?
             for copy in 0..<2 {
                 guard let header = header(copy, block, on: drive) else { continue }
-                // What an earlier turn of the ring left here has a lower sequence, and says nothing.
+                // What an earlier turn of the ring left here has a lower sequence, and says
+                // nothing.
                 guard header.sequence >= expected else { continue }
                 scan.highestSeen = max(scan.highestSeen, header.sequence)
                 scan.highestDurable = max(scan.highestDurable, header.durable)

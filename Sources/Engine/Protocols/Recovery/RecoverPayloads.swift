@@ -1,10 +1,11 @@
-// RecoverPayloads: decides what the unsettled records mean: those whose flush nobody knows to have happened.
+// RecoverPayloads: decides what the unsettled records mean: those whose flush nobody knows to have
+// happened.
 //
-// Always holds: a key's newest unsettled record counts if it is a removal, or if its payload reads back with
-// its checksum; otherwise the one before it is asked, and so on; if none counts the key keeps the value it
-// had before. What doesn't count is declared void before anything new is written, so that a later recovery
-// decides the same. Within the unsettled records no slot is both freed and given away: a freed slot is
-// handed out only once the record that freed it is settled.
+// Always holds: a key's newest unsettled record counts if it is a removal, or if its payload reads
+// back with its checksum; otherwise the one before it is asked, and so on; if none counts the key
+// keeps the value it had before. What doesn't count is declared void before anything new is
+// written, so that a later recovery decides the same. Within the unsettled records no slot is both
+// freed and given away: a freed slot is handed out only once the record that freed it is settled.
 
 import Wire
 

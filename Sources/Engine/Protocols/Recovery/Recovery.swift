@@ -1,8 +1,9 @@
 // Recovery: from what is on a drive to a drive that serves.
 //
-//   superblocks ─► awaitingOthers ─► roots ─► nodes ─► directories ─► maps ─► scanning ─► replaying
-//        ─► verifying ─► raisingOther ─► flushingOther ─► raisingUsed ─► flushingUsed ─► voiding ─► online
-//                 any damage that makes deletions unknowable ─► the drive comes back empty (counted)
+//   superblocks ─► awaitingOthers ─► roots ─► nodes ─► directories ─► maps ─► scanning
+//        ─► replaying ─► verifying ─► raisingOther ─► flushingOther ─► raisingUsed
+//        ─► flushingUsed ─► voiding ─► online
+//   any damage that makes deletions unknowable ─► the drive comes back empty (counted)
 //
 // Always holds: no drive goes beyond `awaitingOthers` before all drives are known to be one store,
 // so that a refused store stays as it was. Until `raisingOther` nothing is written but journal

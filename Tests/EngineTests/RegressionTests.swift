@@ -1,0 +1,170 @@
+// One test for each mistake found in the engine: what a client or an operator would have seen of
+// it.
+
+@testable import Engine
+import Sim
+import Testing
+import Wire
+
+@Suite struct RegressionTests {
+    private let drive = BenchSettings.drive
+
+    /// Flips a bit in the leaf that holds `key`; its place on the drive.
+    private func damageLeaf(of key: BlockKey, in bench: EngineBench) throws {
+        let found = bench.engine.drives[drive].tree.locate(key)
+        let position = try #require(found)
+        let page = bench.engine.drives[drive].tree.child(position).pointer.page
+        let offset = bench.engine.drives[drive].superblock.layout.offset(of: page)
+        var faults = bench.device.faults(of: drive)
+        faults.damage.append(
+            BitDamage(offset: ByteOffset(offset.rawValue + 100), mask: 4))
+        bench.device.setFaults(faults, of: drive)
+    }
+
+    /// A bench with `count` blocks in its leaves and an empty leaf cache.
+    private func restarted(
+        _ settings: BenchSettings, blocks count: UInt64, bytes: Int = 4096
+    ) throws -> EngineBench {
+        let first = try EngineBench(settings)
+        try first.serve()
+        for number in 0..<count {
+            #expect(try first.put(EngineBench.key(number), number: number, count: bytes) == .ok)
+        }
+        try first.drain()
+        let second = try EngineBench(settings, images: first.images)
+        try second.serve()
+        return second
+    }
+
+    @Test func evictionPassesADamagedLeaf() throws {
+        let bench = try restarted(BenchSettings(), blocks: 500)
+        try damageLeaf(of: .lowest, in: bench)
+        bench.engine.requestEviction(bytes: ByteCount(64 * 4096))
+        try bench.run("evicted") {
+            bench.engine.drives[drive].eviction.requestedBytes == 0 && bench.engine.isIdle
+        }
+        #expect(bench.engine.cells.value(ShardCounter.evictions) >= 64)
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 1)
+    }
+
+    @Test func aFoldPassesADamagedLeafThoughItWaitsForItsNeighbour() throws {
+        let bench = try restarted(BenchSettings(), blocks: 500)
+        let before = bench.engine.drives[drive].tree.blockCount
+        try damageLeaf(of: .lowest, in: bench)
+        #expect(try bench.put(.lowest, number: 1, count: 10) == .ok)
+        try bench.checkpoint()
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 1)
+        #expect(bench.engine.drives[drive].tree.blockCount < before)
+        #expect(try bench.get(.lowest) == EngineBench.value(1, 10))
+    }
+
+    @Test func aGetThatWaitsForSlabsDoesNotSpin() throws {
+        var settings = BenchSettings()
+        settings.slabCount = 5
+        let bench = try restarted(settings, blocks: 1, bytes: 64 << 10)
+        let key = EngineBench.key(0)
+        // Two values of four slabs each, with five: the second waits while one slab is free.
+        for _ in 0..<2 { try bench.send(RequestOrder(.tcpGet, key)) }
+        try bench.quiesce()
+        let replies = bench.takeReplies()
+        #expect(replies.map(\.status) == [.ok, .ok])
+    }
+
+    @Test func aGetThatWaitsForSlabsAsksAgainOnlyWhenItCanHaveThem() throws {
+        var settings = BenchSettings()
+        settings.slabCount = 5
+        let bench = try restarted(settings, blocks: 1, bytes: 64 << 10)
+        for _ in 0..<2 { try bench.send(RequestOrder(.tcpGet, EngineBench.key(0))) }
+        _ = bench.engine.step(now: bench.world.now)
+        try bench.settleNow()
+        try bench.quiesce()
+    }
+
+    @Test func keysBelowTheFirstSeparatorAreFoldedAndFound() throws {
+        var settings = BenchSettings()
+        settings.engine.dirtyEntryLimit = 1024
+        settings.driveBytes = 12 << 20
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        func key(_ number: UInt64) -> BlockKey {
+            BlockKey(namespace: Namespace(1), words: (number, 0, 0, 0))
+        }
+        for number in 1000..<1600 as Range<UInt64> {
+            #expect(try bench.put(key(number), number: number, count: 100) == .ok)
+        }
+        try bench.checkpoint()
+        // Three leaves go at once, so the tree begins with a separator above what comes now.
+        let third = bench.engine.drives[drive].tree.upperBound(of: LeafPosition(node: 0, child: 2))
+        let bound = try #require(third).word0
+        for number in 1000..<bound { #expect(try bench.delete(key(number)) == .ok) }
+        try bench.checkpoint()
+        #expect(
+            bench.engine.drives[drive].tree.child(LeafPosition(node: 0, child: 0)).separator.word0
+                == bound)
+        for number in 0..<700 as Range<UInt64> {
+            #expect(try bench.put(key(number), number: number, count: 100) == .ok)
+        }
+        try bench.checkpoint()
+        try bench.drain()
+        let later = try EngineBench(settings, images: bench.images)
+        try later.serve()
+        for number in 0..<700 as Range<UInt64> where number % 5 == 0 {
+            #expect(try later.put(key(number), number: number + 9, count: 90) == .ok)
+        }
+        try later.checkpoint()
+        for number in 0..<700 as Range<UInt64> {
+            let expected =
+                number % 5 == 0
+                ? EngineBench.value(number + 9, 90) : EngineBench.value(number, 100)
+            #expect(try later.get(key(number)) == expected)
+        }
+    }
+
+    @Test func aCheckpointAskedForDuringAnotherIsMade() throws {
+        let bench = try EngineBench()
+        try bench.serve()
+        #expect(try bench.put(EngineBench.key(1), number: 1, count: 10) == .ok)
+        bench.engine.requestCheckpoint()
+        try bench.run("folding") { bench.engine.drives[drive].folding.count > 0 }
+        #expect(try bench.put(EngineBench.key(2), number: 2, count: 10) == .ok)
+        #expect(bench.engine.drives[drive].checkpoint.isRunning)
+        bench.engine.requestCheckpoint()
+        try bench.run("checkpointed") { bench.engine.isCheckpointed }
+        #expect(bench.engine.drives[drive].active.count == 0)
+    }
+
+    @Test func aDriveThatGoesAwayIsNoDamagedLeaf() throws {
+        let bench = try restarted(BenchSettings(), blocks: 300)
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        bench.device.setFaults(faults, of: drive)
+        #expect(try bench.get(EngineBench.key(4)) == nil)
+        #expect(bench.engine.driveState(drive) == .offline)
+        #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 0)
+    }
+
+    @Test func anEngineStartsWithTheLargestSmallestSlot() throws {
+        var configuration = EngineConfiguration()
+        configuration.blockSizeBytes = 16 << 20
+        configuration.minimumSlotBytes = 16 << 20
+        #expect(configuration.impossibility == nil)
+        let unread = Superblock.unread(configuration)
+        #expect(unread.memberCount == 0)
+        #expect(unread.layout.classes.count == 1)
+    }
+
+    @Test func batchesEndWithTheSmallestOperationTable() throws {
+        var settings = BenchSettings()
+        settings.engine.operationLimit = 16
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        let keys = (0..<20 as Range<UInt64>).flatMap { number in
+            let words = EngineBench.key(number).littleEndianWords
+            return [words[0], words[1], words[2], words[3]]
+        }
+        let reply = try bench.answer(
+            to: RequestOrder(operation: .tcpBatchDelete, bodyWords: keys))
+        #expect(reply.status == .ok)
+        #expect(reply.bodyWords == Array(repeating: UInt64(Status.notFound.rawValue), count: 20))
+    }
+}
