@@ -81,6 +81,7 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case otherBlockSize(stored: UInt32, configured: UInt32)
     case otherMinimumSlot(stored: UInt32, configured: UInt32)
     case foreignStore
+    case copyOfAnother
     case largerThanDrive(stored: UInt64, capacity: UInt64)
     case logicalBlockTooLarge(stored: UInt32, device: UInt32)
     case membersMissing(configured: Int, members: Int)
@@ -103,6 +104,9 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
                 + "set it back, or make the store anew with `memkv setup --force`"
         case .foreignStore:
             "belongs to another store than the other drives; name only drives of one store"
+        case .copyOfAnother:
+            "is a copy of another drive that the configuration names; name only one of them, the one "
+                + "that was served last"
         case .largerThanDrive(let stored, let capacity):
             "was formatted for \(stored) bytes and now has \(capacity); "
                 + "a truncated or wrong device, nothing was changed"

@@ -7,6 +7,7 @@ Docs/configuration.md promises, and not a byte of it is changed.
 import hashlib
 import pathlib
 import random
+import shutil
 import socket
 import struct
 import sys
@@ -309,6 +310,10 @@ def missing_drive():
         other.stop()
         mixed = configuration(directory, store.port, [store.drives[0], other.drive], name="mixed.yaml")
         store.refused("a drive of another store", REFUSED, "belongs to another store", config=mixed)
+        copy = directory / "copy"
+        shutil.copyfile(store.drives[0], copy)
+        twice = configuration(directory, store.port, [*store.drives, copy], name="twice.yaml")
+        store.refused("a drive and its copy", REFUSED, f"{copy} is a copy of another drive", config=twice)
         for drive in store.drives:
             drive.rename(directory / f"moved-{drive.name}")
         store.refused("a store without any drive", REFUSED, "no drive of the store is there")

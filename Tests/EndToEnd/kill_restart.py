@@ -4,18 +4,16 @@
 The ledger, the client and the values are this script's own: they share nothing with the server but the wire
 protocol. See support/ledger.py for what is legal. --full imports 1 GiB instead of 256 MiB.
 """
-import contextlib
 import hashlib
+import json
 import pathlib
 import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support import report, wire
+from support import report
 from support.content import LARGEST_BYTES, Contents
 from support.daemon import Daemon, clean_environment, configuration, free_port, memkv, setup
 from support.drives import loop_device, need, sparse_file, workshop
@@ -140,7 +138,7 @@ def files():
                 env=clean_environment())
             stack.callback(importing.kill)
             used = used_bytes(daemon)
-            # In the middle: when a third of the second file is there.
+            # In the middle: when another sixth of the second file is there.
             while used_bytes(daemon) < used + (mebibytes << 20) // 6 and importing.poll() is None:
                 time.sleep(0.01)
             daemon.kill()
@@ -170,7 +168,6 @@ def files():
 
 
 def used_bytes(daemon):
-    import json
     status, text = daemon.admin("/v1/status")
     return json.loads(text)["storage"]["devices"][0]["used_bytes"] if status == 200 else 0
 

@@ -6,7 +6,6 @@ whose cache holds every write back until a flush; power is cut by kill -9 of nbd
 fail the same judgement: nbdkit ignoring flushes, and a debug build of memkvd that is told not to flush
 (MEMKVD_PLANTED_BUG=noFlush).
 """
-import os
 import pathlib
 import random
 import sys
@@ -69,6 +68,14 @@ class Rig:
         self.ledger.misses_allowed = False
         return requests, health
 
+    def cut_recovery(self):
+        """The power goes again while memkvd recovers, or just after."""
+        configuration(self.directory, self.port, [self.drive.set_up()], "direct")
+        self.daemon.launch()
+        time.sleep(self.generator.uniform(0.01, 0.4))
+        self.drive.cut_power()
+        self.switch_off()
+
     def read_back(self):
         """Verdicts over all keys, and what was wrong."""
         verdicts = read_back(self.ledger, self.port)
@@ -84,9 +91,12 @@ def cuts():
         for number in range(options.rounds):
             requests, health = rig.load_and_cut(number)
             under_load = list(rig.ledger.violations)
+            again = rig.generator.choice((0, 0, 1, 2))
+            for _ in range(again):
+                rig.cut_recovery()
             rig.switch_on()
             verdicts, violations = rig.read_back()
-            report.check(f"cut {number + 1}: {requests} requests, {verdicts}", not violations and not under_load,
+            report.check(f"cut {number + 1}: {requests} requests, {again} cuts of recovery, {verdicts}", not violations and not under_load,
                          "; ".join((under_load + violations)[:5]))
             report.check(f"cut {number + 1}: health had seen the drive go", health["status"] == "unhealthy"
                          and health["drives_offline"] == 1, health)

@@ -23,13 +23,17 @@ struct Placement: Sendable {
         for index in 0..<count { drives[index] = .max }
     }
 
-    /// Drive `drive` is the member `driveID`; false when the store has no such member.
-    mutating func assign(_ driveID: StoreIdentity, to drive: DriveIndex) -> Bool {
+    /// What became of an assignment.
+    enum Assignment { case assigned, assignedBefore, noMember }
+
+    /// Drive `drive` is the member `driveID`, unless another drive is it already.
+    mutating func assign(_ driveID: StoreIdentity, to drive: DriveIndex) -> Assignment {
         for index in 0..<count where members[index] == driveID {
+            if drives[index] != .max { return .assignedBefore }
             drives[index] = drive.rawValue
-            return true
+            return .assigned
         }
-        return false
+        return .noMember
     }
 
     /// Gives members without a drive to the configured drives without a member, in order: they are
@@ -88,10 +92,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         placement = Placement(drives[first].superblock)
         for index in 0..<drives.count where drives[index].superblock.memberCount > 0 {
             let superblock = drives[index].superblock
-            let isMember =
-                superblock.storeID == placement.storeID
-                && placement.assign(superblock.driveID, to: DriveIndex(UInt16(index)))
-            if !isMember { refuse(index, .foreignStore) }
+            guard superblock.storeID == placement.storeID else {
+                refuse(index, .foreignStore)
+                continue
+            }
+            switch placement.assign(superblock.driveID, to: DriveIndex(UInt16(index))) {
+            case .assigned: break
+            case .assignedBefore: refuse(index, .copyOfAnother)
+            case .noMember: refuse(index, .foreignStore)
+            }
         }
         for index in 0..<drives.count where drives[index].superblock.memberCount == 0 {
             _ = placement.assignAbsent(DriveIndex(UInt16(index)))
