@@ -32,8 +32,8 @@ struct LocalTransport: ~Copyable, Transport {
     private let arena: Arena
     private let bodies: ArenaRange
     private let slabs: SlabPool
-    /// Of each slab as a whole; nil once a shorter value has been put from it, because the engine fills up
-    /// the last block with zeros.
+    /// Of each slab as a whole; nil once a shorter value has been put from it, because the engine
+    /// fills up the last block with zeros.
     private var wholeSlabChecksums: [UInt64?]
     private var free: [UInt32] = []
     private var waiting: [LocalTask] = []
