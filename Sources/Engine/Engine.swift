@@ -172,7 +172,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits behind it.
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by those behind.
     private mutating func wakeSlabWaiters() {
         var free = memory.slabs.freeSlabs
         while slabWaiters.first != .none {

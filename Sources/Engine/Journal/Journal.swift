@@ -4,7 +4,8 @@
 // copies of it and of every block before it have completed; *durable* when a flush that was submitted after
 // that has succeeded; *settled* when it is durable and so is every payload that its records speak of (or the
 // record is void). A block's place in the ring is used again only after a checkpoint has moved `start` past
-// it. Refuses, by `canStage`, what the ring has no room for; puts leave the last eighth to removals, these the last blocks to voids.
+// it. Refuses, by `canStage`, what the ring has no room for; puts leave the last eighth to removals,
+// removals the last blocks to voids.
 
 /// One drive's journal.
 struct Journal: ~Copyable {
@@ -95,8 +96,8 @@ struct Journal: ~Copyable {
         case put
         /// Removals go on when puts have to wait, so that a full drive can be emptied.
         case removal
-        /// Declarations go on when all else has to wait: a checkpoint begins only when they are durable. There
-        /// is one for each put in progress at most, and some 250 fit into a block.
+        /// Declarations go on when all else has to wait: a checkpoint begins only when they are
+        /// durable. There is one for each put in progress at most, and some 250 fit into a block.
         case void
     }
 

@@ -199,7 +199,7 @@ struct SpaceMap: ~Copyable {
         changedPages.set(segment / segmentsPerPage)
     }
 
-    /// Slots that stay busy for good: their segments can't become empty, so nobody shall try to drain them.
+    /// Slots that stay busy for good: their segments can't become empty, so nobody shall drain them.
     mutating func quarantine(_ extent: SlotExtent) {
         for index in 0..<extent.slots.count {
             let segment = layout.segment(of: extent.slots[index]).rawValue
