@@ -12,6 +12,10 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds
+// hold none.
+let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
+
 let package = Package(
     name: "memkv",
     platforms: [.macOS(.v26)],
@@ -19,6 +23,7 @@ let package = Package(
         .executable(name: "memkvd", targets: ["memkvd"]),
         .executable(name: "memkv", targets: ["memkv"]),
         .executable(name: "crash-enumeration", targets: ["crash-enumeration"]),
+        .executable(name: "engine-benchmark", targets: ["engine-benchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -33,7 +38,7 @@ let package = Package(
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
-        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
@@ -45,14 +50,21 @@ let package = Package(
         .target(name: "Judgement", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "CrashEnumeration", dependencies: ["Engine", "Wire", "Sim", "Judgement"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "crash-enumeration",
             dependencies: [
-                "CrashEnumeration", "Judgement", "Sim",
+                "CrashEnumeration", "Engine", "Judgement", "Sim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules + plantedBugs),
+        .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
+        // What the scripts in Benchmarks/ measure with.
+        .executableTarget(
+            name: "engine-benchmark",
+            dependencies: [
+                "Engine", "IOUring", "Ring", "Wire", "Client",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
-        .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
         .target(
             name: "Admin",
             dependencies: [
@@ -69,7 +81,7 @@ let package = Package(
                 "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: houseRules),
+            ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
             dependencies: [
@@ -79,7 +91,8 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"], swiftSettings: houseRules),
+            name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
+            swiftSettings: houseRules),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Engine"],
             swiftSettings: houseRules),
@@ -96,7 +109,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
             name: "ContractSuites", dependencies: ["Engine", "Wire"], path: "Tests/Contracts",
@@ -106,6 +119,7 @@ let package = Package(
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"], swiftSettings: houseRules),
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            swiftSettings: houseRules),
     ]
 )

@@ -1,6 +1,6 @@
 // One XXH3 kernel: included by a .c file that has set the vector width with a target attribute.
-// KERNEL(name) pastes the suffix. libxxhash's header compiled whole into each file (XXH_INLINE_ALL), so
-// that each copy is built for its own instruction set.
+// KERNEL(name) pastes the suffix. libxxhash's header compiled whole into each file
+// (XXH_INLINE_ALL), so that each copy is built for its own instruction set.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include "CDigest.h"

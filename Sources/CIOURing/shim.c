@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,3 +86,5 @@ int memkv_pin_to_processor(int processor) {
     CPU_SET(processor, &set);
     return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
 }
+
+int memkv_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }

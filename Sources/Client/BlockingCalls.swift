@@ -31,7 +31,8 @@ extension TCPConnection {
         _ = try call(.put(PutItem(key: key, value: value)), deadline: deadline)
     }
 
-    /// Fetches and verifies `key`'s value; returns its length. Without `ok` the memory is undefined.
+    /// Fetches and verifies `key`'s value; returns its length. Without `ok` the memory is
+    /// undefined.
     package func get(
         _ key: BlockKey, into destination: DestinationBytes, deadline: MonotonicTime
     ) throws(ClientError) -> Int {

@@ -1,9 +1,10 @@
-// Memory as the client sees it: bytes a request reads, bytes a response fills, and blocks that are owned here.
+// Memory as the client sees it: bytes a request reads, bytes a response fills, and blocks that are
+// owned here.
 //
-// Always holds: a slice stays inside what it was cut from; an `OwnedBytes` frees its memory when the last
-// reference goes, and SourceBytes and DestinationBytes cut from it are such references. Made from a plain
-// buffer they own nothing: then whoever submits a request keeps the memory alive until its outcome. In both
-// cases the submitter leaves the bytes alone until then.
+// Always holds: a slice stays inside what it was cut from; an `OwnedBytes` frees its memory when
+// the last reference goes, and SourceBytes and DestinationBytes cut from it are such references.
+// Made from a plain buffer they own nothing: then whoever submits a request keeps the memory alive
+// until its outcome. In both cases the submitter leaves the bytes alone until then.
 //
 // One of the files that may say `unsafe`.
 

@@ -30,7 +30,8 @@ package struct GetItem: Sendable {
     }
 }
 
-/// One request. Its memory belongs to the caller and is used until the request's outcome is returned.
+/// One request. Its memory belongs to the caller and is used until the request's outcome is
+/// returned.
 package enum ClientRequest: Sendable {
     case put(PutItem)
     case get(GetItem)
@@ -95,7 +96,8 @@ package enum ClientRequest: Sendable {
 
 /// How a request, or one item of a batch, ended.
 package enum OutcomeStatus: Hashable, Sendable {
-    /// The server's answer, or the client's own: `deadlineExceeded`, `outcomeUnknown`, `checksumMismatch`.
+    /// The server's answer, or the client's own: `deadlineExceeded`, `outcomeUnknown`,
+    /// `checksumMismatch`.
     case ended(Status)
     /// The value is longer than the memory given for it, which is untouched.
     case bufferTooSmall(neededBytes: UInt32)

@@ -1,7 +1,9 @@
-// The incoming half of ClientSession: header -> body -> payload -> outcome, one response after another.
+// The incoming half of ClientSession: header -> body -> payload -> outcome, one response after
+// another.
 //
-// Always holds: a response is matched by its request id, in whatever order it comes; its operation and lengths
-// are checked before a byte of payload is believed. Anything else throws, and the caller breaks the session.
+// Always holds: a response is matched by its request id, in whatever order it comes; its operation
+// and lengths are checked before a byte of payload is believed. Anything else throws, and the
+// caller breaks the session.
 
 internal import Wire
 
@@ -67,7 +69,8 @@ extension ClientSession {
         }
     }
 
-    /// Takes the body; returns where the payload's bytes go, in order. Padding is read and thrown away.
+    /// Takes the body; returns where the payload's bytes go, in order. Padding is read and thrown
+    /// away.
     package mutating func receiveBody(
         words: [UInt64]
     ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
@@ -92,8 +95,8 @@ extension ClientSession {
         return segments
     }
 
-    /// Takes the XXH3-64 of each value that was read, in order: the response is complete. Nil for Connect and
-    /// for a request that was answered before.
+    /// Takes the XXH3-64 of each value that was read, in order: the response is complete. Nil for
+    /// Connect and for a request that was answered before.
     package mutating func receivePayload(
         checksums: [UInt64]
     ) throws(SessionFailure) -> RequestOutcome? {

@@ -1,13 +1,13 @@
-// ClientSession: the protocol of one connection as a synchronous machine. It sees headers, body words and
-// checksums; it never touches a socket, a clock or a value's bytes.
+// ClientSession: the protocol of one connection as a synchronous machine. It sees headers, body
+// words and checksums; it never touches a socket, a clock or a value's bytes.
 //
 //   idle --start--> connecting --Connect's response--> ready --fail--> broken
 //
-// Always holds: each submitted request is answered exactly once; `ok` is given only to a value whose XXH3-64
-// was verified here; no more requests are outstanding than the server allows; a request that left by a
-// connection that then broke is never called "failed" when it may have changed the store.
-// Refuses: requests above the limits that Connect told, with a `SubmitError`; any response that doesn't fit
-// what was asked, by breaking the session.
+// Always holds: each submitted request is answered exactly once; `ok` is given only to a value
+// whose XXH3-64 was verified here; no more requests are outstanding than the server allows; a
+// request that left by a connection that then broke is never called "failed" when it may have
+// changed the store. Refuses: requests above the limits that Connect told, with a `SubmitError`;
+// any response that doesn't fit what was asked, by breaking the session.
 
 package import Wire
 
@@ -77,7 +77,8 @@ package struct ClientSession: Sendable {
         if case .broken(let failure) = phase { failure } else { nil }
     }
 
-    /// Requests that hold a place in the window: unanswered, or abandoned with their response still due.
+    /// Requests that hold a place in the window: unanswered, or abandoned with their response still
+    /// due.
     package var outstandingCount: Int { pending.count }
 
     /// Requests whose outcome hasn't been given yet.
@@ -94,8 +95,8 @@ package struct ClientSession: Sendable {
         pending.values.filter { $0.stage != .abandoned }.map(\.deadline).min() ?? .never
     }
 
-    /// True while the response being read belongs to a request that was answered already: its bytes must
-    /// not reach the request's memory any more.
+    /// True while the response being read belongs to a request that was answered already: its bytes
+    /// must not reach the request's memory any more.
     package var incomingIsAbandoned: Bool {
         switch incoming {
         case .header: false
@@ -129,7 +130,8 @@ package struct ClientSession: Sendable {
         return RequestTag(id)
     }
 
-    /// The next frame to send, whole, or nil. `frameSent` must be called when its last byte has left.
+    /// The next frame to send, whole, or nil. `frameSent` must be called when its last byte has
+    /// left.
     package mutating func nextFrame(now: MonotonicTime) -> OutgoingFrame? {
         precondition(leaving == nil, "one frame leaves at a time")
         if connectQueued {
@@ -154,8 +156,8 @@ package struct ClientSession: Sendable {
         leaving = nil
     }
 
-    /// The server is told fifteen sixteenths of the time left, so that its own answer, which knows whether
-    /// anything was begun, arrives before the client has to guess.
+    /// The server is told fifteen sixteenths of the time left, so that its own answer, which knows
+    /// whether anything was begun, arrives before the client has to guess.
     private static func deadlineToTell(remaining: UInt64, of deadline: MonotonicTime) -> UInt32 {
         guard deadline != .never else { return 0 }
         return UInt32(clamping: max(1, remaining - remaining / 16))
@@ -163,8 +165,9 @@ package struct ClientSession: Sendable {
 
     // MARK: Ends
 
-    /// Answers every request whose deadline has passed. What hadn't left is taken back; what had left keeps
-    /// its place until its response comes. A frame that is stuck half-way breaks the session.
+    /// Answers every request whose deadline has passed. What hadn't left is taken back; what had
+    /// left keeps its place until its response comes. A frame that is stuck half-way breaks the
+    /// session.
     package mutating func expire(now: MonotonicTime) -> [RequestOutcome] {
         let late = pending.filter { $0.value.stage != .abandoned && $0.value.deadline <= now }
         guard !late.isEmpty else { return [] }
@@ -185,8 +188,8 @@ package struct ClientSession: Sendable {
         }
     }
 
-    /// Breaks the session and answers everything outstanding: `outcomeUnknown` for what may have changed the
-    /// store, `connectionLost` for the rest. Later calls change nothing.
+    /// Breaks the session and answers everything outstanding: `outcomeUnknown` for what may have
+    /// changed the store, `connectionLost` for the rest. Later calls change nothing.
     package mutating func fail(_ failure: SessionFailure) -> [RequestOutcome] {
         if case .broken = phase { return [] }
         phase = .broken(failure)

@@ -1,7 +1,7 @@
 // IncomingBytes: the response that is arriving: header, body, payload, each into its own memory.
 //
-// Always holds: payload goes straight into the caller's memory and is hashed piece by piece while it is still
-// in the cache; bytes that belong to nobody any more go into a scratch buffer.
+// Always holds: payload goes straight into the caller's memory and is hashed piece by piece while
+// it is still in the cache; bytes that belong to nobody any more go into a scratch buffer.
 
 internal import Wire
 

@@ -1,8 +1,10 @@
 // The rule by which a user's text becomes a block's key, the same for every process and language
-// (Docs/wire-protocol.md). 64 hex digits are the 32 bytes themselves, whatever their case; any other text is
-// hashed under a prefix, so that no text can be made to collide with a block's own SHA-256.
+// (Docs/wire-protocol.md). 64 hex digits are the 32 bytes themselves, whatever their case; any
+// other text is hashed under a prefix, so that no text can be made to collide with a block's own
+// SHA-256.
 //
-// Always holds: the same text gives the same key, for ever. Nothing is refused: the empty text is a text.
+// Always holds: the same text gives the same key, for ever. Nothing is refused: the empty text is a
+// text.
 
 package import Wire
 

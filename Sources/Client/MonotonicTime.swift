@@ -1,4 +1,5 @@
-// MonotonicTime: a point on the clock that deadlines are measured by. Time enters the session as an argument.
+// MonotonicTime: a point on the clock that deadlines are measured by. Time enters the session as an
+// argument.
 
 /// Nanoseconds on the monotonic clock.
 package struct MonotonicTime: Hashable, Comparable, Sendable {

@@ -1,4 +1,5 @@
-// Requests as frames, and the limits they are checked against first. Docs/wire-protocol.md is the same in prose.
+// Requests as frames, and the limits they are checked against first. Docs/wire-protocol.md is the
+// same in prose.
 
 internal import Wire
 

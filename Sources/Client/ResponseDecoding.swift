@@ -44,7 +44,8 @@ enum ResponseDecoding {
         }
     }
 
-    /// Where the payload of an `ok` response goes. An item that failed after its place was planned keeps it.
+    /// Where the payload of an `ok` response goes. An item that failed after its place was planned
+    /// keeps it.
     static func payloadSegments(
         of request: ClientRequest, header: FrameHeader, body: [UInt64]
     ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {

@@ -1,7 +1,7 @@
 // ServerAddress: where a server listens, as a user writes it.
 //
-// Always holds: the host is not empty and the port lies between 1 and 65535. Refuses anything else with a
-// sentence that names the text.
+// Always holds: the host is not empty and the port lies between 1 and 65535. Refuses anything else
+// with a sentence that names the text.
 
 /// A host and a port.
 package struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
@@ -57,6 +57,7 @@ package struct AddressError: Error, Hashable, Sendable, CustomStringConvertible 
     package let text: String
 
     package var description: String {
-        "'\(text)' is not a server's address; write HOST:PORT, for example 127.0.0.1:9900 or [::1]:9900"
+        "'\(text)' is not a server's address; write HOST:PORT, "
+            + "for example 127.0.0.1:9900 or [::1]:9900"
     }
 }

@@ -1,4 +1,5 @@
-// SessionFailure: why a connection can't be used any more. Every failure ends the session; none is repaired.
+// SessionFailure: why a connection can't be used any more. Every failure ends the session; none is
+// repaired.
 
 package import Wire
 

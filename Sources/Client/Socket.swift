@@ -1,7 +1,8 @@
-// Socket: a connected, non-blocking TCP socket and the monotonic clock; the client's only system calls.
+// Socket: a connected, non-blocking TCP socket and the monotonic clock; the client's only system
+// calls.
 //
-// Always holds: the descriptor is closed once, when the socket goes; no call waits except `connect` and `wait`,
-// and those no longer than they are told. One of the files that may say `unsafe`.
+// Always holds: the descriptor is closed once, when the socket goes; no call waits except `connect`
+// and `wait`, and those no longer than they are told. One of the files that may say `unsafe`.
 
 private import Glibc
 
@@ -110,7 +111,8 @@ package struct Socket: ~Copyable {
             unsafe recv(descriptor, bytes.address, bytes.count, 0), zeroMeansClosed: true)
     }
 
-    /// Waits until the socket can do what is asked, or for a signal, at most until `deadline`. True when it can.
+    /// Waits until the socket can do what is asked, or for a signal, at most until `deadline`. True
+    /// when it can.
     package func wait(forSending: Bool, forReceiving: Bool, until deadline: MonotonicTime) -> Bool {
         var entry = pollfd()
         entry.fd = descriptor

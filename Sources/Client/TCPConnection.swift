@@ -1,8 +1,9 @@
-// TCPConnection: a ClientSession over one TCP socket. Blocks in poll() only, never longer than a deadline.
+// TCPConnection: a ClientSession over one TCP socket. Blocks in poll() only, never longer than a
+// deadline.
 //
-// Always holds: it sends and receives in the same loop, so that two full socket buffers can't lock up; values
-// leave from the caller's memory and arrive in it, with no copy between; an outcome is given once, and after it
-// nothing here touches the request's memory. Used by one thread.
+// Always holds: it sends and receives in the same loop, so that two full socket buffers can't lock
+// up; values leave from the caller's memory and arrive in it, with no copy between; an outcome is
+// given once, and after it nothing here touches the request's memory. Used by one thread.
 
 package import Wire
 
@@ -50,7 +51,8 @@ package final class TCPConnection {
     /// Requests whose outcome hasn't been taken by `nextOutcome`.
     package var unansweredCount: Int { session.unansweredCount + ready.count }
 
-    /// Takes `request` and begins to send it. Its memory is used until `nextOutcome` returns its tag.
+    /// Takes `request` and begins to send it. Its memory is used until `nextOutcome` returns its
+    /// tag.
     package func submit(
         _ request: ClientRequest, deadline: MonotonicTime
     ) throws(SubmitError) -> RequestTag {
@@ -60,8 +62,8 @@ package final class TCPConnection {
         return tag
     }
 
-    /// The next finished request, in whatever order they finish; waits for it until `deadline`. Nil when none
-    /// is outstanding, or none finished in time.
+    /// The next finished request, in whatever order they finish; waits for it until `deadline`. Nil
+    /// when none is outstanding, or none finished in time.
     package func nextOutcome(until deadline: MonotonicTime = .never) -> RequestOutcome? {
         while ready.isEmpty {
             guard session.unansweredCount > 0 else { return nil }
@@ -97,8 +99,8 @@ package final class TCPConnection {
             do throws(SessionFailure) {
                 sent = try outgoing.send(by: socket, from: &session, now: now)
             } catch {
-                // A server that refuses a frame answers, then closes: the answer may still be in the
-                // socket when sending has already failed.
+                // A server that refuses a frame answers, then closes: the answer may still be in
+                // the socket when sending has already failed.
                 while try incoming.receive(by: socket, to: &session, outcomes: &ready) {}
                 throw error
             }

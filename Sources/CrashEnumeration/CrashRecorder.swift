@@ -1,7 +1,8 @@
 // CrashRecorder: every instant of a run at which the power may go, with what would be found then.
 //
-// Always holds: points are taken before and after each operation's submission and after its completion, and
-// at the end; two neighbours with the same drives and the same ledger are one point.
+// Always holds: points are taken before and after each operation's submission and after its
+// completion, and at the end; two neighbours with the same drives and the same ledger are one
+// point.
 
 import Engine
 import Judgement

@@ -37,10 +37,19 @@ package struct CrashSettings: Sendable {
 
     package init() {}
 
+    /// The same settings for an engine without a planted bug.
+    var unplanted: CrashSettings {
+        var settings = self
+        #if PLANTED_BUGS
+        settings.plantedBug = nil
+        #endif
+        return settings
+    }
+
     /// The engine's part of the settings.
     package var engine: EngineConfiguration {
         var configuration = EngineConfiguration()
-        configuration.operationLimit = requestLimit
+        configuration.operationLimit = 4 * requestLimit
         configuration.valueLimitBytes = 64 << 10
         configuration.blockSizeBytes = blockSizeBytes
         configuration.minimumSlotBytes = minimumSlotBytes
@@ -62,7 +71,8 @@ package struct CrashSettings: Sendable {
             journalBlocks: journalBlocks)
     }
 
-    /// Bytes of slots that a value takes: one slot of the smallest class that holds it, or whole blocks.
+    /// Bytes of slots that a value takes: one slot of the smallest class that holds it, or whole
+    /// blocks.
     package func slotBytes(forValueOf lengthBytes: Int) -> UInt64 {
         let length = UInt64(lengthBytes)
         var slot = UInt64(minimumSlotBytes)

@@ -1,8 +1,9 @@
-// Enumeration: workload by workload, instant by instant, subset by subset: crash, recover, judge; crash
-// again inside the recovery, recover, judge.
+// Enumeration: workload by workload, instant by instant, subset by subset: crash, recover, judge;
+// crash again inside the recovery, recover, judge.
 //
-// Always holds: the order is fixed, every image of a workload is judged once (equal images with equal
-// ledgers are one), and each is named by (workload, pacing, point, outcome [, second point, outcome]).
+// Always holds: the order is fixed, every image of a workload is judged once (equal images with
+// equal ledgers are one), and each is named by (workload, pacing, point, outcome [, second point,
+// outcome]).
 
 import Engine
 package import Judgement
@@ -71,6 +72,8 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
     package internal(set) var fingerprint = Fingerprint()
     /// Only what this names is walked: parts that are nil are walked wholly.
     package var only: CrashPlace?
+    /// When set, any other violation of a recovery is passed over: what a hunt looks for.
+    package var wanted: Assertion?
     let memory: SimulatedMemory
     private var start: StartingPoint?
 
@@ -121,19 +124,19 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
                 continue
             }
             counts.images += 1
-            let finding = try inspect(
-                images, point.ledger, place, circumstances(point, sectors, outcomes),
-                expected: nil)
+            let words = circumstances(point, sectors, outcomes)
+            guard let finding = try inspect(images, point.ledger, place, words) else { continue }
             counts.unfinishedLanded += finding.landed
             counts.unfinishedLost += finding.lost
-            try walk(finding, after: point, place, &seen)
+            try walk(finding, after: point, words, place, &seen)
         }
     }
 
     // MARK: The second crash
 
     private mutating func walk(
-        _ first: Inspection<Store>.Finding, after point: CrashPoint, _ place: CrashPlace,
+        _ first: Inspection<Store>.Finding, after point: CrashPoint, _ words: String,
+        _ place: CrashPlace,
         _ seen: inout Set<UInt64>
     ) throws(FoundViolation) {
         for index in chosen(first.recovery.count, place)
@@ -158,7 +161,7 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
                 counts.secondCrashes += 1
                 _ = try inspect(
                     images, point.ledger, place,
-                    "second crash " + circumstances(second, sectors, outcomes),
+                    words + "; in the recovery " + circumstances(second, sectors, outcomes),
                     expected: first.readings)
             }
         }
@@ -201,8 +204,8 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
 
     mutating func inspect(
         _ images: [DriveImage], _ ledger: Ledger, _ place: CrashPlace, _ circumstances: String,
-        expected: [Reading]? = nil
-    ) throws(FoundViolation) -> Inspection<Store>.Finding {
+        expected: [Reading]? = nil, as renamed: Assertion? = nil
+    ) throws(FoundViolation) -> Inspection<Store>.Finding? {
         let inspection = Inspection<Store>(settings: settings, memory: memory)
         let isSecond = place.secondPoint != nil
         do throws(Violation) {
@@ -215,7 +218,11 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
             fingerprint.add(finding.fingerprint)
             return finding
         } catch {
-            throw FoundViolation(violation: error, place: place, circumstances: circumstances)
+            // The same demand in a world of its own has a name of its own.
+            let violation =
+                renamed.map { Violation($0, error.description) } ?? error
+            if let wanted, wanted != violation.assertion { return nil }
+            throw FoundViolation(violation: violation, place: place, circumstances: circumstances)
         }
     }
 
@@ -265,7 +272,7 @@ package struct Enumeration<Store: StoreUnderTest & ~Copyable> {
         device.observer = nil
         if let refusal { throw Violation(.driveNotFormatted, refusal) }
         let session = StoreSession<Store>(
-            settings: settings, images: lostWhatIsUnflushed(device), ledger: Ledger(),
+            settings: settings.unplanted, images: lostWhatIsUnflushed(device), ledger: Ledger(),
             memory: memory, incarnation: 1, values: ValueBook())
         try session.run(until: .serving)
         let keys = try WorkloadRun.prefill(session)

@@ -1,8 +1,8 @@
 // FailingOperations: each of a workload's operations fails in turn, or the drive goes away at it.
 //
-// Demanded: every request is answered; what is served meanwhile is legal; and when the drive comes back
-// without the fault, after a power cut, everything is as the ledger allows: an operation whose flush failed
-// was answered "unknown" or truthfully.
+// Demanded: every request is answered; what is served meanwhile is legal; and when the drive comes
+// back without the fault, after a power cut, everything is as the ledger allows: an operation whose
+// flush failed was answered "unknown" or truthfully.
 
 import Engine
 import Judgement
@@ -12,8 +12,8 @@ import Sim
 private struct InjectedFault {
     let action: DeviceAction?
     let error: DeviceError
-    /// Counted from the workload's beginning, among operations of this action, or among all for a drive
-    /// that goes away.
+    /// Counted from the workload's beginning, among operations of this action, or among all for a
+    /// drive that goes away.
     let ordinal: UInt64
 
     /// The faults of a drive that has behaved so far.
@@ -104,7 +104,8 @@ extension Enumeration where Store: ~Copyable {
         return isReached
     }
 
-    /// Whatever is served must be legal; a sector that couldn't be read may have cost its block for good.
+    /// Whatever is served must be legal; a sector that couldn't be read may have cost its block for
+    /// good.
     private func readUnderFault(
         _ session: StoreSession<Store>, isMediaFault: Bool
     ) throws(Violation) {

@@ -1,5 +1,5 @@
-// Hunt: for each bug that can be planted in the engine, the world that must find it and the assertion that
-// must name it.
+// Hunt: for each bug that can be planted in the engine, the world that must find it and the
+// assertion that must name it.
 //
 // Always holds: no two bugs are found by the same assertion; a trap is no finding.
 
@@ -35,9 +35,9 @@ package struct Hunt: Sendable {
         Hunt(.slotReusedBeforeDeleteDurable, .crowdedStore, .liveBlockOverwritten),
         Hunt(
             .checkpointSpaceReusedBeforeSuperblockB, .superblockRot, .blockLostWithOneSuperblock),
-        Hunt(.staleJournalBlockAccepted, .journalLaps, .deletedBlockResurrected),
+        Hunt(.staleJournalBlockAccepted, .journalHoles, .outcomeChangedAfterRecovery),
         Hunt(.checksumNotCompared, .bitRot, .damagedBytesServed),
-        Hunt(.tornTailAccepted, .tornTails, .blockCountWrong, logicalBlockBytes: 512),
+        Hunt(.tornTailAccepted, .tornTails, .previousValueLost, logicalBlockBytes: 512),
         Hunt(.versionIgnored, .newerFormat, .newerFormatAccepted),
     ]
 
@@ -50,6 +50,7 @@ package struct Hunt: Sendable {
         settings.secondCrashLimit = 0
         settings.plantedBug = bug
         var enumeration = Enumeration<EngineStore>(settings: scenario.adapted(settings))
+        enumeration.wanted = assertion
         do throws(FoundViolation) {
             try enumeration.run(scenario)
             return nil

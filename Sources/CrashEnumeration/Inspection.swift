@@ -1,7 +1,8 @@
 // Inspection: what is demanded of a store that has just been powered on over what a crash left.
 //
-// In order: it serves; every key reads as the ledger allows; slots in use are exactly those that the blocks
-// found need; it takes, serves and forgets new blocks; it drains; powered on again it shows the same.
+// In order: it serves; every key reads as the ledger allows; slots in use are exactly those that
+// the blocks found need; it takes one more block and, the power cut right after, still shows the
+// same; it takes, serves and forgets new blocks; it drains; powered on again it shows the same.
 
 import Engine
 import Judgement
@@ -24,7 +25,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         let lost: Int
     }
 
-    /// Powers on over `images` and judges. `expected`: what an undisturbed recovery from the same crash saw.
+    /// Powers on over `images` and judges. `expected`: what an undisturbed recovery from the same
+    /// crash saw.
     func inspect(
         _ images: [DriveImage], ledger: Ledger, incarnation: UInt64, isRecording: Bool,
         hasAftercare: Bool, expected: [Reading]?
@@ -44,8 +46,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         var fingerprint = session.world.fingerprint
         var recoveries = 1
         if hasAftercare {
-            fingerprint.add(try care(for: session, readings, incarnation))
-            recoveries += 1
+            fingerprint.add(try care(for: session, incarnation))
+            recoveries += 2
         }
         let landed = zip(ledger.keys, readings).count { key, reading in
             guard unfinished.contains(key), case .hit(let bytes) = reading else { return false }
@@ -63,7 +65,8 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         for (index, key) in ledger.keys.enumerated() where readings[index] != expected[index] {
             throw Violation(
                 .outcomeChangedAfterRecovery,
-                "key \(key.hexadecimal.prefix(16)) differs from what recovery yields undisturbed")
+                "key \(key.hexadecimal.prefix(16)) is a \(readings[index].kind), undisturbed "
+                    + "recovery yields a \(expected[index].kind)")
         }
     }
 
@@ -87,10 +90,12 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         }
     }
 
-    /// New blocks, a drain and a clean restart; returns the fingerprint of the restarted life.
+    /// One more block and a power cut, then new blocks, a drain and a clean restart; returns the
+    /// fingerprint of the last life.
     private func care(
-        for session: StoreSession<Store>, _ readings: [Reading], _ incarnation: UInt64
+        for recovered: StoreSession<Store>, _ incarnation: UInt64
     ) throws(Violation) -> UInt64 {
+        let session = try cutAfterOneBlock(recovered, incarnation + 1)
         try takeNewBlocks(session)
         let before = try session.readBack(isAfterPowerCut: false)
         session.beginDrain()
@@ -102,7 +107,7 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
             sectors, as: sectors.map { _ in .garbage }, garbageSeed: settings.seed)
         let restarted = StoreSession<Store>(
             settings: settings, images: images, ledger: session.ledger, memory: memory,
-            incarnation: incarnation + 1, values: session.values)
+            incarnation: incarnation + 2, values: session.values)
         try restarted.run(until: .serving)
         for (index, key) in session.ledger.keys.enumerated() {
             let reading = try restarted.read(key)
@@ -114,6 +119,29 @@ struct Inspection<Store: StoreUnderTest & ~Copyable> {
         }
         try judgeSpace(restarted, before)
         return restarted.world.fingerprint.value
+    }
+
+    /// What the first new record stands before must not come to life: an old tail, above all.
+    private func cutAfterOneBlock(
+        _ recovered: StoreSession<Store>, _ incarnation: UInt64
+    ) throws(Violation) -> StoreSession<Store> {
+        let key = WorkloadRun.key(9000)
+        try recovered.put(
+            key, StampedValue.bytes(number: 9000, count: WorkloadRun.smallBytes))
+        try recovered.run(until: .answered)
+        let state = recovered.device.crashState()
+        let sectors = state.unflushedSectors()
+        let session = StoreSession<Store>(
+            settings: settings,
+            images: state.resolved(
+                sectors, as: sectors.map { _ in .garbage }, garbageSeed: settings.seed),
+            ledger: recovered.ledger, memory: memory, incarnation: incarnation,
+            values: recovered.values)
+        try session.run(until: .serving)
+        try session.run(until: .idle)
+        let readings = try session.readBack(isAfterPowerCut: true)
+        try judgeSpace(session, readings)
+        return session
     }
 
     private func takeNewBlocks(_ session: StoreSession<Store>) throws(Violation) {

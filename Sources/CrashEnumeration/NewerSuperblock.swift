@@ -1,7 +1,8 @@
 // NewerSuperblock: a superblock as the next version of the format would begin.
 //
-// Written from the format's document, not from the engine's codec: a little-endian u16 version in byte 8 and
-// XXH3-64 in bytes 16–23 over the whole with those bytes zero keep their places in every version.
+// Written from the format's document, not from the engine's codec: a little-endian u16 version in
+// byte 8 and XXH3-64 in bytes 16–23 over the whole with those bytes zero keep their places in every
+// version.
 
 import Sim
 

@@ -1,9 +1,10 @@
 // OutcomePlan: which resolutions of the unflushed sectors are tried at a crash point.
 //
-// Always holds: the list is a function of the sectors, the bounds and the seed, so that an index into it
-// names a resolution. While there are few enough combinations it holds all of them; otherwise always: none
-// landed, all landed, all garbage, each sector torn alone (both ways) and garbage alone, and a seeded sample
-// of the rest, some of it under the policy that mostly damages.
+// Always holds: the list is a function of the sectors, the bounds and the seed, so that an index
+// into it names a resolution. While there are few enough combinations it holds all of them;
+// otherwise always: none landed, all landed, all garbage, each sector torn alone (both ways) and
+// garbage alone, everything landed but the two copies of one thing (a hole with something behind
+// it), and a seeded sample of the rest, some of it under the policy that mostly damages.
 
 import Sim
 
@@ -31,6 +32,7 @@ enum OutcomePlan {
             plan.append(landings.map { $0[1] })
         }
         plan.append(sectors.map { _ in .garbage })
+        plan += mirrorHoles(sectors)
         plan += singles(sectors)
         return plan + sample(sectors, count: settings.sampleLimit, seed: settings.seed, crash)
     }
@@ -47,6 +49,22 @@ enum OutcomePlan {
             }
             return sectors.map { .version(Int(random.below(UInt64($0.versions.count)))) }
         }
+    }
+
+    /// Everything landed but sectors of equal content: both copies of what was written twice.
+    static func mirrorHoles(_ sectors: [UnflushedSector]) -> [[SectorOutcome]] {
+        var plan: [[SectorOutcome]] = []
+        for (place, sector) in sectors.enumerated() {
+            let content = sector.versions[sector.versions.count - 1]
+            let twins = sectors.indices.filter {
+                sectors[$0].versions[sectors[$0].versions.count - 1] == content
+            }
+            guard twins.count > 1, twins[0] == place, plan.count < singleLimit else { continue }
+            var outcomes = sectors.map(\.newest)
+            for twin in twins { outcomes[twin] = .version(0) }
+            plan.append(outcomes)
+        }
+        return plan
     }
 
     /// Everything landed but one sector, which is torn or garbage.

@@ -1,7 +1,8 @@
-// Scenario: worlds made to order, each for one kind of damage that the plain enumeration reaches too rarely.
+// Scenario: worlds made to order, each for one kind of damage that the plain enumeration reaches
+// too rarely.
 //
-// Always holds: a scenario is a demand on a correct store, so it must pass on the engine; a planted bug must
-// fail it by the assertion that the table of hunts names.
+// Always holds: a scenario is a demand on a correct store, so it must pass on the engine; a planted
+// bug must fail it by the assertion that the table of hunts names.
 
 import Engine
 import Judgement
@@ -18,6 +19,8 @@ package enum Scenario: String, CaseIterable, Sendable {
     case superblockRot = "superblock-rot"
     /// The journal's ring goes round while old blocks are deleted.
     case journalLaps = "journal-laps"
+    /// Journal blocks in flight together, one of them lost with valid ones behind it.
+    case journalHoles = "journal-holes"
     /// Sectors of values rot.
     case bitRot = "bit-rot"
     /// Many records in one journal block, torn everywhere.
@@ -36,10 +39,13 @@ extension Scenario {
         case .crowdedStore:
             adapted.isEvictionEnabled = false
             adapted.supportsDiscard = false
+            // A full store refuses new blocks, and rightly.
+            adapted.aftercareInterval = .max
         case .journalLaps:
             // Discarded slots would hide what a stale record resurrects.
             adapted.supportsDiscard = false
-        case .powerCuts, .superblockRot, .bitRot, .tornTails, .newerFormat, .failingOperations:
+        case .powerCuts, .superblockRot, .journalHoles, .bitRot, .tornTails, .newerFormat,
+            .failingOperations:
             break
         }
         return adapted
@@ -54,6 +60,7 @@ extension Enumeration where Store: ~Copyable {
         case .crowdedStore: try runCrowdedStore()
         case .superblockRot: try runSuperblockRot()
         case .journalLaps: try runJournalLaps()
+        case .journalHoles: try runJournalHoles()
         case .bitRot: try runBitRot()
         case .tornTails: try runTornTails()
         case .newerFormat: try runNewerFormat()
@@ -108,8 +115,12 @@ extension Enumeration where Store: ~Copyable {
 
     // MARK: Superblock rot
 
-    /// At every instant: if the other superblock is not being written, this one may rot.
+    /// At many instants, each superblock in turn, the other one whole.
     private mutating func runSuperblockRot() throws(FoundViolation) {
+        let points = try recordedScenario { session, _ throws(Violation) in
+            try streamThroughCheckpoints(session)
+        }
+        try rot(points, scenarioPlace)
         let workloads = [
             "put,checkpoint,put", "delete,checkpoint,multi", "overwrite,checkpoint,checkpoint",
             "checkpoint,delete,checkpoint",
@@ -117,11 +128,23 @@ extension Enumeration where Store: ~Copyable {
         for workload in workloads {
             for pacing in Pacing.allCases {
                 let points = try recorded(workload, pacing: pacing)
-                for (index, point) in points.enumerated() {
-                    let place = CrashPlace(workload: workload, pacing: pacing, point: index)
-                    try rotEachSuperblock(at: point, place)
-                }
+                try rot(points, CrashPlace(workload: workload, pacing: pacing))
             }
+        }
+    }
+
+    /// Rots at every instant at which the copies differ durably, and at some others.
+    private mutating func rot(
+        _ points: [CrashPoint], _ place: CrashPlace
+    ) throws(FoundViolation) {
+        let superblocks = try started(place).formatted
+        for (index, point) in points.enumerated() {
+            let image = point.state.durableImages[0]
+            let contents = superblocks.map { $0.map { image[$0].checksum } }
+            if contents.allSatisfy({ $0 == contents[0] }), !index.isMultiple(of: 16) { continue }
+            var place = place
+            place.point = index
+            try rotEachSuperblock(at: point, place)
         }
     }
 
@@ -130,12 +153,14 @@ extension Enumeration where Store: ~Copyable {
     ) throws(FoundViolation) {
         let superblocks = try started(place).formatted
         let sectors = point.state.unflushedSectors()
+        // The other copy must be whole, before or after its write; both damaged is beyond the
+        // demand.
+        let old = sectors.map { _ in SectorOutcome.version(0) }
+        let withOldSuperblocks = sectors.map { sector in
+            superblocks.contains { $0.contains(sector.sector) } ? .version(0) : sector.newest
+        }
         for (copy, rotten) in superblocks.enumerated() {
-            let isOtherInDoubt = sectors.contains { sector in
-                superblocks.enumerated().contains { $0 != copy && $1.contains(sector.sector) }
-            }
-            if isOtherInDoubt { continue }
-            for outcomes in [sectors.map(\.newest), sectors.map { _ in SectorOutcome.version(0) }] {
+            for outcomes in [sectors.map(\.newest), old, withOldSuperblocks] {
                 var images = point.state.resolved(
                     sectors, as: outcomes, garbageSeed: settings.seed)
                 for sector in rotten {
@@ -144,10 +169,9 @@ extension Enumeration where Store: ~Copyable {
                 }
                 counts.images += 1
                 let words = circumstances(point, sectors, outcomes)
-                try renaming(.blockLostWithOneSuperblock) { walk throws(FoundViolation) in
-                    _ = try walk.inspect(
-                        images, point.ledger, place, "superblock \(copy) rotten, " + words)
-                }
+                _ = try inspect(
+                    images, point.ledger, place, "superblock \(copy) rotten, " + words,
+                    as: .blockLostWithOneSuperblock)
             }
         }
     }
@@ -180,6 +204,37 @@ extension Enumeration where Store: ~Copyable {
         try sample(points, every: 3, "journal laps")
     }
 
+    // MARK: Journal holes
+
+    private mutating func runJournalHoles() throws(FoundViolation) {
+        let points = try recordedScenario { session, start throws(Violation) in
+            var number: UInt64 = 500
+            for _ in 0..<2 {
+                for place in 0..<6 {
+                    number += 1
+                    let key = place < 2 ? start.keys[place] : WorkloadRun.key(number)
+                    try session.put(
+                        key, StampedValue.bytes(number: number, count: WorkloadRun.smallBytes))
+                    try session.nudge()
+                }
+                try session.run(until: .idle)
+            }
+        }
+        for (index, point) in points.enumerated() {
+            var place = scenarioPlace
+            place.point = index
+            let sectors = point.state.unflushedSectors()
+            for (choice, outcomes) in OutcomePlan.mirrorHoles(sectors).enumerated() {
+                place.outcome = choice
+                counts.images += 1
+                _ = try inspect(
+                    point.state.resolved(sectors, as: outcomes, garbageSeed: settings.seed),
+                    point.ledger, place,
+                    "journal holes: " + circumstances(point, sectors, outcomes))
+            }
+        }
+    }
+
     // MARK: Torn tails
 
     /// Batches of small changes, whose records share blocks, torn in many ways.
@@ -200,7 +255,8 @@ extension Enumeration where Store: ~Copyable {
 
     // MARK: Bit rot
 
-    /// Flips a bit of each standing value in turn: it must not be served, and nothing else may change.
+    /// Flips a bit of each standing value in turn: it must not be served, and nothing else may
+    /// change.
     private mutating func runBitRot() throws(FoundViolation) {
         let place = scenarioPlace
         let start = try started(place)
@@ -327,17 +383,24 @@ extension Enumeration where Store: ~Copyable {
             }
         }
     }
+}
 
-    /// What `work` violates is a violation of `assertion`: the same demand, in a world of its own.
-    private mutating func renaming(
-        _ assertion: Assertion, _ work: (inout Self) throws(FoundViolation) -> Void
-    ) throws(FoundViolation) {
-        do throws(FoundViolation) {
-            try work(&self)
-        } catch {
-            throw FoundViolation(
-                violation: Violation(assertion, error.violation.description), place: error.place,
-                circumstances: error.circumstances)
-        }
+/// More changes than the journal's ring holds, on a drive whose flushes are slow: checkpoints begin
+/// by themselves, the ring is full while they last, and what they free is wanted at once.
+private func streamThroughCheckpoints<Store: StoreUnderTest & ~Copyable>(
+    _ session: StoreSession<Store>
+) throws(Violation) {
+    var latency = DriveLatency()
+    latency.set(.write, fixedMicroseconds: 20, randomMicroseconds: 60)
+    latency.set(.flush, fixedMicroseconds: 4000, randomMicroseconds: 2000)
+    session.device.setLatency(latency, of: DriveIndex(0))
+    for number in UInt64(500)..<560 {
+        while session.unansweredCount >= 14 { try session.passTime() }
+        try session.put(
+            WorkloadRun.key(500 + number % 20),
+            StampedValue.bytes(number: number, count: WorkloadRun.smallBytes))
+        try session.passTime()
     }
+    try session.run(until: .answered)
+    try session.run(until: .idle)
 }

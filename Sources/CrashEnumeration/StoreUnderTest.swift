@@ -1,5 +1,5 @@
-// StoreUnderTest: what an enumeration needs of a store. The engine is one; a test's own store is another,
-// which shows that the oracles catch what they should without the engine's help.
+// StoreUnderTest: what an enumeration needs of a store. The engine is one; a test's own store is
+// another, which shows that the oracles catch what they should without the engine's help.
 
 package import Engine
 package import Sim
@@ -9,7 +9,8 @@ package protocol StoreUnderTest: ~Copyable {
     /// Arena bytes it needs for itself.
     static func privateMemory(for configuration: EngineConfiguration) -> ByteCount
 
-    /// Makes an empty store of `device`'s drive 0, driving `world`'s time itself. Nil, or why it can't.
+    /// Makes an empty store of `device`'s drive 0, driving `world`'s time itself. Nil, or why it
+    /// can't.
     static func format(
         _ device: SimulatedDevice, world: SimulatedWorld, settings: CrashSettings, arena: Arena,
         memory: ArenaRange

@@ -1,9 +1,9 @@
 // TraceOracle: what can be seen from the device's side, without knowing what the store means.
 //
-// It recognises values by their stamps, and knows from the ledger which of them stand. It asserts two
-// things: when a put is acknowledged, no sector of its value is still unflushed; and nobody writes over, or
-// discards, a durable sector of a value that stands. A change whose acknowledgement leaves in the same step
-// as the write that needed it is given until that step's end.
+// It recognises values by their stamps, and knows from the ledger which of them stand. It asserts
+// two things: when a put is acknowledged, no sector of its value is still unflushed; and nobody
+// writes over, or discards, a durable sector of a value that stands. A change whose acknowledgement
+// leaves in the same step as the write that needed it is given until that step's end.
 
 import Engine
 import Judgement

@@ -1,14 +1,15 @@
 // WorkloadRun: carries a workload's steps out on a session.
 //
-// Before the first step the store holds three blocks: one in the checkpointed index, two in the journal
-// alone. "Overwrite" and "delete" take the key written last, else one of those.
+// Before the first step the store holds three blocks: one in the checkpointed index, two in the
+// journal alone. "Overwrite" and "delete" take the key written last, else one of those.
 
 import Judgement
 import Wire
 
 /// Chooses keys and values, deterministically.
 struct WorkloadRun {
-    /// Lengths of the values: one slot of the smallest class, one of a larger class, several blocks.
+    /// Lengths of the values: one slot of the smallest class, one of a larger class, several
+    /// blocks.
     static let smallBytes = 3000
     static let mediumBytes = 9000
     static let largeBytes = 40_000
@@ -69,7 +70,8 @@ struct WorkloadRun {
             guard let key = written.popLast() else { return }
             try session.delete(key)
         case .evict:
-            // One small block is asked for; a store that evicts whole blocks may take a large one for it.
+            // One small block is asked for; a store that evicts whole blocks may take a large one
+            // for it.
             session.evict(
                 bytes: session.settings.slotBytes(forValueOf: Self.smallBytes),
                 permitted: UInt64(Self.largeBytes))

@@ -1,7 +1,8 @@
 // Drive: everything the engine knows of one drive, in memory.
 //
-// Always holds: while the drive is `online` all of it agrees with the last superblock and the journal behind
-// it; in any other state nobody looks into it. The machines that work on it stand in `Protocols`.
+// Always holds: while the drive is `online` all of it agrees with the last superblock and the
+// journal behind it; in any other state nobody looks into it. The machines that work on it stand in
+// `Protocols`.
 
 import Wire
 
@@ -19,7 +20,8 @@ struct DriveMemory: Sendable {
         ByteCount(
             2 * FormatConstants.superblockBytes.rawValue + Journal.memoryBytes.rawValue
                 + UInt64(pageBuffers) * FormatConstants.pageBytes
-                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes)
+                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes
+        )
     }
 
     private static func leafFrames(_ bytes: UInt64) -> UInt64 {
@@ -84,7 +86,8 @@ struct Drive: ~Copyable {
     var tree: IndexTree
     var leaves: LeafCache
     var pages: PageAllocator
-    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress folds.
+    /// Keys changed since the last checkpoint began, and those that the checkpoint in progress
+    /// folds.
     var active: DirtyTable
     var folding: DirtyTable
     var foldOrder: FixedArray<UInt32>
@@ -148,6 +151,19 @@ struct Drive: ~Copyable {
     /// The dirty queue's word on `key`: the newest change first.
     func dirty(_ key: BlockKey) -> DirtyEntry? { active[key] ?? folding[key] }
 
+    /// Keys of a range that the dirty queue knows, so that a leaf doesn't decide about them.
+    func dirtyKeys(from first: BlockKey, below bound: BlockKey?) -> UInt64 {
+        func isInside(_ key: BlockKey) -> Bool {
+            if key < first { return false }
+            guard let bound else { return true }
+            return key < bound
+        }
+        var count: UInt64 = 0
+        for index in 0..<active.count where isInside(active.key(at: index)) { count += 1 }
+        for index in 0..<folding.count where isInside(folding.key(at: index)) { count += 1 }
+        return count
+    }
+
     /// The dirty queue becomes the one to fold, sorted; new changes go to an empty one.
     mutating func freezeDirtyQueue() {
         precondition(folding.count == 0, "a dirty queue frozen while another is being folded")
@@ -164,14 +180,5 @@ struct Drive: ~Copyable {
 
     mutating func givePageBuffer(_ buffer: Int) {
         precondition(freePageBuffers.clear(buffer), "a page buffer given back twice")
-    }
-}
-
-extension FixedArray where Element: ~Copyable {
-    subscript(drive: DriveIndex) -> Element {
-        @inline(__always)
-        _read { yield self[Int(drive.rawValue)] }
-        @inline(__always)
-        _modify { yield &self[Int(drive.rawValue)] }
     }
 }

@@ -1,9 +1,10 @@
 // Engine: one shard's store, a synchronous machine advanced by `step(now:)`.
 //
-// A step takes completions, runs the operations they wake, takes requests, lets every drive's machines
-// (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers deadlines.
-// Always holds: nothing here waits, allocates, reads a clock or touches a file; what happens depends on
-// `now`, the completions and the requests alone, in the order in which they are handed over.
+// A step takes completions, runs the operations they wake, takes requests, lets every drive's
+// machines (journal, flush, releases, checkpoint, eviction) go as far as they can, and answers
+// deadlines. Always holds: nothing here waits, allocates, reads a clock or touches a file; what
+// happens depends on `now`, the completions and the requests alone, in the order in which they are
+// handed over.
 
 import Wire
 
@@ -35,10 +36,13 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// The step's time.
     var now = Instant(nanoseconds: 0)
     var began: Instant?
+    /// The drives are known to be one store; until then none of them recovers.
+    var isStoreEstablished = false
     var earliestDeadline = Instant.never
     var hasWorked = false
 
-    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount` drives.
+    /// Bytes of private arena memory that an engine of this configuration needs for `driveCount`
+    /// drives.
     package static func privateMemory(
         for configuration: EngineConfiguration, driveCount: Int
     ) -> ByteCount {
@@ -76,7 +80,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             backend: device, cells: cells, arenaLength: memory.arena.length,
             queueLimit: configuration.operationLimit * 40 + 4096)
         #if PLANTED_BUGS
-            self.device.skipsFlushes = configuration.plantedBug == .noFlush
+        self.device.skipsFlushes = configuration.plantedBug == .noFlush
         #endif
         drives = FixedArray(count: driveCount) { index in
             Drive(
@@ -86,8 +90,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Drains completions and requests, decides, submits. True when anything happened, so that a caller
-    /// who gets false may wait until `nextWake` or the next completion.
+    /// Drains completions and requests, decides, submits. True when anything happened, so that a
+    /// caller who gets false may wait until `nextWake` or the next completion.
     package mutating func step(now: Instant) -> Bool {
         precondition(self.now <= now, "time went backwards")
         self.now = now
@@ -172,7 +176,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         }
     }
 
-    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by those behind.
+    /// Wakes those whose slabs are free, in order: who needs many isn't overtaken by who waits
+    /// behind it.
     private mutating func wakeSlabWaiters() {
         var free = memory.slabs.freeSlabs
         while slabWaiters.first != .none {
@@ -222,15 +227,11 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     }
 
     private mutating func advancePhase() {
+        if !isStoreEstablished, phase == .recovering || phase == .draining { establishStore() }
         switch phase {
         case .recovering:
-            var isRefused = false
-            for index in 0..<drives.count {
-                if drives[index].refusal != nil { isRefused = true }
-                if drives[index].state == .recovering, drives[index].refusal == nil { return }
-            }
-            phase = isRefused ? .refused : .serving
-            if phase == .serving { establishPlacement() }
+            for index in 0..<drives.count where drives[index].state == .recovering { return }
+            phase = .serving
             cells.record(now.microseconds(since: began ?? now), in: .recovery)
             hasWorked = true
         case .draining:

@@ -18,13 +18,13 @@ package struct EngineConfiguration: Sendable {
     package var leafCacheBytes: UInt64 = 32 << 20
     /// Entries a drive's dirty queue may hold before a checkpoint begins.
     package var dirtyEntryLimit = 16384
-    /// Payload bytes a drive may have accepted beyond its settled journal mark: what recovery may have to
-    /// verify at most.
+    /// Payload bytes a drive may have accepted beyond its settled journal mark: what recovery may
+    /// have to verify at most.
     package var unsettledPayloadLimitBytes: UInt64 = 256 << 20
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
     #if PLANTED_BUGS
-        package var plantedBug: PlantedBug?
+    package var plantedBug: PlantedBug?
     #endif
 
     package init() {}
@@ -81,6 +81,7 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case otherBlockSize(stored: UInt32, configured: UInt32)
     case otherMinimumSlot(stored: UInt32, configured: UInt32)
     case foreignStore
+    case copyOfAnother
     case largerThanDrive(stored: UInt64, capacity: UInt64)
     case logicalBlockTooLarge(stored: UInt32, device: UInt32)
     case membersMissing(configured: Int, members: Int)
@@ -90,19 +91,22 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
         case .notFormatted:
             "carries no MemKV store; run `memkv setup` to format it"
         case .bothSuperblocksDamaged:
-            "has both superblocks damaged; nothing was changed. Restore the first 2 MiB from a copy, "
-                + "or give up its blocks with `memkv setup --force`"
+            "has both superblocks damaged; nothing was changed. Restore the first 2 MiB from a "
+                + "copy, or give up its blocks with `memkv setup --force`"
         case .newerFormat(let version, let supported):
             "was written by a newer MemKV (format \(version), this one reads up to \(supported)); "
                 + "start it with that version, nothing was changed"
         case .otherBlockSize(let stored, let configured):
-            "was made with storage.block_size \(stored) bytes, the configuration says \(configured); "
-                + "set it back, or make the store anew with `memkv setup --force`"
+            "was made with storage.block_size \(stored) bytes, the configuration says "
+                + "\(configured); set it back, or make the store anew with `memkv setup --force`"
         case .otherMinimumSlot(let stored, let configured):
             "was made with storage.min_slot \(stored) bytes, the configuration says \(configured); "
                 + "set it back, or make the store anew with `memkv setup --force`"
         case .foreignStore:
             "belongs to another store than the other drives; name only drives of one store"
+        case .copyOfAnother:
+            "is a copy of another drive that the configuration names; name only one, the one "
+                + "that was served last"
         case .largerThanDrive(let stored, let capacity):
             "was formatted for \(stored) bytes and now has \(capacity); "
                 + "a truncated or wrong device, nothing was changed"

@@ -1,21 +1,23 @@
-// PlantedBug: mistakes that a test build can switch on, one at a time, to prove that the oracles see them.
+// PlantedBug: mistakes that a test build can switch on, one at a time, to prove that the oracles
+// see them.
 //
-// Always holds: none of this is compiled without `-D PLANTED_BUGS`; `isPlanted` is then a constant false.
+// Always holds: none of this is compiled without `-D PLANTED_BUGS`; `isPlanted` is then a constant
+// false.
 
 #if PLANTED_BUGS
-    /// A mistake that stores of this kind have made.
-    package enum PlantedBug: String, CaseIterable, Sendable {
-        case noFlush
-        case acknowledgeBeforeFlush
-        case slotReusedBeforeDeleteDurable
-        case checkpointSpaceReusedBeforeSuperblockB
-        case staleJournalBlockAccepted
-        case checksumNotCompared
-        case tornTailAccepted
-        case versionIgnored
-    }
+/// A mistake that stores of this kind have made.
+package enum PlantedBug: String, CaseIterable, Sendable {
+    case noFlush
+    case acknowledgeBeforeFlush
+    case slotReusedBeforeDeleteDurable
+    case checkpointSpaceReusedBeforeSuperblockB
+    case staleJournalBlockAccepted
+    case checksumNotCompared
+    case tornTailAccepted
+    case versionIgnored
+}
 
-    extension Engine where Device: ~Copyable, Link: ~Copyable {
-        func isPlanted(_ bug: PlantedBug) -> Bool { configuration.plantedBug == bug }
-    }
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    func isPlanted(_ bug: PlantedBug) -> Bool { configuration.plantedBug == bug }
+}
 #endif

@@ -1,11 +1,12 @@
 // Ledger: what clients asked and were told, and from that alone, what they may see.
 //
-// Always holds: it knows requests, replies and power cuts, and no store's inside. For each key it keeps the
-// register's history; a final state is legal when some operation that may have taken effect left it and no
-// acknowledged operation was begun after that one had ended (linearizability of a register's last value).
-// An operation without an answer, or answered `outcomeUnknown`, may have taken effect or not; any other
-// refusal has none. Once a read after recovery has seen a state, that state is the only legal one.
-// A miss is otherwise legal only under a permission to evict, and only for as many bytes as were permitted.
+// Always holds: it knows requests, replies and power cuts, and no store's inside. For each key it
+// keeps the register's history; a final state is legal when some operation that may have taken
+// effect left it and no acknowledged operation was begun after that one had ended (linearizability
+// of a register's last value). An operation without an answer, or answered `outcomeUnknown`, may
+// have taken effect or not; any other refusal has none. Once a read after recovery has seen a
+// state, that state is the only legal one. A miss is otherwise legal only under a permission to
+// evict, and only for as many bytes as were permitted.
 
 package import Wire
 
@@ -21,6 +22,15 @@ package enum Reading: Hashable, Sendable {
     case miss
     /// Any other answer.
     case refused(Status)
+
+    /// For reports, without the bytes.
+    package var kind: String {
+        switch self {
+        case .hit(let bytes): "hit of \(bytes.count) bytes"
+        case .miss: "miss"
+        case .refused(let status): "refusal (\(status))"
+        }
+    }
 }
 
 /// Requests, replies, and what they entitle to.
@@ -103,7 +113,8 @@ package struct Ledger: Sendable {
         evictionAllowanceBytes += bytes
     }
 
-    /// A fault that the model allows to cost a block has met `key`: it holds what it held, or nothing.
+    /// A fault that the model allows to cost a block has met `key`: it holds what it held, or
+    /// nothing.
     package mutating func mayBeLost(_ key: BlockKey) {
         guard histories[key] != nil else { return }
         tick()
@@ -119,8 +130,8 @@ package struct Ledger: Sendable {
         return Self.legalStates(of: history, changes: history.changes[...])
     }
 
-    /// Judges a read's finding and takes it for the key's state from now on. To be called when no change
-    /// of the key is in progress: after a power cut, or with everything answered.
+    /// Judges a read's finding and takes it for the key's state from now on. To be called when no
+    /// change of the key is in progress: after a power cut, or with everything answered.
     package mutating func observe(
         _ key: BlockKey, _ reading: Reading, isAfterPowerCut: Bool
     ) throws(Violation) {
@@ -165,14 +176,17 @@ package struct Ledger: Sendable {
         }
     }
 
-    /// True when `key` may still be asked for this value, and the value's put was acknowledged: nobody may
-    /// write over it.
+    /// True when the value's put was acknowledged and nothing acknowledged may have replaced it:
+    /// nobody may write over it.
     package func isStanding(_ key: BlockKey, value: [UInt8]) -> Bool {
-        guard evictionAllowanceBytes == 0, let history = histories[key],
-            legalStates(of: key).contains(.value(value))
-        else { return false }
-        if history.settled == .value(value) { return true }
-        return history.changes.contains { $0.answer == .done && $0.leaves == .value(value) }
+        guard evictionAllowanceBytes == 0, let history = histories[key] else { return false }
+        let done = history.changes.filter { $0.answer == .done }
+        guard let newest = done.max(by: { $0.begun < $1.begun }) else {
+            return history.settled == .value(value)
+        }
+        // Of changes in progress together nobody knows which came last: then none of them stands.
+        return newest.leaves == .value(value)
+            && done.allSatisfy { $0.request == newest.request || $0.ended < newest.begun }
     }
 
     /// True when a change of `key` has no answer, or one that leaves its outcome open.

@@ -1,6 +1,7 @@
 // Violation: a promise that was broken, by the name of the assertion that saw it.
 
-/// Every assertion that a run is judged by. A raw value is the name in reports; none is used for two things.
+/// Every assertion that a run is judged by. A raw value is the name in reports; none is used for
+/// two things.
 package enum Assertion: String, CaseIterable, Sendable {
     // Of single reads.
     case acknowledgedBlockLost = "acknowledged-block-lost"
@@ -12,6 +13,7 @@ package enum Assertion: String, CaseIterable, Sendable {
     case damagedBytesServed = "damaged-bytes-served"
     case outcomeChangedAfterRecovery = "outcome-changed-after-recovery"
     case readRefused = "read-answered-with-an-error"
+    case responseChecksumWrong = "response-checksum-wrong"
     case evictedBeyondPermission = "evicted-beyond-permission"
 
     // Of single requests.

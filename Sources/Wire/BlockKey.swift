@@ -1,8 +1,9 @@
-// The name of a block: a namespace and 32 bytes, as it stands on the wire, in the journal and in a leaf.
+// The name of a block: a namespace and 32 bytes, as it stands on the wire, in the journal and in a
+// leaf.
 //
-// Always holds: comparison is by namespace, then by the 32 bytes in order; four words loaded big-endian
-// make that one comparison a word. A SHA-256 fits as it is. Nothing here hashes a user's text: that rule is
-// the client's (Docs/wire-protocol.md).
+// Always holds: comparison is by namespace, then by the 32 bytes in order; four words loaded
+// big-endian make that one comparison a word. A SHA-256 fits as it is. Nothing here hashes a user's
+// text: that rule is the client's (Docs/wire-protocol.md).
 
 /// A namespace: keys of different namespaces never meet.
 package struct Namespace: Hashable, Comparable, Sendable {
@@ -40,8 +41,9 @@ package struct BlockKey: Hashable, Comparable, Sendable {
         return left.word3 < right.word3
     }
 
-    /// A 64-bit mix of the whole key under a seed, for tables, filters and placement. Every bit of the
-    /// result depends on every bit of the key (finalizer of SplitMix64, Steele et al., OOPSLA 2014).
+    /// A 64-bit mix of the whole key under a seed, for tables, filters and placement. Every bit of
+    /// the result depends on every bit of the key (finalizer of SplitMix64, Steele et al., OOPSLA
+    /// 2014).
     package func mixed(seed: UInt64) -> UInt64 {
         var state = seed &+ UInt64(namespace.rawValue) &* 0x9E37_79B9_7F4A_7C15
         state = Self.finalize(state ^ word0)
@@ -58,7 +60,8 @@ package struct BlockKey: Hashable, Comparable, Sendable {
         return mixed ^ (mixed >> 31)
     }
 
-    /// The 32 bytes as four little-endian words, the way a frame's body and a leaf's cell carry them.
+    /// The 32 bytes as four little-endian words, the way a frame's body and a leaf's cell carry
+    /// them.
     package var littleEndianWords: InlineArray<4, UInt64> {
         [word0.byteSwapped, word1.byteSwapped, word2.byteSwapped, word3.byteSwapped]
     }
@@ -98,8 +101,10 @@ extension BlockKey: CustomStringConvertible {
             let value: UInt64
             switch digit {
             case UInt8(ascii: "0")...UInt8(ascii: "9"): value = UInt64(digit - UInt8(ascii: "0"))
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = UInt64(digit - UInt8(ascii: "a")) + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = UInt64(digit - UInt8(ascii: "A")) + 10
+            case UInt8(ascii: "a")...UInt8(ascii: "f"):
+                value = UInt64(digit - UInt8(ascii: "a")) + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"):
+                value = UInt64(digit - UInt8(ascii: "A")) + 10
             default: return nil
             }
             words[position / 16] = words[position / 16] << 4 | value

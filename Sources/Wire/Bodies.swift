@@ -1,17 +1,20 @@
 // The bodies of requests and responses: their lengths and the places of their fields, in one table.
 //
-// Always holds: every body is a whole number of 8-byte little-endian words, so both sides read and write
-// words and nothing else. Batch payloads start each value at a multiple of `batchAlignmentBytes`.
+// Always holds: every body is a whole number of 8-byte little-endian words, so both sides read and
+// write words and nothing else. Batch payloads start each value at a multiple of
+// `batchAlignmentBytes`.
 //
-//   Connect    request   [highest version u16, lowest version u16, zero u32]                      8
-//              response  [version u16, zero u16, batch limit u32][body limit u32, payload limit u32]
-//                        [value limit u32, requests in flight u32][store id, 2 words]              40
-//   one key    request   [key 32]          TcpPut, TcpGet, TcpDelete, Stat                         32
-//   Stat       response  [length u32, zero u32][checksum][version]                                 24
-//   key batch  request   [key 32] × n      Exists, TcpBatchGet, TcpBatchDelete                     32 n
-//   status batch response [status u8, zero 7 bytes] × n   Exists, TcpBatchDelete, TcpBatchPut      8 n
-//   TcpBatchPut request  [key 32][length u32, zero u32][checksum] × n                              48 n
-//   TcpBatchGet response [status u8, zero 3 bytes, length u32][checksum] × n                       16 n
+//   Connect      request   [highest version u16, lowest version u16, zero u32]              8
+//                response  [version u16, zero u16, batch limit u32]                        40
+//                          [body limit u32, payload limit u32]
+//                          [value limit u32, requests in flight u32][store id, 2 words]
+//   one key      request   [key 32]      TcpPut, TcpGet, TcpDelete, Stat                   32
+//   Stat         response  [length u32, zero u32][checksum][version]                       24
+//   key batch    request   [key 32] × n  Exists, TcpBatchGet, TcpBatchDelete               32 n
+//   status batch response  [status u8, zero 7 bytes] × n                                   8 n
+//                          Exists, TcpBatchDelete, TcpBatchPut
+//   TcpBatchPut  request   [key 32][length u32, zero u32][checksum] × n                    48 n
+//   TcpBatchGet  response  [status u8, zero 3 bytes, length u32][checksum] × n             16 n
 
 /// Lengths and counts shared by both ends.
 package enum BodyLayout {

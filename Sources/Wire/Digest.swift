@@ -1,7 +1,7 @@
 // XXH3-64 checksums and SHA-256 digests over bytes that somebody else owns.
 //
-// The one unsafe file of Wire: it passes memory to CDigest for the length of a call and keeps none of it,
-// except for the streaming state, which it owns.
+// The one unsafe file of Wire: it passes memory to CDigest for the length of a call and keeps none
+// of it, except for the streaming state, which it owns.
 
 private import CDigest
 
@@ -35,7 +35,8 @@ package enum Digest {
     private static let emptyChecksum: UInt64 = 0x2D06_8005_38D3_94C2
 }
 
-/// XXH3-64 of bytes that arrive in pieces. Owns its state's memory; made once, used again and again.
+/// XXH3-64 of bytes that arrive in pieces. Owns its state's memory; made once, used again and
+/// again.
 @safe
 package struct StreamingChecksum: ~Copyable {
     private let state: UnsafeMutableRawPointer

@@ -1,8 +1,8 @@
 // The frame's header: 64 bytes, little-endian, the same for requests and responses.
 //
-// Always holds: decoding believes no length beyond the caller's limits and no field beyond its table; the
-// encoding of a decoded header is the same 64 bytes. The codec works on eight words, so it never touches
-// memory: whoever owns the bytes loads and stores them.
+// Always holds: decoding believes no length beyond the caller's limits and no field beyond its
+// table; the encoding of a decoded header is the same 64 bytes. The codec works on eight words, so
+// it never touches memory: whoever owns the bytes loads and stores them.
 //
 //   byte  0  magic            u32  0x31564B4D ("MKV1")
 //         4  version          u16
@@ -19,8 +19,8 @@
 //        44  (zero)           u32
 //        48  header tag       16 bytes, zero in an unsigned frame
 //
-// A signed frame's body is followed by its own 16-byte tag, which the body length doesn't count. Sequence
-// numbers are implicit: one per direction and connection, mixed into the tags, never sent.
+// A signed frame's body is followed by its own 16-byte tag, which the body length doesn't count.
+// Sequence numbers are implicit: one per direction and connection, mixed into the tags, never sent.
 
 /// What is wrong with 64 bytes that should be a header.
 package enum FrameError: Error, Hashable, Sendable {
@@ -94,7 +94,9 @@ package struct FrameHeader: Hashable, Sendable {
             throw .unknownOperation(operationByte)
         }
         let flags = UInt8(truncatingIfNeeded: words[0] >> 56)
-        guard flags & ~(Self.responseFlag | Self.signedFlag) == 0 else { throw .unknownFlags(flags) }
+        guard flags & ~(Self.responseFlag | Self.signedFlag) == 0 else {
+            throw .unknownFlags(flags)
+        }
         let statusBits = UInt16(truncatingIfNeeded: words[1])
         guard statusBits <= UInt16(UInt8.max),
             let status = Status(rawValue: UInt8(truncatingIfNeeded: statusBits))

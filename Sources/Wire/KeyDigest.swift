@@ -1,4 +1,5 @@
-// SHA-256 as the source of keys, for callers that hold an array. One of the files that may say `unsafe`.
+// SHA-256 as the source of keys, for callers that hold an array. One of the files that may say
+// `unsafe`.
 
 extension BlockKey {
     /// SHA-256 of `bytes`, as a key of `namespace`.

@@ -1,5 +1,6 @@
-// Every operation a frame can ask for, in one table. Codes already known to users of such stores are kept
-// (Connect, TcpPut, TcpGet, TcpDelete); a code that this build doesn't serve is answered, never guessed.
+// Every operation a frame can ask for, in one table. Codes already known to users of such stores
+// are kept (Connect, TcpPut, TcpGet, TcpDelete); a code that this build doesn't serve is answered,
+// never guessed.
 
 /// An operation's code, as it stands in byte 6 of a frame's header.
 package enum OperationCode: UInt8, Sendable, CaseIterable {

@@ -17,7 +17,8 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case checksumMismatch = 6
     /// The deadline passed before anything was begun; nothing was changed.
     case deadlineExceeded = 7
-    /// The deadline passed after the work was submitted, or a flush failed: done or not, nobody knows.
+    /// The deadline passed after the work was submitted, or a flush failed: done or not, nobody
+    /// knows.
     case outcomeUnknown = 8
     /// The key's drive is absent or offline.
     case driveUnavailable = 9

@@ -1,9 +1,11 @@
-// crash-enumeration: walks through every short workload, every instant, every subset, and says what it saw.
+// crash-enumeration: walks through every short workload, every instant, every subset, and says what
+// it saw.
 //
 // Exit codes: 0 nothing violated, 1 a violation (with the command that repeats it), 2 wrong usage.
 
 import ArgumentParser
 import CrashEnumeration
+import Engine
 import Judgement
 import Sim
 
@@ -12,8 +14,39 @@ struct CrashEnumerationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crash-enumeration",
         abstract: "Crashes the store at every device operation and judges every recovery.",
-        subcommands: [Walk.self, RunScenario.self], defaultSubcommand: Walk.self)
+        subcommands: subcommands, defaultSubcommand: Walk.self)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        #if PLANTED_BUGS
+        [Walk.self, RunScenario.self, RunHunt.self]
+        #else
+        [Walk.self, RunScenario.self]
+        #endif
+    }
 }
+
+#if PLANTED_BUGS
+/// Looks for one planted bug, or for each.
+struct RunHunt: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hunt", abstract: "Plants each bug in turn and looks for it.")
+
+    @Argument(help: "The bug; all of them when not given.") var bug: String?
+    @Option(help: "Seed of latencies and samples.") var seed: UInt64 = 1
+
+    func run() throws {
+        var missed = 0
+        for hunt in Hunt.all where bug == nil || bug == hunt.bug.rawValue {
+            let found = hunt.run(seed: seed)
+            let isRight = found?.violation.assertion == hunt.assertion
+            print("\(isRight ? "found" : "MISSED") \(hunt.bug) by \(hunt.assertion.rawValue)")
+            if let found { describe(found, seed: seed) }
+            if !isRight { missed += 1 }
+        }
+        if missed > 0 { throw ExitCode(1) }
+    }
+}
+#endif
 
 /// Bounds and filters of a walk.
 struct Walk: ParsableCommand {
@@ -36,6 +69,7 @@ struct Walk: ParsableCommand {
     @Option(help: "Every so-manieth image gets new blocks, a drain and a restart.")
     var aftercare: UInt64 = 1
     @Flag(help: "Print a line per workload.") var verbose = false
+    @Flag(help: "After a violation go on with the next workload.") var keepGoing = false
 
     func validate() throws {
         if let sector, sector != 512, sector != 4096 {
@@ -55,12 +89,21 @@ struct Walk: ParsableCommand {
     func run() throws {
         let workloads = workload.flatMap { Workload($0) }.map { [$0] } ?? Workload.all(depth: depth)
         let pacings = pacing.flatMap { Pacing(rawValue: $0) }.map { [$0] } ?? Pacing.allCases
+        var violations = 0
         for sector in sector.map({ [$0] }) ?? [4096, 512] {
             var walk = Enumeration<EngineStore>(settings: settings(sector: sector))
             for pacing in pacings {
-                for workload in workloads { try step(&walk, workload, pacing, sector) }
+                for workload in workloads {
+                    if step(&walk, workload, pacing, sector) { continue }
+                    violations += 1
+                    if !keepGoing { throw ExitCode(1) }
+                }
             }
             report(walk, sector)
+        }
+        if violations > 0 {
+            print("\(violations) workloads with a violation")
+            throw ExitCode(1)
         }
     }
 
@@ -75,10 +118,11 @@ struct Walk: ParsableCommand {
         return settings
     }
 
+    /// False when there was a violation, which is then printed.
     private func step(
         _ walk: inout Enumeration<EngineStore>, _ workload: Workload, _ pacing: Pacing,
         _ sector: Int
-    ) throws {
+    ) -> Bool {
         walk.only = CrashPlace(
             workload: workload, pacing: pacing, point: point, outcome: outcome,
             secondPoint: secondPoint, secondOutcome: secondOutcome)
@@ -90,13 +134,14 @@ struct Walk: ParsableCommand {
                 "  repeat with: crash-enumeration --seed \(seed) --sector \(sector) "
                     + "--combinations \(combinations) --samples \(samples) "
                     + "--second-crashes \(secondCrashes) --aftercare 1 \(error.place.arguments)")
-            throw ExitCode(1)
+            return false
         }
         if verbose {
             print(
                 "\(sector) \(pacing.rawValue) \(workload): \(walk.counts.images) images, "
                     + "fingerprint \(walk.fingerprint.hexadecimal)")
         }
+        return true
     }
 
     private func report(_ walk: Enumeration<EngineStore>, _ sector: Int) {

@@ -1,4 +1,5 @@
-// CommandFailure: how a command ends when it doesn't end well: an exit code and one sentence for the user.
+// CommandFailure: how a command ends when it doesn't end well: an exit code and one sentence for
+// the user.
 
 import Client
 import Wire

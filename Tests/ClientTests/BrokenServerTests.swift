@@ -1,4 +1,5 @@
-// What the client makes of servers that break: nobody waits for ever, nothing unknown is called failed or done.
+// What the client makes of servers that break: nobody waits for ever, nothing unknown is called
+// failed or done.
 
 import Testing
 import Wire

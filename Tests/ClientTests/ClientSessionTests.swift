@@ -1,4 +1,5 @@
-// ClientSession alone, without a socket: what it sends, what it believes, what it makes of nonsense.
+// ClientSession alone, without a socket: what it sends, what it believes, what it makes of
+// nonsense.
 
 import Testing
 import Wire
@@ -156,8 +157,9 @@ import Wire
         #expect(isMalformed { _ = try session.receiveBody(words: [1 << 8]) })
     }
 
-    /// Words drawn at random, seed 0xC11E, half of them one bit away from a good header: each is believed as a
-    /// whole or breaks the session; none traps, and whatever is believed ends the request.
+    /// Words drawn at random, seed 0xC11E, half of them one bit away from a good header: each is
+    /// believed as a whole or breaks the session; none traps, and whatever is believed ends the
+    /// request.
     @Test func randomHeadersNeverTrap() throws {
         var state: UInt64 = 0xC11E
         func next() -> UInt64 {

@@ -1,4 +1,5 @@
-// Runs the built `memkv` as a user does: arguments, standard input, environment; out come two texts and a code.
+// Runs the built `memkv` as a user does: arguments, standard input, environment; out come two texts
+// and a code.
 
 import Foundation
 

@@ -1,4 +1,5 @@
-// TCPConnection against the reference server: every operation, and every way a server can let a client down.
+// TCPConnection against the reference server: every operation, and every way a server can let a
+// client down.
 
 import Testing
 import Wire

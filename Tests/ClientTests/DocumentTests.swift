@@ -1,5 +1,5 @@
-// Docs/wire-protocol.md against the code: its examples are the bytes that the code makes, its tables name every
-// operation and status, and a client written from it alone works.
+// Docs/wire-protocol.md against the code: its examples are the bytes that the code makes, its
+// tables name every operation and status, and a client written from it alone works.
 
 import Foundation
 import Testing

@@ -1,5 +1,5 @@
-// ReferenceServer: a store in a dictionary behind the real wire protocol, one thread a connection, with
-// misbehaviour on request. It answers honestly unless told otherwise.
+// ReferenceServer: a store in a dictionary behind the real wire protocol, one thread a connection,
+// with misbehaviour on request. It answers honestly unless told otherwise.
 
 import Foundation
 import Synchronization
@@ -56,8 +56,8 @@ final class ReferenceServer: Sendable {
     private let requestCounts = Mutex<[OperationCode: Int]>([:])
     private let stopped = Mutex(false)
 
-    /// Listens at once, on a port of its own (admin on the next) unless `port` is given; one that is given
-    /// is waited for.
+    /// Listens at once, on a port of its own (admin on the next) unless `port` is given; one that
+    /// is given is waited for.
     init(_ behaviour: Behaviour = Behaviour(), port wanted: UInt16 = 0) {
         self.behaviour = behaviour
         while true {
@@ -170,7 +170,8 @@ final class ReferenceServer: Sendable {
         }
     }
 
-    /// Says what is wrong with a header, in the way of Docs/wire-protocol.md; then the connection closes.
+    /// Says what is wrong with a header, in the way of Docs/wire-protocol.md; then the connection
+    /// closes.
     private func refuse(_ error: FrameError, requestID: UInt64, on socket: BlockingSocket) {
         let status: Status
         switch error {

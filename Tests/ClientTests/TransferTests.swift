@@ -1,4 +1,5 @@
-// memkv import and export: what is stored, what is verified, and what happens when the server misbehaves.
+// memkv import and export: what is stored, what is verified, and what happens when the server
+// misbehaves.
 
 import Client
 import Foundation
@@ -152,7 +153,8 @@ import Wire
         {
             """
             {"format": "memkv-manifest", "version": \(version), "block_size": 1, "namespace": 0,
-             "files": [{"name": "\(name)", "size": \(size), "sha256": "\(sha256 ?? empty)", "blocks": []}]}
+             "files": [{"name": "\(name)", "size": \(size),
+               "sha256": "\(sha256 ?? empty)", "blocks": []}]}
             """
         }
         let cases: [(text: String, code: Int32, words: String)] = [

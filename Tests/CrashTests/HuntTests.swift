@@ -1,4 +1,5 @@
-// Every planted bug is found, each by its own assertion; a trap is no finding, so each hunt has its process.
+// Every planted bug is found, each by its own assertion; a trap is no finding, so each hunt has its
+// process.
 
 #if PLANTED_BUGS
 import CrashEnumeration

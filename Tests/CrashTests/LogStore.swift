@@ -1,11 +1,12 @@
-// LogStore: a small correct store, and the same store with bugs, to show that the harness passes the one
-// and catches the others without any help from the engine.
+// LogStore: a small correct store, and the same store with bugs, to show that the harness passes
+// the one and catches the others without any help from the engine.
 //
-// The drive is a log of records. A record is a header sector (magic, sequence, kind, key, length, the
-// payload's checksum, the header's own) followed by the payload's sectors, padded. A put or delete appends a record, waits for it, flushes,
-// waits, then acknowledges; one record at a time. Recovery reads from the start until a record is not whole;
-// a record whose payload is damaged ends the log too, and then clears the sector behind the last whole one,
-// before it serves. Nothing is ever reused.
+// The drive is a log of records. A record is a header sector (magic, sequence, kind, key, length,
+// the payload's checksum, the header's own) followed by the payload's sectors, padded. A put or
+// delete appends a record, waits for it, flushes, waits, then acknowledges; one record at a time.
+// Recovery reads from the start until a record is not whole; a record whose payload is damaged ends
+// the log too, and then clears the sector behind the last whole one, before it serves. Nothing is
+// ever reused.
 
 import CrashEnumeration
 import Engine

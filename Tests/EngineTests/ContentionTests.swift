@@ -1,4 +1,5 @@
-// Two threads at one slab pool: what several shards do. The test ends when a compare-and-swap has been lost.
+// Two threads at one slab pool: what several shards do. The test ends when a compare-and-swap has
+// been lost.
 
 import Engine
 import Glibc

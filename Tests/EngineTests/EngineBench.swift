@@ -1,8 +1,8 @@
 // EngineBench: one engine over simulated drives, driven by a test.
 //
-// Always holds: time moves only when the engine has nothing to do; an engine that says "I worked" for ever
-// without time moving is a failure by name, not a test that hangs. Payloads are made from a number, so that
-// every byte of an answer can be compared.
+// Always holds: time moves only when the engine has nothing to do; an engine that says "I worked"
+// for ever without time moving is a failure by name, not a test that hangs. Payloads are made from
+// a number, so that every byte of an answer can be compared.
 
 @testable import Engine
 import Sim
@@ -260,8 +260,8 @@ extension SimulatedDevice {
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
-    /// Owns `key` like a change of it, and begins an eviction that will wait for it and then find another
-    /// version than it meant; the owner.
+    /// Owns `key` like a change of it, and begins an eviction that will wait for it and then find
+    /// another version than it meant; the owner.
     mutating func holdKeyAndBeginToEvict(_ key: BlockKey, on drive: DriveIndex) -> OperationIndex? {
         guard let holder = operations.take(.remove, leaving: 0) else { return nil }
         operations[holder].isAnswered = true

@@ -1,4 +1,5 @@
-// Docs/on-drive-format.md against the constants that it describes: what the page says is what is written.
+// Docs/on-drive-format.md against the constants that it describes: what the page says is what is
+// written.
 
 @testable import Engine
 import Glibc

@@ -1,5 +1,5 @@
-// The engine under load and in trouble: full stores, deadlines, drives that go, checkpoints meanwhile. Every
-// request must end, and what is answered must be true.
+// The engine under load and in trouble: full stores, deadlines, drives that go, checkpoints
+// meanwhile. Every request must end, and what is answered must be true.
 
 @testable import Engine
 import Sim

@@ -1,4 +1,5 @@
-// The fixed tables under everything: against the standard library's, and the slab pool under contention.
+// The fixed tables under everything: against the standard library's, and the slab pool under
+// contention.
 
 @testable import Engine
 import Sim

@@ -1,5 +1,5 @@
-// The engine against models: a dictionary of values, a count of bytes. Workloads are drawn from a seed that
-// each test prints.
+// The engine against models: a dictionary of values, a count of bytes. Workloads are drawn from a
+// seed that each test prints.
 
 @testable import Engine
 import Sim

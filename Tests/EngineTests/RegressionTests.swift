@@ -1,4 +1,5 @@
-// One test for each mistake found in the engine: what a client or an operator would have seen of it.
+// One test for each mistake found in the engine: what a client or an operator would have seen of
+// it.
 
 @testable import Engine
 import Sim

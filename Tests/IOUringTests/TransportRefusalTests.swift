@@ -47,7 +47,8 @@ import Wire
         Offence("an unknown status", .invalidRequest, .refusedInvalid, word: 1, set: 0xFFFF),
         Offence("reserved bytes", .invalidRequest, .refusedInvalid, word: 1, set: 1 << 16),
         Offence(
-            "a second Connect", .invalidRequest, .refusedInvalid, operation: .connect, bodyBytes: 8),
+            "a second Connect", .invalidRequest, .refusedInvalid, operation: .connect,
+            bodyBytes: 8),
         Offence("a body too long", .tooLarge, .refusedTooLarge, bodyBytes: .max),
         Offence("a payload too long", .tooLarge, .refusedTooLarge, payloadBytes: .max),
     ]

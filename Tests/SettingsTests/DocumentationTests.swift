@@ -1,4 +1,5 @@
-// Docs/configuration.md against the schema: every key is described, and the example is one that works.
+// Docs/configuration.md against the schema: every key is described, and the example is one that
+// works.
 
 import Engine
 import Foundation

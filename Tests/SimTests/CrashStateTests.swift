@@ -1,4 +1,5 @@
-// A power cut: every unflushed sector resolves by itself; flushed ones stay; in-flight ones mostly suffer.
+// A power cut: every unflushed sector resolves by itself; flushed ones stay; in-flight ones mostly
+// suffer.
 
 import Engine
 import Sim

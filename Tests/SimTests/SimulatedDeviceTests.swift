@@ -1,4 +1,5 @@
-// The simulated drive: what a flush covers, what reads see, what a crash may leave, what it refuses.
+// The simulated drive: what a flush covers, what reads see, what a crash may leave, what it
+// refuses.
 
 import Engine
 import Sim
@@ -79,7 +80,8 @@ final class Bench {
         #expect(bench.settle().count == 2)
         let state = bench.device.crashState()
         #expect(state.durableImages[0][1].bytes[0] == 0x11)
-        // In flight when the flush was submitted, so not covered, though it may have completed before it.
+        // In flight when the flush was submitted, so not covered, though it may have completed
+        // before it.
         #expect(state.unflushedSectors().map(\.sector) == [2])
     }
 

@@ -1,4 +1,5 @@
-// The simulated transport: whole requests in, each answered once, payloads copied out, leases given back.
+// The simulated transport: whole requests in, each answered once, payloads copied out, leases given
+// back.
 
 import Engine
 import Sim

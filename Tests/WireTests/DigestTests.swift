@@ -9,8 +9,8 @@ import Testing
         unsafe bytes.withUnsafeBytes { unsafe Digest.xxh3($0) }
     }
 
-    /// Expected values from the library's own shared object, by way of another language. Lengths on both
-    /// sides of the algorithm's changes at 16, 128 and 240 bytes.
+    /// Expected values from the library's own shared object, by way of another language. Lengths on
+    /// both sides of the algorithm's changes at 16, 128 and 240 bytes.
     @Test func checksumsAreThePublishedOnes() {
         #expect(xxh3([]) == 0x2D06_8005_38D3_94C2)
         #expect(xxh3(Array("Hello, block!".utf8)) == 0x9F0B_976D_8B0D_651B)

@@ -9,7 +9,8 @@ import Testing
 
     @Test func decodingAnEncodedHeaderGivesTheSameHeader() throws {
         let header = FrameHeader(
-            operation: .tcpPut, status: .ok, namespace: Namespace(7), requestID: 0x1122_3344_5566_7788,
+            operation: .tcpPut, status: .ok, namespace: Namespace(7),
+            requestID: 0x1122_3344_5566_7788,
             bodyBytes: 32, payloadBytes: 1 << 22, payloadChecksum: 0xFEED, deadlineMicroseconds: 99)
         #expect(try FrameHeader(words: header.words, limits: limits) == header)
     }

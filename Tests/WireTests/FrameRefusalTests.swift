@@ -1,4 +1,5 @@
-// Every refusal of a header, each by its own name, and the places of the fields as the document gives them.
+// Every refusal of a header, each by its own name, and the places of the fields as the document
+// gives them.
 
 import Testing
 

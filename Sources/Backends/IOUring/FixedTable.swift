@@ -23,14 +23,17 @@ struct FixedTable<Element: ~Copyable>: ~Copyable {
         unsafe places.deallocate()
     }
 
+    /// By address, not through coroutines, whose frames may come from the heap.
     subscript(index: Int) -> Element {
-        _read {
-            precondition(index >= 0 && index < count, "place \(index) of \(count)")
-            yield unsafe places[index]
-        }
-        nonmutating _modify {
-            precondition(index >= 0 && index < count, "place \(index) of \(count)")
-            yield unsafe &places[index]
-        }
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(address(of: index)) }
+        @inline(__always)
+        nonmutating unsafeMutableAddress { unsafe address(of: index) }
+    }
+
+    @inline(__always)
+    private func address(of index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(index >= 0 && index < count, "place \(index) of \(count)")
+        return unsafe places + index
     }
 }

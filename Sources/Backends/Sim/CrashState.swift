@@ -1,13 +1,14 @@
 // CrashState: what a power cut finds on the drives, and what it may leave behind.
 //
-// Always holds: each unflushed sector resolves by itself; the image that a resolution yields is a function
-// of the state, the outcomes and the garbage seed; the state itself never changes.
+// Always holds: each unflushed sector resolves by itself; the image that a resolution yields is a
+// function of the state, the outcomes and the garbage seed; the state itself never changes.
 
 package import Engine
 
 /// What becomes of one unflushed sector.
 package enum SectorOutcome: Hashable, Sendable {
-    /// The version with this index: 0 is the durable one, then each unflushed write's, oldest first.
+    /// The version with this index: 0 is the durable one, then each unflushed write's, oldest
+    /// first.
     case version(Int)
     /// The newest version in one half, the one before it in the other.
     case torn(newestFirst: Bool)
@@ -108,9 +109,9 @@ package struct CrashState: Sendable {
     }
 }
 
-/// The default policy: a power cut mostly damages. Sectors of a write in flight are torn or garbage in 80 to
-/// 100 percent of cases, the share drawn once per crash; completed but unflushed ones in half; the others
-/// become any of their versions.
+/// The default policy: a power cut mostly damages. Sectors of a write in flight are torn or garbage
+/// in 80 to 100 percent of cases, the share drawn once per crash; completed but unflushed ones in
+/// half; the others become any of their versions.
 package struct CrashDamage: Sendable {
     private var random: RandomStream
     private let inFlightPercent: UInt64

@@ -1,7 +1,7 @@
 // DriveFaults: what is wrong with a simulated drive. Each fault is something real drives do.
 //
-// Always holds: faults are an overlay, so that asking again heals nothing: a damaged or unreadable sector
-// stays so until it is written anew.
+// Always holds: faults are an overlay, so that asking again heals nothing: a damaged or unreadable
+// sector stays so until it is written anew.
 
 package import Engine
 
@@ -33,18 +33,18 @@ package struct BitDamage: Sendable {
 
 /// A drive's faults; none by default.
 package struct DriveFaults: Sendable {
-    /// A failed write may have landed in any of its sectors; a failed flush makes nothing durable, nor does
-    /// any later flush for the writes it covered; a failed read leaves scribble in memory.
+    /// A failed write may have landed in any of its sectors; a failed flush makes nothing durable,
+    /// nor does any later flush for the writes it covered; a failed read leaves scribble in memory.
     package var failures: [PlannedFailure] = []
-    /// From this operation of the drive on (counted over all actions), and for whatever is then in flight,
-    /// the answer is `gone`.
+    /// From this operation of the drive on (counted over all actions), and for whatever is then in
+    /// flight, the answer is `gone`.
     package var goneFromOperation: UInt64?
     /// Sectors of these byte ranges answer reads with `medium`, until they are written.
     package var unreadable: [Range<UInt64>] = []
     /// Applied to what a read returns, until the sector is written.
     package var damage: [BitDamage] = []
-    /// Sectors never written before that still fit under a file drive; nil without limit. The part of a
-    /// write that fits is written.
+    /// Sectors never written before that still fit under a file drive; nil without limit. The part
+    /// of a write that fits is written.
     package var newSectorLimit: UInt64?
 
     package init() {}

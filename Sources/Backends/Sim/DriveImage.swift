@@ -1,8 +1,8 @@
 // DriveImage: what a drive holds durably, sector by sector.
 //
-// Always holds: a copy costs a reference until one of the two is written; a sector that was never written
-// reads as noise drawn from the image's seed; `contentHash` is a function of the written sectors alone,
-// whatever the order they were written in.
+// Always holds: a copy costs a reference until one of the two is written; a sector that was never
+// written reads as noise drawn from the image's seed; `contentHash` is a function of the written
+// sectors alone, whatever the order they were written in.
 
 /// A sparse store of sectors with value semantics.
 package struct DriveImage: Sendable {
@@ -42,7 +42,8 @@ package struct DriveImage: Sendable {
         }
     }
 
-    /// The first sector of `range` whose bytes satisfy `condition`; never-written ones aren't asked.
+    /// The first sector of `range` whose bytes satisfy `condition`; never-written ones aren't
+    /// asked.
     package func firstWritten(
         in range: Range<UInt64>, where condition: (SectorBytes) -> Bool
     ) -> UInt64? {

@@ -1,6 +1,7 @@
 // EventQueue: what is going to happen, ordered by (time, sequence).
 //
-// Always holds: two events of the same instant leave in the order in which they entered. A binary heap.
+// Always holds: two events of the same instant leave in the order in which they entered. A binary
+// heap.
 
 package import Engine
 

@@ -1,14 +1,15 @@
 // RandomStream: the only source of chance in a simulated world.
 //
-// Always holds: integers only; a stream is a function of (seed, name, incarnation), so a draw added to one
-// stream moves no other. The generator is xoshiro256** (Blackman and Vigna, 2018), filled by SplitMix64;
-// bounded draws reject, so they are exactly uniform.
+// Always holds: integers only; a stream is a function of (seed, name, incarnation), so a draw added
+// to one stream moves no other. The generator is xoshiro256** (Blackman and Vigna, 2018), filled by
+// SplitMix64; bounded draws reject, so they are exactly uniform.
 
 /// A named stream of random words.
 package struct RandomStream: Sendable {
     private var state: InlineArray<4, UInt64>
 
-    /// The stream `name` of `seed`; a restarted owner takes another `incarnation` and draws other words.
+    /// The stream `name` of `seed`; a restarted owner takes another `incarnation` and draws other
+    /// words.
     package init(seed: UInt64, name: StaticString, incarnation: UInt64 = 0) {
         var nameHash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in "\(name)".utf8 { nameHash = (nameHash ^ UInt64(byte)) &* 0x100_0000_01B3 }

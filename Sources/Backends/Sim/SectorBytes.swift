@@ -1,7 +1,7 @@
 // SectorBytes: the content of one sector, immutable, and every copy between sectors and an arena.
 //
-// Always holds: a sector's bytes never change once made, so images share them; noise is a function of its
-// seed, never zeros, so a reader that relies on "fresh means zero" is found.
+// Always holds: a sector's bytes never change once made, so images share them; noise is a function
+// of its seed, never zeros, so a reader that relies on "fresh means zero" is found.
 //
 // One of the files that may say `unsafe`.
 
@@ -24,7 +24,8 @@ package struct SectorBytes: Sendable, Equatable {
         self.init(arena.copyOut(ArenaRange(start: offset, length: ByteCount(count))))
     }
 
-    /// Deterministic noise: what a sector holds that was never written, was discarded, or was damaged.
+    /// Deterministic noise: what a sector holds that was never written, was discarded, or was
+    /// damaged.
     package static func noise(seed: UInt64, count: Int) -> SectorBytes {
         let places = UInt64(noiseBank.count - count) / 8
         let start = Int(Mixer.mix(seed &+ 0x9E37_79B9_7F4A_7C15) % places) * 8

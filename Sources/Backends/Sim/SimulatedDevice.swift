@@ -1,13 +1,14 @@
 // SimulatedDevice: the BlockDevice of the simulated world.
 //
 // Always holds
-//  - Nothing happens but in `submit` and `advance`; completions come by (time, sequence), with latencies
-//    drawn from the seed, so operations in flight together end in any order.
-//  - A write's bytes are taken at submission and its memory must still hold them at completion: memory
-//    changed in flight traps. A read's memory is scribbled over at submission.
-//  - A read under a write in flight sees, sector by sector, the bytes before or those of the write, by seed.
-// Refuses, by trap with a sentence: misaligned or outside operations, more than the limit in flight,
-// and writes or discards in flight together that overlap.
+//  - Nothing happens but in `submit` and `advance`; completions come by (time, sequence), with
+//    latencies drawn from the seed, so operations in flight together end in any order.
+//  - A write's bytes are taken at submission and its memory must still hold them at completion:
+//    memory changed in flight traps. A read's memory is scribbled over at submission.
+//  - A read under a write in flight sees, sector by sector, the bytes before or those of the write,
+//    by seed.
+// Refuses, by trap with a sentence: misaligned or outside operations, more than the limit in
+// flight, and writes or discards in flight together that overlap.
 
 package import Engine
 
@@ -43,7 +44,8 @@ package final class SimulatedDevice: BlockDevice {
     private var raceDraws: RandomStream
     private var faultDraws: RandomStream
 
-    /// Drives that move bytes to and from `arena`; `incarnation` counts the restarts under one seed.
+    /// Drives that move bytes to and from `arena`; `incarnation` counts the restarts under one
+    /// seed.
     package init(
         drives: [SimulatedDriveSetup], world: SimulatedWorld, arena: Arena, operationLimit: Int,
         seed: UInt64, incarnation: UInt64 = 0
@@ -74,7 +76,8 @@ package final class SimulatedDevice: BlockDevice {
 
     package func faults(of drive: DriveIndex) -> DriveFaults { drives[Int(drive.rawValue)].faults }
 
-    /// Replaces a drive's faults; operations in flight keep the end they were given, except on a drive gone.
+    /// Replaces a drive's faults; operations in flight keep the end they were given, except on a
+    /// drive gone.
     package func setFaults(_ faults: DriveFaults, of drive: DriveIndex) {
         drives[Int(drive.rawValue)].faults = faults
     }
@@ -275,7 +278,8 @@ package final class SimulatedDevice: BlockDevice {
         if operation.action == .read || operation.action == .write {
             precondition(
                 operation.memory.rawValue.isMultiple(of: unit),
-                "\(operation.action) with memory at \(operation.memory.rawValue): not aligned to \(unit)"
+                "\(operation.action) with memory at \(operation.memory.rawValue): "
+                    + "not aligned to \(unit)"
             )
         }
         guard operation.action != .read else { return }

@@ -1,9 +1,9 @@
 // SimulatedDrive: one drive's media and its volatile cache.
 //
-// Always holds: `image` changes by a successful flush alone, and by exactly the writes that had completed
-// when that flush was submitted; everything else is unflushed and up to the crash. A write covered by a
-// failed flush is abandoned: reads still see it, no later flush makes it durable (what Linux does to a page
-// whose write-back failed). A discard is a write of noise.
+// Always holds: `image` changes by a successful flush alone, and by exactly the writes that had
+// completed when that flush was submitted; everything else is unflushed and up to the crash. A
+// write covered by a failed flush is abandoned: reads still see it, no later flush makes it durable
+// (what Linux does to a page whose write-back failed). A discard is a write of noise.
 
 package import Engine
 
@@ -152,8 +152,8 @@ struct SimulatedDrive: Sendable {
         }
     }
 
-    /// What a read of `sector` finds: the newest completed bytes, or, under a write in flight, either those
-    /// or the new ones, as `coin` decides. Damage is applied on top.
+    /// What a read of `sector` finds: the newest completed bytes, or, under a write in flight,
+    /// either those or the new ones, as `coin` decides. Damage is applied on top.
     func read(_ sector: UInt64, coin: () -> Bool) -> SectorBytes {
         var found = image[sector]
         for write in unflushed.reversed() {

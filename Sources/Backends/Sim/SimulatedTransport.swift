@@ -1,9 +1,10 @@
 // SimulatedTransport: requests from tests to an engine, replies back, no network between.
 //
-// Always holds: a fixed number of requests; each is handed over once and answered once (a second answer, or
-// one to a request that isn't the engine's, traps); replies reach the observer at the instant the engine
-// gives them, so their order among device operations is known; bodies lie in the arena, payloads in leases
-// from the engine's pool, which come back when the reply has been copied out.
+// Always holds: a fixed number of requests; each is handed over once and answered once (a second
+// answer, or one to a request that isn't the engine's, traps); replies reach the observer at the
+// instant the engine gives them, so their order among device operations is known; bodies lie in the
+// arena, payloads in leases from the engine's pool, which come back when the reply has been copied
+// out.
 
 package import Engine
 package import Wire

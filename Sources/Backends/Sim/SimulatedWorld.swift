@@ -1,7 +1,8 @@
 // SimulatedWorld: virtual time and the rolling fingerprint of everything that happened in it.
 //
-// Always holds: time moves forward only, and only when the driver says so; each noted event changes the
-// fingerprint, so two runs that differ anywhere end with different fingerprints. No clock is read.
+// Always holds: time moves forward only, and only when the driver says so; each noted event changes
+// the fingerprint, so two runs that differ anywhere end with different fingerprints. No clock is
+// read.
 
 package import Engine
 

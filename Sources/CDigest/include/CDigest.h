@@ -1,20 +1,24 @@
 // CDigest: checksums (XXH3-64) and digests (SHA-256) for Wire, and nothing else.
 //
-// Always holds: no allocation, no global state beyond one CPU-feature probe, results equal on every kernel.
-// The XXH3 streaming state is the caller's memory (MEMKV_XXH3_STATE_BYTES, 64-byte aligned).
+// Always holds: no allocation, no global state beyond one CPU-feature probe, results equal on every
+// kernel. The XXH3 streaming state is the caller's memory (MEMKV_XXH3_STATE_BYTES, 64-byte
+// aligned).
 #pragma once
 
 #include <features.h>
 #include <stddef.h>
 #include <stdint.h>
 
-// Room for one XXH3 streaming state; asserted against the library's own size when CDigest is compiled.
+// Room for one XXH3 streaming state; asserted against the library's own size when CDigest is
+// compiled.
 #define MEMKV_XXH3_STATE_BYTES 640
 
-// XXH3-64 (seed 0) of `length` bytes. Specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+// XXH3-64 (seed 0) of `length` bytes. Specification:
+// https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 uint64_t memkv_xxh3(const void *_Nonnull bytes, size_t length);
 
-// The same over pieces: begin, add each piece in order, end. `state` is 64-byte aligned caller memory.
+// The same over pieces: begin, add each piece in order, end. `state` is 64-byte aligned caller
+// memory.
 void memkv_xxh3_begin(void *_Nonnull state);
 void memkv_xxh3_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
 uint64_t memkv_xxh3_end(const void *_Nonnull state);
@@ -25,8 +29,8 @@ const char *_Nonnull memkv_xxh3_kernel(void);
 // SHA-256 of `length` bytes into 32 bytes at `digest`. Returns 0 when libcrypto refuses.
 int memkv_sha256(const void *_Nonnull bytes, size_t length, uint8_t *_Nonnull digest);
 
-// SHA-256 of bytes that arrive in pieces. `begin` allocates and returns NULL when libcrypto refuses; `end`
-// writes 32 bytes, `free` releases the state. Each returns 0 when libcrypto refuses.
+// SHA-256 of bytes that arrive in pieces. `begin` allocates and returns NULL when libcrypto
+// refuses; `end` writes 32 bytes, `free` releases the state. Each returns 0 when libcrypto refuses.
 void *_Nullable memkv_sha256_begin(void);
 int memkv_sha256_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
 int memkv_sha256_end(void *_Nonnull state, uint8_t *_Nonnull digest);

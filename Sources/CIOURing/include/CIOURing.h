@@ -6,8 +6,9 @@
 #pragma once
 
 #include <features.h>
-// The kernel's own header before liburing's copy, whose include guard it shares: swift-system (which the admin
-// endpoint's libraries bring) imports the kernel's, and one program can't import two definitions of a structure.
+// The kernel's own header before liburing's copy, whose include guard it shares: swift-system
+// (which the admin endpoint's libraries bring) imports the kernel's, and one program can't import
+// two definitions of a structure.
 #include <linux/io_uring.h>
 
 #include <liburing.h>
@@ -69,6 +70,9 @@ uint64_t memkv_monotonic_nanoseconds(void);
 int memkv_eventfd(void);
 // Pins the calling thread.
 int memkv_pin_to_processor(int processor);
+
+// Gives the calling thread a name of at most 15 bytes; 0 or a negative errno.
+int memkv_name_thread(const char *name);
 
 // A listening TCP socket on a numeric address. -EINVAL when `address` is not numeric.
 int memkv_listen(const char *address, uint16_t port, int backlog);

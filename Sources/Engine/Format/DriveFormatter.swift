@@ -1,7 +1,7 @@
 // DriveFormatter: makes a drive an empty member of a store, and tells what a drive carries already.
 //
-// Always holds: superblock B is written when A is durable; old journal blocks and pages on the drive can't
-// be taken for this store's, because they carry another drive's id.
+// Always holds: superblock B is written when A is durable; old journal blocks and pages on the
+// drive can't be taken for this store's, because they carry another drive's id.
 
 /// What a drive already carries.
 package enum DriveContent: Hashable, Sendable {
@@ -41,6 +41,8 @@ package struct DriveFormatter: Sendable {
 
     private let drive: DriveIndex
     private let memory: ArenaRange
+    /// Where superblocks, journal and index lie: what a file drive should have allocated.
+    package let metadata: [(start: ByteOffset, length: ByteCount)]
     private var step = Step.begin
 
     /// A sentence naming what is impossible, or nil.
@@ -84,11 +86,15 @@ package struct DriveFormatter: Sendable {
         }
         self.drive = drive
         self.memory = memory
+        metadata = [
+            (ByteOffset(0), ByteCount(layout.dataStart.rawValue)),
+            (layout.journalCopyB, ByteCount(layout.journalBytes)),
+        ]
         Superblock(format: format, layout: layout).write(arena, at: memory.start)
     }
 
-    /// Submits the next write or flush and takes completions; returns true when the drive is formatted.
-    /// The caller waits on its device between calls.
+    /// Submits the next write or flush and takes completions; returns true when the drive is
+    /// formatted. The caller waits on its device between calls.
     package mutating func step(
         device: inout some BlockDevice & ~Copyable
     ) throws(DeviceError) -> Bool {

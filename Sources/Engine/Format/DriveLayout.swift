@@ -8,8 +8,9 @@
 //   then               data area: segments of slots
 //   at the end         journal, second copy
 //
-// Always holds: regions don't overlap, each is a multiple of its unit, and the index region has room for
-// every block that the data area could hold, twice: the old tree and the new one beside it.
+// Always holds: regions don't overlap, each is a multiple of its unit, and the index region has
+// room for every block that the data area could hold, twice: the old tree and the new one beside
+// it.
 
 /// A page of the index or of the allocation map, counted from the start of the index region.
 package struct PageIndex: Hashable, Comparable, Sendable {
@@ -55,12 +56,15 @@ package struct DriveLayout: Hashable, Sendable {
     package init?(capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32?) {
         let journal = journalBlocks ?? Self.suitableJournal(capacityBytes: capacityBytes)
         let segment = Self.segmentBytes(of: classes)
-        let fixed = FormatConstants.headBytes + 2 * UInt64(journal) * FormatConstants.journalBlockBytes
+        let fixed =
+            FormatConstants.headBytes + 2 * UInt64(journal) * FormatConstants.journalBlockBytes
         guard capacityBytes > fixed else { return nil }
         let available = capacityBytes - fixed
-        var count = min(available / segment, UInt64(UInt32.max) / (segment / UInt64(classes.minimumSlotBytes)))
+        var count = min(
+            available / segment, UInt64(UInt32.max) / (segment / UInt64(classes.minimumSlotBytes)))
         while count >= 2 {
-            let pages = Self.indexPages(segmentCount: count, segmentBytes: segment, classes: classes)
+            let pages = Self.indexPages(
+                segmentCount: count, segmentBytes: segment, classes: classes)
             let needed = count * segment + pages * FormatConstants.pageBytes
             if needed <= available {
                 self.init(
@@ -111,7 +115,8 @@ package struct DriveLayout: Hashable, Sendable {
         return UInt32(min(16384, max(64, share)))
     }
 
-    /// Leaves at least 47 % full, their inner pages, the map and its directory: all twice, and some to spare.
+    /// Leaves at least 47 % full, their inner pages, the map and its directory: all twice, and some
+    /// to spare.
     private static func indexPages(
         segmentCount: UInt64, segmentBytes: UInt64, classes: SizeClasses
     ) -> UInt64 {
@@ -135,7 +140,8 @@ package struct DriveLayout: Hashable, Sendable {
     }
     package var journalCopyA: ByteOffset { ByteOffset(FormatConstants.headBytes) }
     package var journalCopyB: ByteOffset {
-        ByteOffset((capacityBytes - journalBytes) / FormatConstants.pageBytes * FormatConstants.pageBytes)
+        ByteOffset(
+            (capacityBytes - journalBytes) / FormatConstants.pageBytes * FormatConstants.pageBytes)
     }
     package var indexStart: ByteOffset {
         ByteOffset(

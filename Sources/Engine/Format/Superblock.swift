@@ -1,22 +1,24 @@
 // Superblock: the root of a drive: who it is, how it is laid out, where its last checkpoint is.
 //
-// Always holds: 4096 bytes of little-endian words; magic, version and checksum keep their places in every
-// version; the checksum covers all 4096 bytes with its own word zero. Two copies, written one after the
-// other with a flush behind each, so that one of them is whole at any moment.
+// Always holds: 4096 bytes of little-endian words; magic, version and checksum keep their places in
+// every version; the checksum covers all 4096 bytes with its own word zero. Two copies, written one
+// after the other with a flush behind each, so that one of them is whole at any moment.
 //
 //   word 0     magic "MKVSUPER"                 word 16      data area: segment count u32
 //   word 1     version u16                      word 17      checkpoint generation
 //   word 2     checksum XXH3-64                 word 18      recovery incarnation u32
 //   word 3–4   store id                         word 19      first journal sequence to replay
-//   word 5–6   drive id                         word 20      checksum of the journal block before it
+//   word 5–6   drive id                         word 20      checksum of the block before it
 //   word 7     capacity in bytes                word 21      next version
 //   word 8     block size u32, min slot u32     word 22      blocks in the tree
 //   word 9     segment bytes                    word 23      cells in the tree's leaves
-//   word 10    journal blocks u32, index pages  word 24      root pages u16, map directory pages u16,
-//   word 11–15 zero                                          members u16, zero u16
-//   word 25–31 zero
+//   word 10    journal blocks u32, index pages  word 24      root pages u16, map directories
+//   word 11–15 zero                                          u16, members u16, zero u16
+//   word 25    first journal sequence of this incarnation
+//   word 26–31 zero
 //   word 32–159   members: 64 × id of two words
-//   word 160–511  page pointers: root pages, then map directory pages: [page u32, items u32][checksum]
+//   word 160–511  page pointers, root pages first, then map directory pages: two words each,
+//                 [page u32, items u32][checksum]
 
 import Wire
 
@@ -50,6 +52,8 @@ package struct Superblock: Sendable {
     package var layout: DriveLayout
     var generation: UInt64 = 1
     var incarnation: UInt32 = 1
+    /// The first journal block of this incarnation: from there on, lower ones are left over.
+    var incarnationStart = JournalSequence(1)
     var journalStart = JournalSequence(1)
     var journalChain: UInt64 = 0
     var nextVersion = Version(1)
@@ -114,13 +118,15 @@ package struct Superblock: Sendable {
 
     /// Reads the copy at `place`, 4096 bytes of the arena.
     static func read(
-        _ arena: Arena, at place: ArenaOffset, readsVersionsUpTo limit: UInt16 = FormatConstants.version
+        _ arena: Arena, at place: ArenaOffset,
+        readsVersionsUpTo limit: UInt16 = FormatConstants.version
     ) -> Reading {
         func word(_ index: Int) -> UInt64 { arena.loadWord(place.advanced(by: UInt64(index) * 8)) }
         guard word(0) == magic else { return .foreign }
         let stored = word(2)
         arena.storeWord(0, at: place.advanced(by: 16))
-        let actual = arena.checksum(ArenaRange(start: place, length: FormatConstants.superblockBytes))
+        let actual = arena.checksum(
+            ArenaRange(start: place, length: FormatConstants.superblockBytes))
         arena.storeWord(stored, at: place.advanced(by: 16))
         guard stored == actual else { return .damaged }
         let version = UInt16(truncatingIfNeeded: word(1))
@@ -150,6 +156,7 @@ package struct Superblock: Sendable {
         superblock.journalStart = JournalSequence(word(19))
         superblock.journalChain = word(20)
         superblock.nextVersion = Version(word(21))
+        superblock.incarnationStart = JournalSequence(word(25))
         superblock.blockCount = word(22)
         superblock.leafCells = word(23)
         superblock.rootCount = Int(word(24) & 0xFFFF)
@@ -186,7 +193,8 @@ package struct Superblock: Sendable {
         store(driveID.low, 6)
         store(layout.capacityBytes, 7)
         store(
-            UInt64(layout.classes.blockSizeBytes) | UInt64(layout.classes.minimumSlotBytes) << 32, 8)
+            UInt64(layout.classes.blockSizeBytes) | UInt64(layout.classes.minimumSlotBytes) << 32, 8
+        )
         store(layout.segmentBytes, 9)
         store(UInt64(layout.journalBlocks) | UInt64(layout.indexPages) << 32, 10)
         store(UInt64(layout.segmentCount), 16)
@@ -197,6 +205,7 @@ package struct Superblock: Sendable {
         store(nextVersion.rawValue, 21)
         store(blockCount, 22)
         store(leafCells, 23)
+        store(incarnationStart.rawValue, 25)
         store(
             UInt64(rootCount) | UInt64(mapDirectoryCount) << 16 | UInt64(memberCount) << 32, 24)
         for index in 0..<memberCount {

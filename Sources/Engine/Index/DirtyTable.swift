@@ -1,7 +1,9 @@
-// DirtyTable: a drive's dirty queue: the newest entry of every key changed since the last checkpoint began.
+// DirtyTable: a drive's dirty queue: the newest entry of every key changed since the last
+// checkpoint began.
 //
-// Always holds: one entry a key, the newest; at most `capacity` keys; entries are forgotten together, when
-// the checkpoint that folded them is complete. A removal is an entry too (a tombstone): it hides the leaf's.
+// Always holds: one entry a key, the newest; at most `capacity` keys; entries are forgotten
+// together, when the checkpoint that folded them is complete. A removal is an entry too (a
+// tombstone): it hides the leaf's.
 
 import Wire
 
@@ -48,7 +50,8 @@ struct DirtyTable: ~Copyable {
         return index == .max ? nil : entries[Int(index)]
     }
 
-    /// Replaces what is known of the entry's key. Traps when a new key doesn't fit: admission prevents it.
+    /// Replaces what is known of the entry's key. Traps when a new key doesn't fit: admission
+    /// prevents it.
     mutating func set(_ entry: DirtyEntry) {
         let place = place(of: entry.entry.key)
         if places[place] == .max {
@@ -73,7 +76,8 @@ struct DirtyTable: ~Copyable {
         count = 0
     }
 
-    /// Writes the places of all entries into `order`, sorted by key (heapsort: in place, no allocation).
+    /// Writes the places of all entries into `order`, sorted by key (heapsort: in place, no
+    /// allocation).
     func sort(into order: inout FixedArray<UInt32>) {
         precondition(order.count >= count, "no room to sort \(count) entries")
         for index in 0..<count { order[index] = UInt32(index) }

@@ -5,9 +5,9 @@
 //           extensions u16, zero u16  word 5–7 zero
 //   word 2  drive id, low half
 //
-// Always holds: a page is written once and never changed; the pointer to it carries its checksum and its
-// generation, so a page that is damaged, stale or another drive's is recognised by whoever follows the
-// pointer.
+// Always holds: a page is written once and never changed; the pointer to it carries its checksum
+// and its generation, so a page that is damaged, stale or another drive's is recognised by whoever
+// follows the pointer.
 
 /// What a page is.
 enum IndexPageKind: UInt64, Sendable {

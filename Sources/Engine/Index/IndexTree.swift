@@ -1,12 +1,14 @@
-// IndexTree: the upper levels of a drive's B+tree, whole in memory: inner nodes, and their order (the root).
+// IndexTree: the upper levels of a drive's B+tree, whole in memory: inner nodes, and their order
+// (the root).
 //
-// A tree of three levels: the root, as many pages as it takes; inner pages of up to 51 children; leaves.
-// Always holds: separators ascend; a child's separator is not above any key of its leaf, the first child
-// takes everything below it; no node is empty; a node changed since the last checkpoint is marked, and is
-// written to a new page by the next one (copy on write, Rodeh, ACM TOS 3(4), 2008).
+// A tree of three levels: the root, as many pages as it takes; inner pages of up to 51 children;
+// leaves. Always holds: separators ascend; a child's separator is not above any key of its leaf,
+// the first child takes everything below it; no node is empty; a node changed since the last
+// checkpoint is marked, and is written to a new page by the next one (copy on write, Rodeh, ACM TOS
+// 3(4), 2008).
 //
-//   inner item  320 bytes: words 0–3 separator, word 4 namespace u32 and items u32, word 5 page u32,
-//               word 6 checksum, word 7 generation, words 8–39 presence filter
+//   inner item  320 bytes: words 0–3 separator, word 4 namespace u32 and items u32,
+//               word 5 page u32, word 6 checksum, word 7 generation, words 8–39 presence filter
 //   root item   the same first 64 bytes, for an inner page
 
 import Wire
@@ -119,7 +121,8 @@ struct IndexTree: ~Copyable {
 
     // MARK: Changing
 
-    /// Replaces `consumed` leaves of one node, from `position` on, by the first `count` of `emitted`.
+    /// Replaces `consumed` leaves of one node, from `position` on, by the first `count` of
+    /// `emitted`.
     mutating func replace(
         _ position: LeafPosition, consumed: Int, with emitted: borrowing FixedArray<IndexChild>,
         count: Int
@@ -155,7 +158,8 @@ struct IndexTree: ~Copyable {
         }
     }
 
-    /// The leaf can't be read: its filter is emptied, so that its keys are absent without another try.
+    /// The leaf can't be read: its filter is emptied, so that its keys are absent without another
+    /// try.
     mutating func condemn(_ position: LeafPosition) {
         children[index(position)].filter = PresenceFilter()
         children[index(position)].isCondemned = true
@@ -317,7 +321,8 @@ struct IndexTree: ~Copyable {
         return PagePointer(page: page, items: UInt32(places.count), checksum: checksum)
     }
 
-    /// Adds an inner node known from a root item, its children still to be loaded; nil when it can't be one.
+    /// Adds an inner node known from a root item, its children still to be loaded; nil when it
+    /// can't be one.
     mutating func addStored(_ arena: Arena, rootPage: ArenaOffset, item: Int) -> Bool {
         let (_, pointer, generation) = Self.loadItem(
             arena, at: IndexPageHeader.item(item, bytes: Self.rootItemBytes, in: rootPage))

@@ -1,7 +1,7 @@
 // LeafCache: the leaf pages in memory, a fixed number of frames, replaced by second chance (CLOCK).
 //
-// Always holds: a page is in one frame at most; a frame that is loading, being written or pinned keeps its
-// page; waiters of a loading frame are woken once, when it is loaded or failed.
+// Always holds: a page is in one frame at most; a frame that is loading, being written or pinned
+// keeps its page; waiters of a loading frame are woken once, when it is loaded or failed.
 
 import Wire
 
@@ -23,6 +23,8 @@ struct LeafCache: ~Copyable {
     struct Load: Sendable {
         var key = BlockKey.lowest
         var began = Instant(nanoseconds: 0)
+        /// The first try failed.
+        var isSecondTry = false
     }
 
     struct Frame {
@@ -127,6 +129,10 @@ struct LeafCache: ~Copyable {
     }
 
     func load(of frame: FrameIndex) -> Load { frames[frame.rawValue].load }
+
+    mutating func noteSecondTry(of frame: FrameIndex) {
+        frames[frame.rawValue].load.isSecondTry = true
+    }
 
     mutating func noteLoad(of frame: FrameIndex, covering key: BlockKey, began: Instant) {
         frames[frame.rawValue].load = Load(key: key, began: began)

@@ -1,7 +1,8 @@
 // LeafPage: entries of adjacent keys, sorted, in cells of 64 bytes.
 //
-// Always holds: cells 0..<count are entries in ascending order of key; a value of several slots keeps its
-// slot list in an extension cell, counted from the page's end; entries and extensions never meet.
+// Always holds: cells 0..<count are entries in ascending order of key; a value of several slots
+// keeps its slot list in an extension cell, counted from the page's end; entries and extensions
+// never meet.
 //
 //   words 0–3  key                              word 5  version
 //   word 4     namespace u32,                   word 6  checksum
@@ -90,7 +91,9 @@ enum LeafPage {
         _ arena: Arena, _ page: ArenaOffset, _ key: BlockKey, classes: SizeClasses
     ) -> BlockEntry? {
         let index = lowerBound(arena, page, key)
-        guard index < count(arena, page), self.key(arena, page, at: index) == key else { return nil }
+        guard index < count(arena, page), self.key(arena, page, at: index) == key else {
+            return nil
+        }
         return entry(arena, page, at: index, classes: classes)
     }
 
@@ -110,7 +113,8 @@ enum LeafPage {
         var usedCells: Int { entries + extensions }
 
         mutating func append(_ entry: BlockEntry) {
-            precondition(usedCells + LeafPage.cells(for: entry) <= LeafPage.cellCapacity, "leaf full")
+            precondition(
+                usedCells + LeafPage.cells(for: entry) <= LeafPage.cellCapacity, "leaf full")
             var packed = UInt64(entry.lengthBytes - 1) | UInt64(entry.sizeClass.rawValue) << 24
             var slot = entry.slots[0].rawValue
             if entry.slots.count > 1 {

@@ -1,8 +1,8 @@
 // PageAllocator: which pages of the index region are in use.
 //
-// Always holds: a page that the last complete checkpoint refers to is never handed out; a page replaced
-// since then is *retired* and becomes free only when the checkpoint that no longer needs it is complete,
-// superblock B included.
+// Always holds: a page that the last complete checkpoint refers to is never handed out; a page
+// replaced since then is *retired* and becomes free only when the checkpoint that no longer needs
+// it is complete, superblock B included.
 
 /// One drive's index pages.
 struct PageAllocator: ~Copyable {

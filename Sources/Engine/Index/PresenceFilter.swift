@@ -1,9 +1,10 @@
-// PresenceFilter: a Bloom filter over one leaf's keys, kept beside the pointer to the leaf, so that an
-// absent key costs no leaf read and a rewritten leaf gets a new, exact filter (nothing is ever removed).
+// PresenceFilter: a Bloom filter over one leaf's keys, kept beside the pointer to the leaf, so that
+// an absent key costs no leaf read and a rewritten leaf gets a new, exact filter (nothing is ever
+// removed).
 //
-// 2048 bits and five probes: about 1 % false positives at 200 keys (Bloom, CACM 13(7), 1970), 256 bytes a
-// leaf: 1 to 2 bytes a block. Probes come from one 64-bit mix by double hashing (Kirsch and Mitzenmacher,
-// ESA 2006); the mix's seed is the drive's id, since filters are stored.
+// 2048 bits and five probes: about 1 % false positives at 200 keys (Bloom, CACM 13(7), 1970), 256
+// bytes a leaf: 1 to 2 bytes a block. Probes come from one 64-bit mix by double hashing (Kirsch and
+// Mitzenmacher, ESA 2006); the mix's seed is the drive's id, since filters are stored.
 
 import Wire
 

@@ -1,11 +1,11 @@
 // Journal: the writing half: records into blocks, blocks into both copies, in order.
 //
-// Always holds: start ≤ settled + 1, settled ≤ durable ≤ written < next. A block is *written* when both
-// copies of it and of every block before it have completed; *durable* when a flush that was submitted after
-// that has succeeded; *settled* when it is durable and so is every payload that its records speak of (or the
-// record is void). A block's place in the ring is used again only after a checkpoint has moved `start` past
-// it. Refuses, by `canStage`, what the ring has no room for; puts leave the last eighth to removals,
-// removals the last blocks to voids.
+// Always holds: start ≤ settled + 1, settled ≤ durable ≤ written < next. A block is *written* when
+// both copies of it and of every block before it have completed; *durable* when a flush that was
+// submitted after that has succeeded; *settled* when it is durable and so is every payload that its
+// records speak of (or the record is void). A block's place in the ring is used again only after a
+// checkpoint has moved `start` past it. Refuses, by `canStage`, what the ring has no room for; puts
+// leave the last eighth to removals, these the last blocks to voids.
 
 /// One drive's journal.
 struct Journal: ~Copyable {
@@ -205,7 +205,8 @@ struct Journal: ~Copyable {
         advanceSettled()
     }
 
-    /// A payload that a record of block `sequence` speaks of is durable, or the record is durably void.
+    /// A payload that a record of block `sequence` speaks of is durable, or the record is durably
+    /// void.
     mutating func payloadSettled(in sequence: JournalSequence) {
         let block = ring(sequence)
         precondition(blocks[block].unsettledPayloads > 0, "a payload settled twice")

@@ -1,13 +1,14 @@
 // JournalBlock: 4 KiB of journal: a header that chains it to its predecessor, then records.
 //
-// Always holds: a block is written once per turn of the ring, whole, in two copies; a reader accepts it only
-// as the successor of the block before: next sequence, that block's checksum, an incarnation not lower, this
-// drive's id. So nothing left over from an earlier turn, run or format is ever taken for news.
+// Always holds: a block is written once per turn of the ring, whole, in two copies; a reader
+// accepts it only as the successor of the block before: next sequence, that block's checksum, an
+// incarnation not lower, this drive's id. So nothing left over from an earlier turn, run or format
+// is ever taken for news.
 //
 //   word 0  magic "MKVJRNL1"            word 4  sequence
 //   word 1  version u16, words of       word 5  checksum of the block before
 //           records u16, incarnation    word 6  highest sequence known durable when it was sealed
-//           u32                         word 7  highest sequence known settled: durable, payloads too
+//           u32                         word 7  highest sequence known settled: payloads too
 //   word 2  checksum XXH3-64, its own   word 8… records
 //           word zero
 //   word 3  drive id, low half
@@ -41,7 +42,8 @@ struct JournalBlockHeader: Sendable {
         }
         store(Self.magic, 0)
         store(
-            UInt64(FormatConstants.version) | UInt64(usedWords) << 16 | UInt64(incarnation) << 32, 1)
+            UInt64(FormatConstants.version) | UInt64(usedWords) << 16 | UInt64(incarnation) << 32, 1
+        )
         store(0, 2)
         store(driveIDLow, 3)
         store(sequence.rawValue, 4)

@@ -1,8 +1,8 @@
 // JournalRecord: what the journal says, record by record, in 8-byte words.
 //
-// Always holds: a record never straddles blocks; a put's Alloc stands directly before its Commit, in the
-// same block, so both are there or neither. Records that replace or delete name the slots they free, so that
-// replaying needs no look into the tree.
+// Always holds: a record never straddles blocks; a put's Alloc stands directly before its Commit,
+// in the same block, so both are there or neither. Records that replace or delete name the slots
+// they free, so that replaying needs no look into the tree.
 //
 //   Alloc   [1, words, 0, slots, class, 0, 0, 0][version][slot u32, slot u32]…
 //   Commit  [2, words, 0, freed slots, freed class, 0, 0, 0][namespace u32, length u32][key × 4]
@@ -112,7 +112,9 @@ enum JournalRecord: Sendable {
         guard words >= 2, first + words <= limit else { return nil }
         switch kind {
         case .alloc:
-            guard let slots = loadExtent(at: first, slotsFrom: first + 2, end: first + words, layout, load)
+            guard
+                let slots = loadExtent(
+                    at: first, slotsFrom: first + 2, end: first + words, layout, load)
             else { return nil }
             return decodeCommit(
                 at: first + words, limit: limit, allocated: slots,
@@ -148,7 +150,8 @@ enum JournalRecord: Sendable {
             length <= 16 << 20, !allocated.isEmpty,
             layout.classes.demand(forLength: length)
                 == SlotDemand(sizeClass: allocated.sizeClass, count: allocated.slots.count),
-            let freed = loadExtent(at: first, slotsFrom: first + 9, end: first + words, layout, load)
+            let freed = loadExtent(
+                at: first, slotsFrom: first + 9, end: first + words, layout, load)
         else { return nil }
         let entry = BlockEntry(
             key: loadKey(at: first + 1, load), version: Version(load(first + 6)),
@@ -174,7 +177,8 @@ enum JournalRecord: Sendable {
         else { return nil }
         var slots = SlotList()
         for index in 0..<count {
-            let slot = UInt32(truncatingIfNeeded: load(first + index / 2) >> (index % 2 == 0 ? 0 : 32))
+            let slot = UInt32(
+                truncatingIfNeeded: load(first + index / 2) >> (index % 2 == 0 ? 0 : 32))
             guard slot < layout.unitCount, slot % sizeClass.units == 0 else { return nil }
             slots.append(SlotIndex(slot))
         }

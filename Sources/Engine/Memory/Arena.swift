@@ -1,8 +1,9 @@
 // Arena: the memory that devices and transports may read and write, mapped once at start.
 //
-// Always holds: everything the kernel or a NIC ever touches lies in an arena; places in it are offsets, not
-// pointers, so an operation can be logged, compared and replayed; every access here is bounds-checked.
-// The arena doesn't own its memory: whoever mapped it keeps it mapped until the process ends.
+// Always holds: everything the kernel or a NIC ever touches lies in an arena; places in it are
+// offsets, not pointers, so an operation can be logged, compared and replayed; every access here is
+// bounds-checked. The arena doesn't own its memory: whoever mapped it keeps it mapped until the
+// process ends.
 //
 // One of the files that may say `unsafe`.
 
@@ -26,7 +27,8 @@ package struct ArenaRange: Hashable, Sendable {
         self.start = start
         self.length = length
     }
-    /// The part that begins `offset` bytes in and is `length` bytes long; traps when it isn't inside.
+    /// The part that begins `offset` bytes in and is `length` bytes long; traps when it isn't
+    /// inside.
     package func part(at offset: UInt64, length: ByteCount) -> ArenaRange {
         precondition(
             offset + length.rawValue <= self.length.rawValue,
@@ -142,7 +144,8 @@ package struct ArenaPlanner: Sendable {
     /// Plans the whole of an arena of `length` bytes.
     package init(length: ByteCount) { limit = length.rawValue }
 
-    /// The next stretch of `length` bytes at a multiple of `alignment`; nil when the arena has no more.
+    /// The next stretch of `length` bytes at a multiple of `alignment`; nil when the arena has no
+    /// more.
     package mutating func take(_ length: ByteCount, alignment: UInt64 = 4096) -> ArenaRange? {
         let start = (next + alignment - 1) / alignment * alignment
         guard start <= limit, length.rawValue <= limit - start else { return nil }

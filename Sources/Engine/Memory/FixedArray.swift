@@ -1,7 +1,10 @@
 // FixedArray: a table whose size is decided once and whose elements may be noncopyable.
 //
-// Always holds: every element is initialised from first to last moment; an index outside traps; nothing is
-// allocated after `init`. The memory under every table and queue of the engine.
+// Always holds: every element is initialised from first to last moment; an index outside traps;
+// nothing is allocated after `init`. The memory under every table and queue of the engine.
+//
+// Elements are reached by address, not through `_read` and `_modify`: those are coroutines, whose
+// frames come from the heap wherever the compiler doesn't inline them.
 //
 // One of the files that may say `unsafe`.
 
@@ -26,15 +29,27 @@ package struct FixedArray<Element: ~Copyable>: ~Copyable {
 
     package subscript(index: Int) -> Element {
         @inline(__always)
-        _read {
-            precondition(index >= 0 && index < count, "element \(index) of \(count)")
-            yield unsafe elements[index]
-        }
+        unsafeAddress { unsafe UnsafePointer(address(of: index)) }
         @inline(__always)
-        _modify {
-            precondition(index >= 0 && index < count, "element \(index) of \(count)")
-            yield unsafe &elements[index]
-        }
+        unsafeMutableAddress { unsafe address(of: index) }
+    }
+
+    /// Where element `index` is, as long as the table lives. For the accessors of what wraps a
+    /// table.
+    @unsafe
+    @inline(__always)
+    func address(of index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(index >= 0 && index < count, "element \(index) of \(count)")
+        return unsafe elements + index
+    }
+}
+
+extension FixedArray where Element: ~Copyable {
+    subscript(drive: DriveIndex) -> Element {
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(address(of: Int(drive.rawValue))) }
+        @inline(__always)
+        unsafeMutableAddress { unsafe address(of: Int(drive.rawValue)) }
     }
 }
 

@@ -1,5 +1,5 @@
-// FixedMap: a hash table of fixed capacity: linear probing, deletion by shifting back (Knuth, TAOCP 6.4,
-// algorithm R), so it never degrades and never allocates.
+// FixedMap: a hash table of fixed capacity: linear probing, deletion by shifting back (Knuth, TAOCP
+// 6.4, algorithm R), so it never degrades and never allocates.
 //
 // Always holds: at most `capacity` entries in a table at least twice as large; a full map refuses.
 
@@ -83,7 +83,8 @@ package struct FixedMap<Key: FixedMapKey, Value>: ~Copyable {
         count = 0
     }
 
-    /// Places, occupied or not: `entry(at:)` walks the map in an order that depends on keys and seed alone.
+    /// Places, occupied or not: `entry(at:)` walks the map in an order that depends on keys and
+    /// seed alone.
     package var placeCount: Int { mask + 1 }
     package func entry(at place: Int) -> (key: Key, value: Value)? { entries[place] }
 }

@@ -1,9 +1,10 @@
-// SlabPool: the fixed pool of equal slabs that payloads pass through, shared by every shard of a daemon.
+// SlabPool: the fixed pool of equal slabs that payloads pass through, shared by every shard of a
+// daemon.
 //
-// Always holds: a slab has one owner, the `SlabLease` that took it, or is on the free list; allocated +
-// free = total. Taking is a pop from a tagged 32:32 compare-and-swap list (Treiber, IBM RJ 5118, 1986; the
-// tag defeats ABA), so shards never wait for each other. A slab that comes back twice is counted and
-// refused: it is never handed out to two.
+// Always holds: a slab has one owner, the `SlabLease` that took it, or is on the free list;
+// allocated + free = total. Taking is a pop from a tagged 32:32 compare-and-swap list (Treiber, IBM
+// RJ 5118, 1986; the tag defeats ABA), so shards never wait for each other. A slab that comes back
+// twice is counted and refused: it is never handed out to two.
 //
 // One of the files that may say `unsafe`.
 
@@ -20,7 +21,8 @@ package struct SlabIndex: Hashable, Sendable {
 /// The pool. Lives as long as the process; every lease refers to it.
 @safe
 package final class SlabPool: @unchecked Sendable {
-    // Sendable because the list's head is atomic, and a slab's link belongs to whoever owns the slab.
+    // Sendable because the list's head is atomic, and a slab's link belongs to whoever owns the
+    // slab.
     package let arena: Arena
     package let region: ArenaRange
     package let slabBytes: ByteCount
@@ -155,8 +157,8 @@ package final class SlabPool: @unchecked Sendable {
 
 /// Sole ownership of a chain of slabs: one value's memory while the kernel or a NIC may hold it.
 ///
-/// Gives the slabs back when it ends; whoever submits an operation on them keeps the lease until that
-/// operation has completed.
+/// Gives the slabs back when it ends; whoever submits an operation on them keeps the lease until
+/// that operation has completed.
 package struct SlabLease: ~Copyable {
     package let pool: SlabPool
     private let first: SlabIndex
@@ -173,9 +175,11 @@ package struct SlabLease: ~Copyable {
     /// Bytes the lease can hold.
     package var capacity: ByteCount { ByteCount(UInt64(count) * pool.slabBytes.rawValue) }
 
-    /// The longest contiguous piece of memory that begins `offset` bytes into the lease, `limit` at most.
+    /// The longest contiguous piece of memory that begins `offset` bytes into the lease, `limit` at
+    /// most.
     package func piece(at offset: UInt64, limit: ByteCount) -> ArenaRange {
-        precondition(offset < capacity.rawValue, "byte \(offset) of a lease of \(capacity.rawValue)")
+        precondition(
+            offset < capacity.rawValue, "byte \(offset) of a lease of \(capacity.rawValue)")
         var slab = first
         for _ in 0..<(offset / pool.slabBytes.rawValue) { slab = pool.next(after: slab) }
         let inside = offset % pool.slabBytes.rawValue

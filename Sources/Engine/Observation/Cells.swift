@@ -1,14 +1,15 @@
 // Cells: everything the engine counts or times, one closed list, in plain cells of its shard.
 //
-// Always holds: one thread writes a cell (the shard's), any thread reads it; a write is a relaxed load and a
-// relaxed store, so it costs what a plain increment costs. Counters only grow; gauges are set at the end of
-// a step; a timing is a histogram of powers of two with its sum and count.
+// Always holds: one thread writes a cell (the shard's), any thread reads it; a write is a relaxed
+// load and a relaxed store, so it costs what a plain increment costs. Counters only grow; gauges
+// are set at the end of a step; a timing is a histogram of powers of two with its sum and count.
 //
 // One of the files that may say `unsafe`.
 
 private import Synchronization
 
-/// Events counted per shard. Raw values are places in the cell block and mean nothing outside this process.
+/// Events counted per shard. Raw values are places in the cell block and mean nothing outside this
+/// process.
 package enum ShardCounter: Int, CaseIterable, Sendable {
     case putRequests, getRequests, deleteRequests, existsRequests, statRequests, batchRequests
     case bytesRead, bytesWritten
@@ -75,7 +76,8 @@ package enum DriveTiming: Int, CaseIterable, Sendable {
     case trim
 }
 
-/// Bucket bounds shared by all histograms: bucket k holds values below 2^k, the last one all others.
+/// Bucket bounds shared by all histograms: bucket k holds values below 2^k, the last one all
+/// others.
 package enum HistogramLayout {
     package static let bucketCount = 28
     /// Upper bound (exclusive) of bucket `index`; nil for the last.

@@ -1,5 +1,5 @@
-// Publish: sets the gauges at the end of a step, from what the machines know. Nothing is counted twice: a
-// gauge is always derived here, never kept up to date elsewhere.
+// Publish: sets the gauges at the end of a step, from what the machines know. Nothing is counted
+// twice: a gauge is always derived here, never kept up to date elsewhere.
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func publish() {

@@ -1,7 +1,7 @@
 // Intake: from a request to an operation, and from an operation's end to its answer.
 //
-// Always holds: a request that isn't well-formed is answered at once and changes nothing; every request is
-// answered once; an operation that ends gives back its key, its memory and its place.
+// Always holds: a request that isn't well-formed is answered at once and changes nothing; every
+// request is answered once; an operation that ends gives back its key, its memory and its place.
 
 import Wire
 
@@ -61,7 +61,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         earliestDeadline = min(earliestDeadline, operations[index].deadline)
         operations[index].itemCount = itemCount(of: request)
         if kind == .put || kind == .get || kind == .remove {
-            setKey(of: index, to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
+            setKey(
+                of: index,
+                to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
         }
         if let payload = transport.takePayload(of: request.handle) {
             operations[index].lease = consume payload

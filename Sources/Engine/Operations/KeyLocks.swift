@@ -1,7 +1,7 @@
 // KeyLocks: changes of one key happen one after the other ("extent lock").
 //
-// Always holds: a key has one owner at most; the next owner is the one that has waited longest. Reads don't
-// lock: they see the value that is committed when they look.
+// Always holds: a key has one owner at most; the next owner is the one that has waited longest.
+// Reads don't lock: they see the value that is committed when they look.
 
 import Wire
 

@@ -1,8 +1,10 @@
 // Operation: one thing in progress: a request, an item of a batch, or the engine's own eviction.
 //
-// Always holds: an operation's memory (its lease) stays with it until every device operation on that memory
-// has completed, however long ago its client was answered; an operation is answered once; an operation that
-// has staged a record stays until that record's outcome is known.
+// Always holds: an operation's memory (its lease) stays with it until every device operation on
+// that memory has completed, however long ago its client was answered; an operation is answered
+// once; an operation that has staged a record stays until that record's outcome is known.
+//
+// One of the files that may say `unsafe`: the table's accessor goes by address, as FixedArray's do.
 
 import Wire
 
@@ -16,7 +18,8 @@ enum OperationKind: UInt8, Sendable {
     case evictor
 }
 
-/// Where an operation is. One set for all protocols; each file in `Protocols` says which it uses and how.
+/// Where an operation is. One set for all protocols; each file in `Protocols` says which it uses
+/// and how.
 enum OperationState: UInt8, Sendable {
     /// Nothing done yet.
     case begun
@@ -90,6 +93,8 @@ struct Operation: ~Copyable {
     var itemsInProgress: UInt32 = 0
     var itemCount: UInt32 = 0
     var payloadBytes: UInt64 = 0
+    /// A batch of gets: where the last value ends, which is where the payload ends.
+    var payloadEnd: UInt64 = 0
 }
 
 /// All operations of an engine.
@@ -128,7 +133,9 @@ struct OperationTable: ~Copyable {
     }
 
     subscript(index: OperationIndex) -> Operation {
-        _read { yield operations[Int(index.rawValue)] }
-        _modify { yield &operations[Int(index.rawValue)] }
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(operations.address(of: Int(index.rawValue))) }
+        @inline(__always)
+        unsafeMutableAddress { unsafe operations.address(of: Int(index.rawValue)) }
     }
 }

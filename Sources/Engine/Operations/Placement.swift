@@ -1,7 +1,8 @@
 // Placement: which drive a key belongs to: rendezvous hashing over the store's members.
 //
-// Always holds: the answer depends on the key and the members' ids alone, so it survives restarts, a changed
-// order of drives in the configuration, and absent drives (Thaler and Ravishankar, IEEE/ACM ToN 6(1), 1998).
+// Always holds: the answer depends on the key and the members' ids alone, so it survives restarts,
+// a changed order of drives in the configuration, and absent drives (Thaler and Ravishankar,
+// IEEE/ACM ToN 6(1), 1998).
 
 import Wire
 
@@ -22,16 +23,21 @@ struct Placement: Sendable {
         for index in 0..<count { drives[index] = .max }
     }
 
-    /// Drive `drive` is the member `driveID`; false when the store has no such member.
-    mutating func assign(_ driveID: StoreIdentity, to drive: DriveIndex) -> Bool {
+    /// What became of an assignment.
+    enum Assignment { case assigned, assignedBefore, noMember }
+
+    /// Drive `drive` is the member `driveID`, unless another drive is it already.
+    mutating func assign(_ driveID: StoreIdentity, to drive: DriveIndex) -> Assignment {
         for index in 0..<count where members[index] == driveID {
+            if drives[index] != .max { return .assignedBefore }
             drives[index] = drive.rawValue
-            return true
+            return .assigned
         }
-        return false
+        return .noMember
     }
 
-    /// Gives members without a drive to the configured drives without a member, in order: they are absent.
+    /// Gives members without a drive to the configured drives without a member, in order: they are
+    /// absent.
     mutating func assignAbsent(_ absent: DriveIndex) -> Bool {
         for index in 0..<count where drives[index] == .max {
             drives[index] = absent.rawValue
@@ -63,16 +69,38 @@ struct Placement: Sendable {
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
-    /// Every drive has been read or is absent: says which member each one is, or refuses.
-    mutating func establishPlacement() {
+    /// Once every drive's superblock has been read or the drive is absent: says which member each
+    /// one is and lets them recover, or refuses. Nothing is written to any drive before.
+    mutating func establishStore() {
+        for index in 0..<drives.count where drives[index].state == .recovering {
+            let isRead = drives[index].recovery.step == .awaitingOthers
+            if !isRead, drives[index].refusal == nil { return }
+        }
+        isStoreEstablished = true
+        hasWorked = true
+        for index in 0..<drives.count where drives[index].refusal != nil { phase = .refused }
+        if phase != .refused { establishPlacement() }
+        if phase == .refused { return }
+        for index in 0..<drives.count where drives[index].recovery.step == .awaitingOthers {
+            beginIndexStep(.roots, on: DriveIndex(UInt16(index)))
+        }
+    }
+
+    /// Says which member each drive is, or refuses.
+    private mutating func establishPlacement() {
         guard let first = firstRead else { return }
         placement = Placement(drives[first].superblock)
         for index in 0..<drives.count where drives[index].superblock.memberCount > 0 {
             let superblock = drives[index].superblock
-            let isMember =
-                superblock.storeID == placement.storeID
-                && placement.assign(superblock.driveID, to: DriveIndex(UInt16(index)))
-            if !isMember { refuse(index, .foreignStore) }
+            guard superblock.storeID == placement.storeID else {
+                refuse(index, .foreignStore)
+                continue
+            }
+            switch placement.assign(superblock.driveID, to: DriveIndex(UInt16(index))) {
+            case .assigned: break
+            case .assignedBefore: refuse(index, .copyOfAnother)
+            case .noMember: refuse(index, .foreignStore)
+            }
         }
         for index in 0..<drives.count where drives[index].superblock.memberCount == 0 {
             _ = placement.assignAbsent(DriveIndex(UInt16(index)))

@@ -1,4 +1,5 @@
-// WaitQueue: operations that wait for the same thing, first in, first out, linked through the operations.
+// WaitQueue: operations that wait for the same thing, first in, first out, linked through the
+// operations.
 //
 // Always holds: an operation waits in one queue at most, so the links need no memory of their own.
 

@@ -2,19 +2,22 @@
 //
 // What a backend promises
 //  - Completions come in any order, each submitted operation exactly once; a short read or write is
-//    continued inside the backend and never shows, except that a read which ends before the drive's known
-//    size means that the drive is gone.
-//  - DURABLE: bytes of a write that completed before a flush was *submitted* survive a power cut once that
-//    flush has completed without error. Nothing else does: not a completed write, not a failed flush.
-//  - ATOMIC: nothing. After a crash every sector (`logicalBlockBytes`) written since the last flush is the
-//    old one, the new one, or damaged, each by itself.
-//  - ORDERED: nothing between operations in flight together. Overlapping writes in flight are forbidden.
+//    continued inside the backend and never shows, except that a read which ends before the drive's
+//    known size means that the drive is gone.
+//  - DURABLE: bytes of a write that completed before a flush was *submitted* survive a power cut
+//    once that flush has completed without error. Nothing else does: not a completed write, not a
+//    failed flush.
+//  - ATOMIC: nothing. After a crash every sector (`logicalBlockBytes`) written since the last flush
+//    is the old one, the new one, or damaged, each by itself.
+//  - ORDERED: nothing between operations in flight together. Overlapping writes in flight are
+//    forbidden.
 //  - A discarded stretch reads as anything until it is written again.
-//  - The memory of an operation belongs to the backend from `submit` until its completion is polled.
+//  - The memory of an operation belongs to the backend from `submit` until its completion is
+//    polled.
 //
 // What the engine promises: offsets, lengths and memory are multiples of the logical block; at most
-// `operationLimit` operations are in flight at once; everything lies inside the drive. The engine's `Drives`
-// wrapper checks all of that, once, for every backend.
+// `operationLimit` operations are in flight at once; everything lies inside the drive. The engine's
+// `Drives` wrapper checks all of that, once, for every backend.
 
 /// What to do to a drive.
 package enum DeviceAction: UInt8, Sendable, CaseIterable {
@@ -29,7 +32,8 @@ package struct DeviceOperation: Sendable {
     package var offset: ByteOffset
     /// Bytes to move or discard; 0 for a flush.
     package var length: ByteCount
-    /// Where the bytes are or go, in the arena the backend was made with; unused for flush and discard.
+    /// Where the bytes are or go, in the arena the backend was made with; unused for flush and
+    /// discard.
     package var memory: ArenaOffset
     package var tag: OperationTag
 
@@ -52,9 +56,11 @@ package enum DeviceError: UInt8, Error, Sendable, CaseIterable {
     case inputOutput
     /// These sectors can't be read (ENODATA, EILSEQ); others can.
     case medium
-    /// The file system under a file drive is full (ENOSPC on a file); nothing was written past what fits.
+    /// The file system under a file drive is full (ENOSPC on a file); nothing was written past what
+    /// fits.
     case noSpace
-    /// The drive isn't there any more: ENODEV, ENXIO, 0 bytes read inside it, ENOSPC on a block device.
+    /// The drive isn't there any more: ENODEV, ENXIO, 0 bytes read inside it, ENOSPC on a block
+    /// device.
     case gone
     /// The drive can't do this at all (EOPNOTSUPP): a discard, on some.
     case unsupported
@@ -114,7 +120,8 @@ package protocol BlockDevice: ~Copyable {
 
     func geometry(of drive: DriveIndex) -> DriveGeometry
 
-    /// Takes `operation`; it reaches the drive at the latest when the step ends. Traps beyond the limit.
+    /// Takes `operation`; it reaches the drive at the latest when the step ends. Traps beyond the
+    /// limit.
     mutating func submit(_ operation: DeviceOperation)
 
     /// The next finished operation, or nil when none is finished now.

@@ -1,9 +1,10 @@
-// CheckedDevice: the one way from the engine to its drives. Checks, counts, times and bounds every operation.
+// CheckedDevice: the one way from the engine to its drives. Checks, counts, times and bounds every
+// operation.
 //
-// Always holds: what reaches a backend is aligned, inside its drive, inside the arena, and overlaps no write
-// in flight; at most the backend's limit is in flight, shared evenly between drives, the rest waits in a
-// queue per drive, so that a slow drive holds up its own alone. A fenced drive's queued operations end as
-// `gone` and nothing more is sent to it.
+// Always holds: what reaches a backend is aligned, inside its drive, inside the arena, and overlaps
+// no write in flight; at most the backend's limit is in flight, shared evenly between drives, the
+// rest waits in a queue per drive, so that a slow drive holds up its own alone. A fenced drive's
+// queued operations end as `gone` and nothing more is sent to it.
 
 /// What an operation is for: the state machine that its completion goes to.
 enum DevicePurpose: Sendable {
@@ -28,8 +29,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     private var lanes: FixedArray<Lane>
     private let laneLimit: Int
     #if PLANTED_BUGS
-        var skipsFlushes = false
-        private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
+    var skipsFlushes = false
+    private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
     #endif
 
     struct Submission {
@@ -86,10 +87,10 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             memory: memory.start, tag: OperationTag(0))
         check(operation)
         #if PLANTED_BUGS
-            if skipsFlushes, action == .flush {
-                skipped.append((operation, purpose))
-                return
-            }
+        if skipsFlushes, action == .flush {
+            skipped.append((operation, purpose))
+            return
+        }
         #endif
         let lane = Int(drive.rawValue)
         lanes[lane].waiting.append((operation, purpose))
@@ -104,7 +105,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         now: Instant
     ) -> (purpose: DevicePurpose, operation: DeviceOperation, error: DeviceError?)? {
         #if PLANTED_BUGS
-            if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
+        if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
         #endif
         for lane in 0..<lanes.count where lanes[lane].isFenced {
             if let (operation, purpose) = lanes[lane].waiting.popFirst() {
@@ -170,7 +171,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             precondition(
                 other.offset.rawValue + other.length.rawValue <= start
                     || other.offset.rawValue >= end,
-                "a write at \(start) overlaps a \(other.action) in flight at \(other.offset.rawValue)")
+                "a write at \(start) overlaps a \(other.action) at \(other.offset.rawValue)"
+            )
         }
     }
 

@@ -1,6 +1,7 @@
 // The engine's numbers, each a type of its own: none converts into another without saying so.
 
-/// A point on the monotonic clock, in nanoseconds. Time enters the engine as `step(now:)`'s argument only.
+/// A point on the monotonic clock, in nanoseconds. Time enters the engine as `step(now:)`'s
+/// argument only.
 package struct Instant: Hashable, Comparable, Sendable {
     package let nanoseconds: UInt64
 

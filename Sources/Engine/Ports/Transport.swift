@@ -1,12 +1,16 @@
 // Transport: the port through which requests reach the engine and responses leave it.
 //
 // What a backend promises
-//  - A request is handed over whole: body and payload are in memory, lengths are inside the limits, the
-//    session's protocol (Connect, versions, tags) is the transport's own business and never shows here.
-//  - Each request is handed over once and stays valid, body and response body included, until `respond`.
-//  - A session that closes makes its unanswered requests' responses go nowhere; the engine still gives them.
-//  - A payload lies in a lease that the transport took from the engine's slab pool. When no slab is free,
-//    or the engine doesn't take requests, the transport stops reading: that is the backpressure.
+//  - A request is handed over whole: body and payload are in memory, lengths are inside the limits,
+//    the session's protocol (Connect, versions, tags) is the transport's own business and never
+//    shows here.
+//  - Each request is handed over once and stays valid, body and response body included, until
+//    `respond`.
+//  - A session that closes makes its unanswered requests' responses go nowhere; the engine still
+//    gives them.
+//  - A payload lies in a lease that the transport took from the engine's slab pool. When no slab is
+//    free, or the engine doesn't take requests, the transport stops reading: that is the
+//    backpressure.
 //  - Responses may leave in any order.
 
 package import Wire
@@ -32,7 +36,8 @@ package struct Request: Sendable {
     package var arrival: Instant
     /// The body's bytes, owned by the transport until `respond`.
     package var body: ArenaRange
-    /// Where a response's body may be written before `respond`: `BodyLayout.bodyLimitBytes` of them.
+    /// Where a response's body may be written before `respond`: `BodyLayout.bodyLimitBytes` of
+    /// them.
     package var responseBody: ArenaRange
     package var payloadBytes: UInt32
     /// What the header says the payload's XXH3-64 is; not yet compared.

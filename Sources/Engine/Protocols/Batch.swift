@@ -3,8 +3,8 @@
 //   batchPut, batchDelete   begun ──► collecting: items begin as places are free ──► ok
 //   batchGet                begun: looks every key up, plans the payload ──► collecting ──► ok
 //
-// Always holds: the parent owns the memory of the whole batch until its last item has ended; each item has a
-// status of its own; a batch is answered once, when all its items have ended.
+// Always holds: the parent owns the memory of the whole batch until its last item has ended; each
+// item has a status of its own; a batch is answered once, when all its items have ended.
 
 import Wire
 
@@ -37,7 +37,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 operations[parent].nextItem += 1
                 continue
             }
-            guard let child = operations.take(Self.itemKind(operations[parent].kind), leaving: reservedForItems)
+            guard
+                let child = operations.take(
+                    Self.itemKind(operations[parent].kind), leaving: reservedForItems)
             else {
                 if operations[parent].itemsInProgress == 0 {
                     operations.append(parent, to: &itemWaiters)
@@ -129,7 +131,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return UInt8(truncatingIfNeeded: memory.arena.loadWord(batchGetItem(item, of: request)))
     }
 
-    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others' stand.
+    /// A planned value didn't come: its place in the payload stays, zeroed, so that the others'
+    /// stand.
     private mutating func failBatchGetItem(_ item: UInt32, of request: Request, _ status: Status) {
         let place = batchGetItem(item, of: request)
         let length = memory.arena.loadWord(place) >> 32
@@ -170,6 +173,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     status = .ok
                     length = entry.lengthBytes
                     checksum = entry.checksum
+                    operations[index].payloadEnd = end
                     operations[index].payloadBytes = BodyLayout.nextBatchOffset(
                         after: operations[index].payloadBytes, lengthBytes: length)
                 }
@@ -184,12 +188,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func beginBatchGet(_ index: OperationIndex) {
         if operations[index].payloadBytes > 0 {
-            let length = ByteCount(operations[index].payloadBytes)
+            let length = ByteCount(operations[index].payloadEnd)
             guard let lease = memory.slabs.lease(lengthBytes: length) else {
                 waitForSlabs(index, length)
                 return
             }
-            zero(lease, length: operations[index].payloadBytes)
+            zero(lease, length: operations[index].payloadEnd)
             operations[index].lease = consume lease
         }
         operations[index].nextItem = 0
@@ -204,14 +208,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             memory.arena.zero(piece)
             position += piece.length.rawValue
         }
-    }
-
-    mutating func batchPayloadChecksum(_ index: OperationIndex) -> UInt64 {
-        guard let lease = operations[index].lease.take() else { return 0 }
-        let checksum = lease.checksum(
-            length: ByteCount(operations[index].payloadBytes), using: &streaming)
-        operations[index].lease = consume lease
-        return checksum
     }
 
     // MARK: Puts

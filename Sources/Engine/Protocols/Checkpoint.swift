@@ -1,21 +1,25 @@
-// Checkpoint: folds the dirty queue into the tree and makes tree and allocation map the drive's new truth.
+// Checkpoint: folds the dirty queue into the tree and makes tree and allocation map the drive's new
+// truth.
 //
-//   idle ─► quiescing ─► folding ─► storingNodes ─► storingMap ─► storingRoots ─► settling ─► flushingPages
+//   idle ─► quiescing ─► folding ─► storingNodes ─► storingMap ─► storingRoots
+//        ─► storingDirectories ─► settling ─► flushingPages
 //        ─► writingA ─► flushingA ─► writingB ─► flushingB ─► idle
 //
-// Always holds: pages go to places that the last complete checkpoint doesn't use; superblock A is written
-// when all of them are durable, B when A is; only when B is durable are the old pages and the journal behind
-// the cut free. A checkpoint begins at a moment when nothing is staged (new changes wait for that moment, one
-// flush at most), so queue, map and journal agree: every record before the cut is in what is stored, none
-// behind it. The tree in memory changes leaf by leaf; until the end the folded queue is still
-// searched first, so every lookup gives the same answer before and after.
+// Always holds: pages go to places that the last complete checkpoint doesn't use; superblock A is
+// written when all of them are durable, B when A is; only when B is durable are the old pages and
+// the journal behind the cut free. A checkpoint begins at a moment when nothing is staged (new
+// changes wait for that moment, one flush at most), so queue, map and journal agree: every record
+// before the cut is in what is stored, none behind it. The tree in memory changes leaf by leaf;
+// until the end the folded queue is still searched first, so every lookup gives the same answer
+// before and after.
 
 import Wire
 
 /// One drive's checkpoint.
 struct Checkpoint: Sendable {
     enum Step: Sendable {
-        case idle, quiescing, folding, storingNodes, storingMap, storingRoots, storingDirectories, settling
+        case idle, quiescing, folding, storingNodes, storingMap, storingRoots, storingDirectories,
+            settling
         case flushingPages, writingA, flushingA, writingB, flushingB
     }
 
@@ -58,8 +62,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private func hasNothingToFold(_ drive: DriveIndex) -> Bool {
-        drives[drive].active.count == 0 && drives[drive].releases.isEmpty
-            && drives[drive].journal.isQuiet
+        drives[drive].active.count == 0
             && drives[drive].journal.start == drives[drive].journal.next
     }
 
@@ -267,7 +270,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .writingA: flushSuperblock(drive, then: .flushingA)
         case .flushingA:
             #if PLANTED_BUGS
-                if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
+            if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
             #endif
             writeSuperblock(drive, at: FormatConstants.superblockB, then: .writingB)
         case .writingB: flushSuperblock(drive, then: .flushingB)

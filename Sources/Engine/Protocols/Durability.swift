@@ -1,9 +1,10 @@
-// Durability: from staged records to acknowledgements: journal blocks out, one flush for all that wait.
+// Durability: from staged records to acknowledgements: journal blocks out, one flush for all that
+// wait.
 //
-// Always holds: an operation is acknowledged when a flush has succeeded that was submitted after its journal
-// block (and every one before it), both copies, and its payload had completed. One flush is in flight at a
-// time; what completes meanwhile shares the next one (group commit). A failed flush is never retried: what
-// it covered is unknown, the drive is fenced.
+// Always holds: an operation is acknowledged when a flush has succeeded that was submitted after
+// its journal block (and every one before it), both copies, and its payload had completed. One
+// flush is in flight at a time; what completes meanwhile shares the next one (group commit). A
+// failed flush is never retried: what it covered is unknown, the drive is fenced.
 
 import Wire
 

@@ -1,11 +1,11 @@
-// Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each, what was
-// used longest ago.
+// Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each,
+// what was used longest ago.
 //
-// Always holds: a block that is being read, written or removed is not a victim; the removal is an ordinary
-// one, with its record; a block whose version changed meanwhile is left alone. When a size class needs a
-// segment and has none, the emptiest segment of another class is drained: whatever the hand meets in it goes.
-// A whole turn that finds nothing asks for a checkpoint, which brings new blocks into the leaves; a second
-// one gives up, and who waits for room is told so.
+// Always holds: a block that is being read, written or removed is not a victim; the removal is an
+// ordinary one, with its record; a block whose version changed meanwhile is left alone. When a size
+// class needs a segment and has none, the emptiest segment of another class is drained: whatever
+// the hand meets in it goes. A whole turn that finds nothing asks for a checkpoint, which brings
+// new blocks into the leaves; a second one gives up, and who waits for room is told so.
 
 import Wire
 

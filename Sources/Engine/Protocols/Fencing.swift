@@ -1,7 +1,9 @@
-// Fencing: the end of a drive's service: one error that leaves its state in doubt, and nothing is sent any more.
+// Fencing: the end of a drive's service: one error that leaves its state in doubt, and nothing is
+// sent any more.
 //
-// Always holds: a fenced drive is fenced until the engine is started anew; its own requests end (reads as
-// misses, changes in doubt as outcomeUnknown, others as driveUnavailable); other drives notice nothing.
+// Always holds: a fenced drive is fenced until the engine is started anew; its own requests end
+// (reads as misses, changes in doubt as outcomeUnknown, others as driveUnavailable); other drives
+// notice nothing.
 
 import Wire
 

@@ -1,10 +1,11 @@
-// Fold: merges the dirty queue into the leaves, one group at a time: a leaf, the changes that fall into it,
-// and its right neighbours when the result would fill pages badly.
+// Fold: merges the dirty queue into the leaves, one group at a time: a leaf, the changes that fall
+// into it, and its right neighbours when the result would fill pages badly.
 //
-// Always holds: a group is merged, written to new pages and hung into the tree within one step, so no lookup
-// ever sees half of it; the leaves it replaces keep their pages until the checkpoint is complete. A group
-// that would give pages less than three fifths full takes its right neighbour in (as B*-trees do: Knuth,
-// TAOCP 6.2.4), so leaves stay two thirds full or better under random inserts.
+// Always holds: a group is merged, written to new pages and hung into the tree within one step, so
+// no lookup ever sees half of it; the leaves it replaces keep their pages until the checkpoint is
+// complete. A group that would give pages less than three fifths full takes its right neighbour in
+// (as B*-trees do: Knuth, TAOCP 6.2.4), so leaves stay two thirds full or better under random
+// inserts.
 
 import Wire
 
@@ -102,8 +103,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             || cells > LeafPage.cellCapacity && cells < LeafPage.cellCapacity * 3 / 2
     }
 
-    /// Pins the frame of the leaf at `position`, or begins to load it and says false. A leaf that can't be
-    /// read is an input without entries.
+    /// Pins the frame of the leaf at `position`, or begins to load it and says false. A leaf that
+    /// can't be read is an input without entries.
     private mutating func takeInput(
         _ position: LeafPosition, into inputs: inout FoldInputs, on drive: DriveIndex
     ) -> Bool {
@@ -214,7 +215,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         precondition(item == scratch.itemCount, "entries left over from a group")
         if pageCount > 0 {
-            // The tree's first leaf takes all keys below its separator, so its new pages begin lowest.
+            // The tree's first leaf takes all keys below its separator, so its new pages begin
+            // lowest.
             scratch.emitted[0].separator = .lowest
             if let position, position != LeafPosition(node: 0, child: 0) {
                 scratch.emitted[0].separator = drives[drive].tree.child(position).separator
@@ -245,7 +247,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
-    /// Fills one new leaf from item `first` on, up to `target` cells; the first item that didn't go in.
+    /// Fills one new leaf from item `first` on, up to `target` cells; the first item that didn't go
+    /// in.
     private mutating func emitLeaf(
         _ leaf: Int, from first: Int, target: Int, _ inputs: FoldInputs, on drive: DriveIndex
     ) -> Int {

@@ -4,8 +4,9 @@
 //     │         └─ bytes that don't match ─► notFound, and the block is removed as damaged
 //     └─ absent ─► notFound
 //
-// Always holds: slots being read are not handed to anyone else until the read is over; nothing leaves this
-// file as data that wasn't compared with the checksum kept in the index. Any doubt is a miss.
+// Always holds: slots being read are not handed to anyone else until the read is over; nothing
+// leaves this file as data that wasn't compared with the checksum kept in the index. Any doubt is a
+// miss.
 
 import Wire
 
@@ -90,7 +91,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             using: &streaming)
         operations[owner].lease = consume lease
         #if PLANTED_BUGS
-            if isPlanted(.checksumNotCompared) { return true }
+        if isPlanted(.checksumNotCompared) { return true }
         #endif
         return actual == entry.checksum
     }

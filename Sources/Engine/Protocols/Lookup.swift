@@ -1,8 +1,9 @@
 // Lookup: what a drive knows of a key: the dirty queue first, then the tree, its filter, its leaf.
 //
-// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's queue, and
-// the operation looks again from the start when it is woken, so nothing that changed meanwhile is missed.
-// A leaf that can't be read or isn't what its pointer says is damage: its keys are misses.
+// Always holds: a lookup never waits; when it needs a leaf it puts the operation in the leaf's
+// queue, and the operation looks again from the start when it is woken, so nothing that changed
+// meanwhile is missed. A leaf that can't be read or isn't what its pointer says is damage: its keys
+// are misses.
 
 import Wire
 
@@ -76,11 +77,28 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     ) -> FrameIndex? {
         guard let frame = drives[drive].leaves.take(for: page, state: .loading) else { return nil }
         drives[drive].leaves.noteLoad(of: frame, covering: key, began: now)
+        readLeaf(into: frame, on: drive)
+        return frame
+    }
+
+    private mutating func readLeaf(into frame: FrameIndex, on drive: DriveIndex) {
+        let page = drives[drive].leaves.page(of: frame)
         let place = drives[drive].leaves.place(of: frame)
         device.submit(
             .read, on: drive, at: drives[drive].superblock.layout.offset(of: page),
             memory: IndexPageHeader.range(at: place), for: .leafRead(frame), now: now)
-        return frame
+    }
+
+    /// The leaf can't be read, twice: its blocks are gone, counted. Their slots stay taken, because
+    /// nobody knows any more which they are.
+    private mutating func condemn(_ position: LeafPosition, on drive: DriveIndex) {
+        let child = drives[drive].tree.child(position)
+        let upper = drives[drive].tree.upperBound(of: position)
+        let changed = drives[drive].dirtyKeys(from: child.separator, below: upper)
+        let lost = UInt64(child.pointer.items) - min(UInt64(child.pointer.items), changed)
+        drives[drive].blockCount -= lost
+        cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
+        drives[drive].tree.condemn(position)
     }
 
     mutating func leafLoaded(_ frame: FrameIndex, on drive: DriveIndex, _ error: DeviceError?) {
@@ -100,8 +118,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     driveIDLow: drives[drive].superblock.driveID.low)
             // A drive that fails says nothing about the leaf.
             if !isGood, error == nil || error == .medium {
-                cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
-                drives[drive].tree.condemn(position)
+                if !load.isSecondTry {
+                    drives[drive].leaves.noteSecondTry(of: frame)
+                    readLeaf(into: frame, on: drive)
+                    return
+                }
+                condemn(position, on: drive)
             }
         } else {
             // The leaf was replaced while it was read: whoever waits looks again.

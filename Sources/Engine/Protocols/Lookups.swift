@@ -1,4 +1,5 @@
-// Lookups: exists (a batch of keys) and stat (one key): answers from the index alone, no payload is read.
+// Lookups: exists (a batch of keys) and stat (one key): answers from the index alone, no payload is
+// read.
 
 import Wire
 
@@ -55,9 +56,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if let request = operations[index].request, !operations[index].isAnswered {
             var response = Response(
                 status: .ok, bodyBytes: operations[index].itemCount * itemBytes)
-            if operations[index].kind == .batchGet, operations[index].payloadBytes > 0 {
-                response.payloadBytes = UInt32(operations[index].payloadBytes)
-                response.payloadChecksum = batchPayloadChecksum(index)
+            if operations[index].kind == .batchGet {
+                // Every value in it has its own checksum, in its item.
+                response.payloadBytes = UInt32(operations[index].payloadEnd)
             }
             respond(index, to: request, response)
         }

@@ -1,7 +1,8 @@
 // Payload: moves a value between its slabs and its slots, piece by piece.
 //
-// Always holds: a piece is contiguous in memory and on the drive; writes go out in whole logical blocks, the
-// rest of the last one zero; an operation's memory is let go only after its last piece has completed.
+// Always holds: a piece is contiguous in memory and on the drive; writes go out in whole logical
+// blocks, the rest of the last one zero; an operation's memory is let go only after its last piece
+// has completed.
 
 import Wire
 

@@ -1,13 +1,15 @@
 // Put: stores a value under a key, replacing what was there.
 //
-//   begun ──► waitingForKey ──► lookingUp ──► placing ──► moving ──► awaitingFlush ──► ok
-//                                               │           └─ no space ─► voiding ─► awaitingVoid ─► noSpace
-//                                               └─ no slot and none to come ─► noSpace
+//   begun ─► waitingForKey ─► lookingUp ─► placing ─► moving ─► awaitingFlush ─► ok
+//                                             │         └─ no space ─► voiding ─► awaitingVoid
+//                                             │                                ─► noSpace
+//                                             └─ no slot and none to come ─► noSpace
 //
-// Always holds: the payload is verified against its checksum before anything is staged; the records (Alloc
-// and Commit, together) and the payload go out at the same time; the answer is given only when a flush that
-// was submitted after both had completed has succeeded. A deadline that passes before `moving` answers
-// deadlineExceeded and nothing happens; after it, outcomeUnknown and the put goes on by itself.
+// Always holds: the payload is verified against its checksum before anything is staged; the records
+// (Alloc and Commit, together) and the payload go out at the same time; the answer is given only
+// when a flush that was submitted after both had completed has succeeded. A deadline that passes
+// before `moving` answers deadlineExceeded and nothing happens; after it, outcomeUnknown and the
+// put goes on by itself.
 
 import Wire
 
@@ -126,11 +128,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].state = .awaitingFlush
             operations[index].payloadTicket = drives[drive].flush.submitted
             #if PLANTED_BUGS
-                if isPlanted(.acknowledgeBeforeFlush), let request = operations[index].request,
-                    !operations[index].isAnswered
-                {
-                    respond(index, to: request, Response(status: .ok))
-                }
+            if isPlanted(.acknowledgeBeforeFlush), let request = operations[index].request,
+                !operations[index].isAnswered
+            {
+                respond(index, to: request, Response(status: .ok))
+            }
             #endif
             awaitFlush(index)
         case .noSpace:

@@ -1,10 +1,12 @@
-// Remove: takes a key away: on a client's word (delete), for room (evict), or because its bytes are damaged.
+// Remove: takes a key away: on a client's word (delete), for room (evict), or because its bytes are
+// damaged.
 //
 //   begun ──► waitingForKey ──► lookingUp ──► placing ──► awaitingFlush ──► ok
 //                                   └─ absent, or not the version meant ─► notFound
 //
-// Always holds: the key is gone for readers, and its slots begin their way back, only when the record is
-// durable. A removal may use the journal's and the dirty queue's reserve, so a full drive can be emptied.
+// Always holds: the key is gone for readers, and its slots begin their way back, only when the
+// record is durable. A removal may use the journal's and the dirty queue's reserve, so a full drive
+// can be emptied.
 
 import Wire
 
@@ -74,11 +76,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].state = .awaitingFlush
         operations[index].payloadTicket = 0
         #if PLANTED_BUGS
-            if isPlanted(.slotReusedBeforeDeleteDurable) {
-                drives[drive].space.uncommit(operations[index].previous)
-                drives[drive].space.release(operations[index].previous)
-                operations[index].previous = .none
-            }
+        if isPlanted(.slotReusedBeforeDeleteDurable) {
+            drives[drive].space.uncommit(operations[index].previous)
+            drives[drive].space.release(operations[index].previous)
+            operations[index].previous = .none
+        }
         #endif
         awaitFlush(index)
     }

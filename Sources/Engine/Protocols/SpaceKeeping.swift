@@ -1,8 +1,8 @@
 // SpaceKeeping: room for changes: journal, dirty queue, slots; and freed slots on their way back.
 //
-// Always holds: a put is begun only when journal, dirty queue and slots have room for all of it; removals
-// may use what puts must leave (the last eighth), so a full drive can be emptied. Waiting is first in, first
-// out; whatever makes room wakes the waiters.
+// Always holds: a put is begun only when journal, dirty queue and slots have room for all of it;
+// removals may use what puts must leave (the last eighth), so a full drive can be emptied. Waiting
+// is first in, first out; whatever makes room wakes the waiters.
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Words of the largest Alloc and Commit there are.
@@ -40,7 +40,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         quarantined: Bool = false
     ) {
         #if PLANTED_BUGS
-            if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
+        if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
         #endif
         drives[drive].space.uncommit(extent)
         if quarantined {

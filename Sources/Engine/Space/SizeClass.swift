@@ -1,4 +1,5 @@
-// SizeClass: how large a slot is: the smallest slot times a power of two, up to the store's block size.
+// SizeClass: how large a slot is: the smallest slot times a power of two, up to the store's block
+// size.
 
 /// A slot size, as its exponent over the smallest slot.
 package struct SizeClass: Hashable, Comparable, Sendable {

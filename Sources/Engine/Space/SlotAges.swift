@@ -1,8 +1,9 @@
 // SlotAges: how long ago each slot's block was last stored or read, coarsely, for eviction.
 //
-// One byte a slot: the epoch of its last use. An epoch passes each time as many blocks have been used as a
-// thirty-second of the drive holds, so ages tell apart what was used within the last eight turnovers; sampled
-// leaf by leaf they choose nearly what least-recently-used would (Redis's sampled LRU rests on the same).
+// One byte a slot: the epoch of its last use. An epoch passes each time as many blocks have been
+// used as a thirty-second of the drive holds, so ages tell apart what was used within the last
+// eight turnovers; sampled leaf by leaf they choose nearly what least-recently-used would (Redis's
+// sampled LRU rests on the same).
 
 /// One drive's ages.
 struct SlotAges: ~Copyable {

@@ -1,6 +1,7 @@
 // SlotList: the slots of one value, in the order of its bytes.
 
-/// A slot's place on its drive, counted in units of the smallest size class from the data area's start.
+/// A slot's place on its drive, counted in units of the smallest size class from the data area's
+/// start.
 package struct SlotIndex: Hashable, Comparable, Sendable {
     package let rawValue: UInt32
     package init(_ rawValue: UInt32) { self.rawValue = rawValue }

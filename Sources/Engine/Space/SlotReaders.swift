@@ -1,4 +1,5 @@
-// SlotReaders: slots that are being read, so that nobody writes into them before the last reader is done.
+// SlotReaders: slots that are being read, so that nobody writes into them before the last reader is
+// done.
 
 /// Names a value by its drive and first slot.
 struct SlotKey: FixedMapKey {

@@ -1,7 +1,8 @@
-// SlotReleases: freed slots on their way back: from the record that freed them to being allocatable again.
+// SlotReleases: freed slots on their way back: from the record that freed them to being allocatable
+// again.
 //
-// Always holds: a slot is handed out again only when the journal block
-// that freed it is settled, no read holds it, and its discard has completed. Waiting is first in, first out.
+// Always holds: a slot is handed out again only when the journal block that freed it is settled, no
+// read holds it, and its discard has completed. Waiting is first in, first out.
 
 /// One drive's freed slots.
 struct SlotReleases: ~Copyable {
@@ -37,7 +38,8 @@ struct SlotReleases: ~Copyable {
         count += 1
     }
 
-    /// The next extent whose record is settled and that nobody reads. One that is read goes to the back.
+    /// The next extent whose record is settled and that nobody reads. One that is read goes to the
+    /// back.
     mutating func next(
         settled: JournalSequence, on drive: DriveIndex, readers: borrowing SlotReaders
     ) -> SlotExtent? {

@@ -1,9 +1,10 @@
 // SpaceMap: who owns which slot of a drive's data area.
 //
-// Two truths about every slot. *Committed*: a durable record gave it to a block and none took it away; this
-// is what checkpoints store. *Busy*: not to be handed out: committed, being written, read, or on its way
-// back. Always holds: committed ⊆ busy; a segment holds slots of one class; a segment without busy slots
-// belongs to the pool. A slot is one bit, that of its first unit of the smallest class.
+// Two truths about every slot. *Committed*: a durable record gave it to a block and none took it
+// away; this is what checkpoints store. *Busy*: not to be handed out: committed, being written,
+// read, or on its way back. Always holds: committed ⊆ busy; a segment holds slots of one class; a
+// segment without busy slots belongs to the pool. A slot is one bit, that of its first unit of the
+// smallest class.
 //
 // Refuses an allocation that it can't give whole.
 
@@ -125,7 +126,8 @@ struct SpaceMap: ~Copyable {
             let slot = extent.slots[index]
             let (word, bit) = place(slot)
             precondition(busy[word] & bit != 0, "slot \(slot.rawValue) released twice")
-            precondition(committed[word] & bit == 0, "slot \(slot.rawValue) released while committed")
+            precondition(
+                committed[word] & bit == 0, "slot \(slot.rawValue) released while committed")
             busy[word] &= ~bit
             busyBytes -= layout.classes.slotBytes(of: extent.sizeClass).rawValue
             let segment = layout.segment(of: slot).rawValue
@@ -199,7 +201,8 @@ struct SpaceMap: ~Copyable {
         changedPages.set(segment / segmentsPerPage)
     }
 
-    /// Slots that stay busy for good: their segments can't become empty, so nobody shall drain them.
+    /// Slots that stay busy for good: their segments can't become empty, so nobody shall try to
+    /// drain them.
     mutating func quarantine(_ extent: SlotExtent) {
         for index in 0..<extent.slots.count {
             let segment = layout.segment(of: extent.slots[index]).rawValue
@@ -215,8 +218,8 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Replaying
 
-    /// Replays that a block owns `extent`; false when a slot belongs to a segment of another class or is
-    /// owned already.
+    /// Replays that a block owns `extent`; false when a slot belongs to a segment of another class
+    /// or is owned already.
     mutating func replayCommit(_ extent: SlotExtent) -> Bool {
         for index in 0..<extent.slots.count {
             let slot = extent.slots[index]
@@ -228,7 +231,9 @@ struct SpaceMap: ~Copyable {
                 segments[Int(segment)].sizeClass = extent.sizeClass.rawValue
                 list(segment)
             }
-            guard segments[Int(segment)].sizeClass == extent.sizeClass.rawValue else { return false }
+            guard segments[Int(segment)].sizeClass == extent.sizeClass.rawValue else {
+                return false
+            }
             markBusy(slot, extent.sizeClass)
             commitSlot(slot, extent.sizeClass)
         }
@@ -325,8 +330,8 @@ struct SpaceMap: ~Copyable {
         return false
     }
 
-    /// Chooses the segment with the fewest busy bytes for eviction to empty; false when there is none or
-    /// one is being emptied already.
+    /// Chooses the segment with the fewest busy bytes for eviction to empty; false when there is
+    /// none or one is being emptied already.
     @discardableResult
     mutating func beginDraining() -> Bool {
         var best: Int?
@@ -349,8 +354,8 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Checkpointing
 
-    /// Copies what changed since the last snapshot; the pages to store are those that `takePageToStore`
-    /// knows.
+    /// Copies what changed since the last snapshot; the pages to store are those that
+    /// `takePageToStore` knows.
     mutating func takeSnapshot() {
         for page in 0..<changedPages.count where changedPages.clear(page) {
             pagesToStore.set(page)

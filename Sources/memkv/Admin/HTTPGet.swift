@@ -1,4 +1,5 @@
-// HTTPGet: one GET over HTTP/1.1, the connection closed after it; all that the admin commands need of HTTP.
+// HTTPGet: one GET over HTTP/1.1, the connection closed after it; all that the admin commands need
+// of HTTP.
 //
 // Refuses: answers without a length that is honest, in chunks, or above 16 MiB.
 

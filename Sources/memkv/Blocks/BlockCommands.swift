@@ -125,7 +125,8 @@ struct Stat: MemkvCommand {
         } else {
             print("key      \(blockKey.hexadecimal)")
             print(
-                "length   \(facts.lengthBytes) (\(ByteSize(bytes: UInt64(facts.lengthBytes)).rounded))"
+                "length   \(facts.lengthBytes) "
+                    + "(\(ByteSize(bytes: UInt64(facts.lengthBytes)).rounded))"
             )
             print("xxh3     \(checksum)")
             print("version  \(facts.version)")

@@ -1,4 +1,5 @@
-// KeyBatch: a command over many keys, in batches as large as the server takes; one line or JSON item a key.
+// KeyBatch: a command over many keys, in batches as large as the server takes; one line or JSON
+// item a key.
 
 import Client
 import Wire

@@ -1,8 +1,9 @@
-// Local files: whole reads into memory that somebody owns, and outputs that appear complete or not at all.
+// Local files: whole reads into memory that somebody owns, and outputs that appear complete or not
+// at all.
 //
-// Always holds: an OutputFile's name holds either what it held before or the complete new bytes, which were
-// flushed before the rename; its temporary file goes when it isn't finished. Refuses to replace what is no
-// regular file. One of the files that may say `unsafe`.
+// Always holds: an OutputFile's name holds either what it held before or the complete new bytes,
+// which were flushed before the rename; its temporary file goes when it isn't finished. Refuses to
+// replace what is no regular file. One of the files that may say `unsafe`.
 
 import Client
 import Glibc
@@ -141,6 +142,13 @@ enum LocalFiles {
         case S_IFBLK: return .blockDevice
         default: return .other
         }
+    }
+
+    /// True for a file of no bytes.
+    static func isEmpty(_ path: String) -> Bool {
+        var facts = stat()
+        guard unsafe fstatat(AT_FDCWD, path, &facts, 0) == 0 else { return false }
+        return facts.st_mode & S_IFMT == S_IFREG && facts.st_size == 0
     }
 
     /// Makes a directory unless it is there.

@@ -1,4 +1,5 @@
-// Sizes as people write them: "4 MiB", "64 KiB", "1 TiB", "512 B" or plain bytes. Powers of 1024 only.
+// Sizes as people write them: "4 MiB", "64 KiB", "1 TiB", "512 B" or plain bytes. Powers of 1024
+// only.
 //
 // Refuses anything else: "4 MB" would be guessed wrong by half of its readers.
 

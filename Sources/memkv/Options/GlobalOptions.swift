@@ -1,4 +1,5 @@
-// Options that every command takes, before or behind its name, and what they come to with the environment.
+// Options that every command takes, before or behind its name, and what they come to with the
+// environment.
 
 import ArgumentParser
 import Client

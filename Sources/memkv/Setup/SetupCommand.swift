@@ -1,7 +1,8 @@
-// setup: formats drives and prints a configuration that serves them. YAML on stdout, sentences on stderr.
+// setup: formats drives and prints a configuration that serves them. YAML on stdout, sentences on
+// stderr.
 //
-// Always holds: nothing is written to any drive before every drive was looked at and found acceptable; a drive
-// that carries a store, whole or damaged, is formatted with --force only.
+// Always holds: nothing is written to any drive before every drive was looked at and found
+// acceptable; a drive that carries a store, whole or damaged, is formatted with --force only.
 
 import ArgumentParser
 
@@ -9,8 +10,9 @@ struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Format drives and print a configuration that serves them.",
         discussion: """
-            A block device is used raw; any other path is a file, made if absent, and needs --max-size. \
-            The drives of one store are all of one kind. The configuration goes to standard output: \
+            A block device is used raw; any other path is a file, made if absent, and needs \
+            --max-size. The drives of one store are all of one kind. The configuration goes to \
+            standard output: \
             memkv setup --drives /dev/nvme0n1 > config.yaml
             """)
 
@@ -33,7 +35,7 @@ struct Setup: ParsableCommand {
 
     @Flag(
         help:
-            "Print the configuration of a store that exists already with these sizes, and change nothing."
+            "Print the configuration of a store that exists with these sizes; change nothing."
     )
     var idempotent = false
 

@@ -1,7 +1,8 @@
-// SetupPlan: the drives and sizes of a new store, checked against each other, and the configuration they make.
+// SetupPlan: the drives and sizes of a new store, checked against each other, and the configuration
+// they make.
 //
-// Refuses, naming the drive or the option: two kinds of drives, a file without a size, a size that isn't a power
-// of two, a path that can be no drive.
+// Refuses, naming the drive or the option: two kinds of drives, a file without a size, a size that
+// isn't a power of two, a path that can be no drive.
 
 /// A drive to be formatted.
 struct SetupDrive: Hashable {
@@ -77,7 +78,8 @@ struct SetupPlan {
         }
     }
 
-    /// Whether to format, from what the drives carry; refuses to destroy a store that nobody gave up.
+    /// Whether to format, from what the drives carry; refuses to destroy a store that nobody gave
+    /// up.
     func decide(
         _ contents: [SetupContent], force: Bool, idempotent: Bool
     ) throws(CommandFailure) -> Decision {

@@ -1,7 +1,8 @@
 // BlockingQueue: elements handed from one thread to others.
 //
-// Always holds: an element is taken once; after `close` nothing is added and takers get what is left, then
-// nothing. Unbounded by itself: what bounds it is the pool of buffers that its elements carry.
+// Always holds: an element is taken once; after `close` nothing is added and takers get what is
+// left, then nothing. Unbounded by itself: what bounds it is the pool of buffers that its elements
+// carry.
 
 import Foundation
 
@@ -19,8 +20,8 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
         condition.signal()
     }
 
-    /// Between one and `limit` elements, in the order they were added; waits for the first. Empty once the
-    /// queue is closed and drained.
+    /// Between one and `limit` elements, in the order they were added; waits for the first. Empty
+    /// once the queue is closed and drained.
     func take(upTo limit: Int) -> [Element] {
         condition.lock()
         defer { condition.unlock() }

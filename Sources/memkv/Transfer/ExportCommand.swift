@@ -9,8 +9,9 @@ struct Export: MemkvCommand {
     static let configuration = CommandConfiguration(
         abstract: "Write the files of a manifest, verified.",
         discussion: """
-            With one file in the manifest, -o is the file to write, or a directory that exists; with \
-            several, it is a directory. Each file appears only when every block and the whole have been \
+            With one file in the manifest, -o is the file to write, or a directory that exists; \
+            with several, it is a directory. Each file appears only when every block and the whole \
+            have been \
             verified. The namespace is the manifest's.
             """)
 

@@ -1,7 +1,7 @@
 // Exporter: several threads fetch one file's blocks, verify them and write each at its place.
 //
-// Always holds: a byte is written only after its block's SHA-256 was found equal to its key; the file gets its
-// name only after the whole, read back, has the SHA-256 that the manifest gives.
+// Always holds: a byte is written only after its block's SHA-256 was found equal to its key; the
+// file gets its name only after the whole, read back, has the SHA-256 that the manifest gives.
 
 import Client
 import Foundation

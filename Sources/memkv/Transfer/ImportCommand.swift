@@ -9,8 +9,9 @@ struct Import: MemkvCommand {
     static let configuration = CommandConfiguration(
         abstract: "Store files as content-addressed blocks and write a manifest of them.",
         discussion: """
-            Each block's key is its SHA-256. Blocks that the server has already are not sent again. The \
-            manifest appears only when every block has been acknowledged. A lost connection is made \
+            Each block's key is its SHA-256. Blocks that the server has already are not sent \
+            again. The manifest appears only when every block has been acknowledged. A lost \
+            connection is made \
             anew until nothing has been stored for --timeout seconds.
             """)
 
@@ -22,7 +23,8 @@ struct Import: MemkvCommand {
     var output: String
     @Option(
         help: """
-            Bytes of a block, written like "4 MiB". (default: 4 MiB, or the server's value limit if smaller)
+            Bytes of a block, written like "4 MiB". (default: 4 MiB, or the server's value limit \
+            if smaller)
             """)
     var blockSize: ByteSize?
     @OptionGroup var transfer: TransferOptions

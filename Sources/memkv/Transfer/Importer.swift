@@ -1,9 +1,10 @@
-// Importer: one thread reads and cuts files, several name the blocks, ask which are missing and store those.
+// Importer: one thread reads and cuts files, several name the blocks, ask which are missing and
+// store those.
 //
 //   buffer pool --reader--> queue --worker: exists, then puts--> buffer pool
 //
-// Always holds: memory is bounded by the pool; a block is called done only after the server's `ok`; the result
-// is given only when every block is done.
+// Always holds: memory is bounded by the pool; a block is called done only after the server's `ok`;
+// the result is given only when every block is done.
 
 import Client
 import Foundation

@@ -1,7 +1,9 @@
-// Manifest: what `import` writes and `export` reads: files as lists of content-addressed blocks, in JSON.
+// Manifest: what `import` writes and `export` reads: files as lists of content-addressed blocks, in
+// JSON.
 //
-// Always holds after `read`: the version is known, names are plain file names and differ, keys are 64 hex digits,
-// block lengths add up to their file's size. Anything else is refused, naming what is wrong.
+// Always holds after `read`: the version is known, names are plain file names and differ, keys are
+// 64 hex digits, block lengths add up to their file's size. Anything else is refused, naming what
+// is wrong.
 
 import Client
 import Foundation

@@ -1,4 +1,5 @@
-// ProgressBar: one line on a terminal's stderr, rewritten at most ten times a second; nothing elsewhere.
+// ProgressBar: one line on a terminal's stderr, rewritten at most ten times a second; nothing
+// elsewhere.
 
 import Client
 import Foundation

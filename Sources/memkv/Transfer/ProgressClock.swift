@@ -1,5 +1,5 @@
-// ProgressClock: when a transfer gives up: `--timeout` after the last request that got anywhere, on whichever
-// of its connections.
+// ProgressClock: when a transfer gives up: `--timeout` after the last request that got anywhere, on
+// whichever of its connections.
 
 import Client
 import Synchronization

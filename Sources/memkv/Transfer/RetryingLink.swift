@@ -2,9 +2,9 @@
 //
 //   connected --request not done--> pausing --> connected … until the transfer's clock gives up
 //
-// Always holds: a request is sent again only when its outcome allows it. An unknown outcome of a put does: what
-// is stored here is named by its own content, so that doing it twice is doing it once.
-// Refuses (with the last reason): going on when nothing got done for the transfer's timeout.
+// Always holds: a request is sent again only when its outcome allows it. An unknown outcome of a
+// put does: what is stored here is named by its own content, so that doing it twice is doing it
+// once. Refuses (with the last reason): going on when nothing got done for the transfer's timeout.
 
 import Client
 import Glibc
@@ -25,8 +25,8 @@ final class RetryingLink {
         self.clock = clock
     }
 
-    /// Performs all `requests`, pipelined; returns their outcomes in the same order. Every outcome is final:
-    /// a status that trying again could change is tried again here.
+    /// Performs all `requests`, pipelined; returns their outcomes in the same order. Every outcome
+    /// is final: a status that trying again could change is tried again here.
     func perform(_ requests: [ClientRequest]) throws(CommandFailure) -> [RequestOutcome] {
         var outcomes = [RequestOutcome?](repeating: nil, count: requests.count)
         while true {
@@ -112,7 +112,8 @@ final class RetryingLink {
         }
     }
 
-    /// A connection that ran out of time did so because the transfer had: what went wrong before is the reason.
+    /// A connection that ran out of time did so because the transfer had: what went wrong before is
+    /// the reason.
     private func reason(for error: ConnectError) -> CommandFailure {
         if error == .timedOut || error == .session(.connectTimedOut), let lastProblem {
             return lastProblem

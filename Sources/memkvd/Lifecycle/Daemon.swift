@@ -39,6 +39,9 @@ struct Daemon {
         slabs = memory.slabs
         var engine = settings.engine
         engine.hashSeed = .random(in: 0 ... .max)
+        #if PLANTED_BUGS
+        engine.plantedBug = try PlantedBugSwitch.chosen()
+        #endif
         // One shard in this version, which has all drives.
         let plan = ShardPlan(
             index: 0, drives: store.drives, driveNames: store.names,
@@ -74,7 +77,7 @@ struct Daemon {
         logStart()
         let (events, source) = AsyncStream<(shard: Int, event: ShardEvent)>.makeStream()
         for plan in plans {
-            Threads.start {
+            Threads.start(named: "shard-\(plan.index)") {
                 Shard.run(plan, control: control) { source.yield((plan.index, $0)) }
             }
         }
@@ -155,6 +158,11 @@ extension Daemon {
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
             ])
+        #if PLANTED_BUGS
+        if let bug = plans[0].engine.plantedBug {
+            logger.critical("planted bug", metadata: ["bug": "\(bug.rawValue)"])
+        }
+        #endif
         if store.isNew { logger.info("store made", metadata: ["drive": "\(store.names[0])"]) }
     }
 

@@ -69,9 +69,13 @@ struct Shard: ~Copyable {
         var device = try Self.openDrives(plan, ring)
         let absent = try Self.absentDrives(device, plan)
         if plan.formatsDrives {
-            try StoreFiles.format(
-                &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
-                engine: plan.engine)
+            do throws(DriveFormattingFailure) {
+                try DriveFormatting.format(
+                    &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
+                    as: StoreFiles.newStore(plan.engine))
+            } catch {
+                throw StartFailure(error)
+            }
         }
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,

@@ -90,45 +90,29 @@ struct StoreFiles: Sendable {
     private static func format(
         _ drive: DriveDescription, engine: EngineConfiguration
     ) throws(StartFailure) {
-        do {
-            let arena = try mapArena(bytes: DriveFormatter.memoryBytes).arena
-            let ring = try ShardRing(arena: arena, inFlightLimit: 16, entries: 16)
-            var device = try IOUringDevice(
-                shard: ring, arena: arena, drives: [drive], operationLimit: 16)
-            let memory = ArenaRange(start: ArenaOffset(0), length: DriveFormatter.memoryBytes)
-            try format(&device, ring: ring, arena: arena, memory: memory, engine: engine)
-        } catch let failure as StartFailure {
-            throw failure
+        do throws(DriveFormattingFailure) {
+            try DriveFormatting.format(drive, as: newStore(engine))
         } catch {
-            throw StartFailure(code: .failed, message: "\(error)")
+            throw StartFailure(error)
         }
     }
 
-    /// Formats the first drive of `device` as a new store of one drive. `memory` lies in `arena`
-    /// and holds at least `DriveFormatter.memoryBytes`.
-    static func format(
-        _ device: inout IOUringDevice, ring: ShardRing, arena: Arena, memory: ArenaRange,
-        engine: EngineConfiguration
-    ) throws(StartFailure) {
-        let drive = DriveIndex(0)
+    /// A new store of one drive.
+    static func newStore(_ engine: EngineConfiguration) -> FormatConfiguration {
         let driveID = randomIdentity()
-        let format = FormatConfiguration(
+        return FormatConfiguration(
             storeID: randomIdentity(), driveID: driveID, members: [driveID],
             blockSizeBytes: engine.blockSizeBytes, minimumSlotBytes: engine.minimumSlotBytes)
-        let geometry = device.geometry(of: drive)
-        if let problem = DriveFormatter.impossibility(of: format, on: geometry) {
-            throw StartFailure(code: .usage, message: problem)
-        }
-        var formatter = DriveFormatter(
-            drive: drive, geometry: geometry, format: format, arena: arena, memory: memory)
-        do throws(DeviceError) {
-            while try !formatter.step(device: &device) { ring.enter(wait: true) }
-        } catch {
-            throw StartFailure(code: .failed, message: "formatting a drive failed: \(error)")
-        }
     }
 
     private static func randomIdentity() -> StoreIdentity {
         StoreIdentity(high: .random(in: 0 ... .max), low: .random(in: 0 ... .max))
+    }
+}
+
+extension StartFailure {
+    init(_ failure: DriveFormattingFailure) {
+        let code: ExitCode = failure.kind == .impossible ? .usage : .failed
+        self.init(code: code, message: "\(failure)")
     }
 }

@@ -7,14 +7,15 @@
 // One of the files that may say `unsafe`.
 
 internal import Glibc
+internal import Ring
 
 /// Starts threads.
 enum Threads {
     /// Runs `body` on a new thread until it returns. Nobody waits for the thread: `body` says
-    /// itself when it is done.
-    static func start(_ body: @escaping @Sendable () -> Void) {
+    /// itself when it is done. `name`, of 15 bytes at most, is what tools show for the thread.
+    static func start(named name: String, _ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(ThreadBody(body)).toOpaque()
+        let context = unsafe Unmanaged.passRetained(ThreadBody(name, body)).toOpaque()
         let result = unsafe pthread_create(&thread, nil, runThread, context)
         precondition(result == 0, "no thread can be started: error \(result)")
         pthread_detach(thread)
@@ -27,8 +28,22 @@ enum Threads {
 }
 
 private final class ThreadBody: Sendable {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    private let name: String
+    private let body: @Sendable () -> Void
+
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+    }
+
+    func run() {
+        do throws(SystemError) {
+            try nameThread(name)
+        } catch {
+            preconditionFailure("\"\(name)\" is no thread's name: \(error)")
+        }
+        body()
+    }
 }
 
 private nonisolated func runThread(
@@ -50,7 +65,7 @@ enum StopSignals {
             unsafe pthread_sigmask(SIG_BLOCK, set, nil)
         }
         precondition(result == 0, "signals can't be blocked: error \(result)")
-        Threads.start {
+        Threads.start(named: "signals") {
             let signals = stopSet()
             while true {
                 var number: CInt = 0

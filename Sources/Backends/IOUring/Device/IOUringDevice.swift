@@ -92,6 +92,17 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         drives[Int(drive.rawValue)].isDirect
     }
 
+    /// Allocates a stretch of a file drive; does nothing on other drives. Blocks.
+    func reserve(
+        _ start: ByteOffset, length: ByteCount, on drive: DriveIndex
+    ) throws(SystemError) {
+        let drive = drives[Int(drive.rawValue)]
+        guard drive.geometry.mode == .file else { return }
+        let result = posix_fallocate(
+            drive.descriptor, off_t(start.rawValue), off_t(length.rawValue))
+        if result != 0 { throw SystemError(-result) }
+    }
+
     package func submit(_ operation: DeviceOperation) {
         let drive = drives[Int(operation.drive.rawValue)]
         precondition(

@@ -1,8 +1,8 @@
 // RecoverIndex: loads the upper levels of the tree and the allocation map, page by page.
 //
-// Always holds: every page is compared with the pointer that led to it; every page is claimed once. A page
-// that is damaged, stale or claimed twice means that blocks and space can't be told any more: the drive
-// comes back empty.
+// Always holds: every page is compared with the pointer that led to it; every page is claimed once.
+// A page that is damaged, stale or claimed twice means that blocks and space can't be told any
+// more: the drive comes back empty.
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func beginIndexStep(_ step: Recovery.Step, on drive: DriveIndex) {
@@ -23,7 +23,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
-    /// The pointer to page `item` of the present step, and its generation where the pointer tells it.
+    /// The pointer to page `item` of the present step, and its generation where the pointer tells
+    /// it.
     private func pointer(_ item: Int, on drive: DriveIndex) -> (PagePointer, UInt64?)? {
         switch drives[drive].recovery.step {
         case .roots:

@@ -1,10 +1,10 @@
 // RecoverJournal: reads the journal twice: once to find its end, once to replay it.
 //
-// Scanning accepts block after block, from either copy, as each other's successor. The first sequence of
-// which neither copy holds a successor is the end. If any block behind it says that the missing one was
-// durable, it is damage and not a torn tail: what was deleted there is unknowable and the drive comes back
-// empty. Replaying applies settled records and sets the others aside for verification. A damaged copy of a
-// good block is written anew.
+// Scanning accepts block after block, from either copy, as each other's successor. The first
+// sequence of which neither copy holds a successor is the end. If any block behind it says that the
+// missing one was durable, it is damage and not a torn tail: what was deleted there is unknowable
+// and the drive comes back empty. Replaying applies settled records and sets the others aside for
+// verification. A damaged copy of a good block is written anew.
 
 /// What scanning has found so far.
 struct JournalScan: Sendable {
@@ -30,7 +30,8 @@ struct JournalScan: Sendable {
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Blocks of each copy in memory at once.
     private var chunkLimit: Int {
-        DriveMemory.pageBuffers / 2 * Int(FormatConstants.pageBytes / FormatConstants.journalBlockBytes)
+        DriveMemory.pageBuffers / 2
+            * Int(FormatConstants.pageBytes / FormatConstants.journalBlockBytes)
     }
 
     mutating func beginScan(_ drive: DriveIndex) {
@@ -115,10 +116,20 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private func isSuccessor(_ header: JournalBlockHeader, of scan: JournalScan) -> Bool {
         #if PLANTED_BUGS
-            if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
+        if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
         #endif
         return header.sequence == scan.last.next && header.previousChecksum == scan.chain
             && header.incarnation >= scan.incarnation
+    }
+
+    /// True for a block that a recovery has cut off: it stands where the present incarnation
+    /// writes, and is of an earlier one. A torn new block can bring such a block back whole.
+    private func isLeftOver(_ header: JournalBlockHeader, on drive: DriveIndex) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.staleJournalBlockAccepted) { return false }
+        #endif
+        return header.sequence >= drives[drive].superblock.incarnationStart
+            && header.incarnation < drives[drive].superblock.incarnation
     }
 
     // MARK: Scanning
@@ -130,9 +141,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             var accepted: (header: JournalBlockHeader, copy: Int)?
             for copy in 0..<2 {
                 guard let header = header(copy, block, on: drive) else { continue }
-                // What an earlier turn of the ring left here has a lower sequence, and says nothing.
+                // What an earlier turn of the ring left here has a lower sequence, and says
+                // nothing.
                 guard header.sequence >= expected else { continue }
                 scan.highestSeen = max(scan.highestSeen, header.sequence)
+                if isLeftOver(header, on: drive) { continue }
                 scan.highestDurable = max(scan.highestDurable, header.durable)
                 if !scan.hasEnded, accepted == nil, isSuccessor(header, of: scan) {
                     accepted = (header, copy)
@@ -211,7 +224,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let headers = [header(0, block, on: drive), header(1, block, on: drive)]
             let replayed = drives[drive].recovery.replayed
             let good = (0..<2).first { copy in
-                headers[copy].map { isSuccessor($0, of: replayed) } ?? false
+                headers[copy].map {
+                    isSuccessor($0, of: replayed) && !isLeftOver($0, on: drive)
+                } ?? false
             }
             guard let good, let header = headers[good] else {
                 // It was there a moment ago: the medium is failing.
@@ -277,7 +292,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var high = drives[drive].recovery.voids.count
         while low < high {
             let middle = (low + high) / 2
-            if drives[drive].recovery.voids[middle] < version { low = middle + 1 } else { high = middle }
+            if drives[drive].recovery.voids[middle] < version {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low < drives[drive].recovery.voids.count
             && drives[drive].recovery.voids[low] == version

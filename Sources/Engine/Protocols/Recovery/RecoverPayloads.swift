@@ -1,10 +1,11 @@
-// RecoverPayloads: decides what the unsettled records mean: those whose flush nobody knows to have happened.
+// RecoverPayloads: decides what the unsettled records mean: those whose flush nobody knows to have
+// happened.
 //
-// Always holds: a key's newest unsettled record counts if it is a removal, or if its payload reads back with
-// its checksum; otherwise the one before it is asked, and so on; if none counts the key keeps the value it
-// had before. What doesn't count is declared void before anything new is written, so that a later recovery
-// decides the same. Within the unsettled records no slot is both freed and given away: a freed slot is
-// handed out only once the record that freed it is settled.
+// Always holds: a key's newest unsettled record counts if it is a removal, or if its payload reads
+// back with its checksum; otherwise the one before it is asked, and so on; if none counts the key
+// keeps the value it had before. What doesn't count is declared void before anything new is
+// written, so that a later recovery decides the same. Within the unsettled records no slot is both
+// freed and given away: a freed slot is handed out only once the record that freed it is settled.
 
 import Wire
 
@@ -41,7 +42,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// The value that the present chain's state depends on; nil when it is decided.
     private func entryToVerify(_ drive: DriveIndex) -> BlockEntry? {
         #if PLANTED_BUGS
-            if isPlanted(.tornTailAccepted) { return nil }
+        if isPlanted(.tornTailAccepted) { return nil }
         #endif
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
         guard chain.believed > 0 else { return nil }

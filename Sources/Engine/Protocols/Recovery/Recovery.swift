@@ -1,20 +1,24 @@
 // Recovery: from what is on a drive to a drive that serves.
 //
-//   superblocks ─► roots ─► nodes ─► directories ─► maps ─► scanning ─► replaying ─► verifying
-//        ─► raisingOther ─► flushingOther ─► raisingUsed ─► flushingUsed ─► voiding ─► online
-//                 any damage that makes deletions unknowable ─► the drive comes back empty (counted)
+//   superblocks ─► awaitingOthers ─► roots ─► nodes ─► directories ─► maps ─► scanning
+//        ─► replaying ─► verifying ─► raisingOther ─► flushingOther ─► raisingUsed
+//        ─► flushingUsed ─► voiding ─► online
+//   any damage that makes deletions unknowable ─► the drive comes back empty (counted)
 //
-// Always holds: until `raisingOther` nothing is written but journal blocks that repair their damaged twins, so a
-// crash at any step changes nothing about the result. The superblock that recovery went by is written anew
-// only when the other copy is durable: the other one may be damaged. Before the first new block is written both
-// superblocks carry a higher incarnation, durably, and records that were found not to have landed are
-// declared void, durably. Its time is bounded by the journal, the map and the upper levels of the tree.
-// Recovery is not the steady state: it may allocate.
+// Always holds: no drive goes beyond `awaitingOthers` before all drives are known to be one store,
+// so that a refused store stays as it was. Until `raisingOther` nothing is written but journal
+// blocks that repair their damaged twins, so a crash at any step changes nothing about the result.
+// The superblock that recovery went by is written anew only when the other copy is durable: the
+// other one may be damaged. Before the first new block is written both superblocks carry a higher
+// incarnation, durably, and records that were found not to have landed are declared void, durably.
+// Its time is bounded by the journal, the map and the upper levels of the tree. Recovery is not the
+// steady state: it may allocate.
 
 /// One drive's recovery.
 struct Recovery: ~Copyable {
     enum Step: Sendable {
-        case idle, superblocks, roots, nodes, directories, maps, scanning, replaying, repairing
+        case idle, superblocks, awaitingOthers
+        case roots, nodes, directories, maps, scanning, replaying, repairing
         case verifying, raisingOther, flushingOther, raisingUsed, flushingUsed, voiding
     }
 
@@ -102,7 +106,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].recovery.step = .flushingUsed
             device.submit(.flush, on: drive, for: .recovery(step: 0), now: now)
         case .flushingUsed: beginVoiding(drive)
-        case .idle, .voiding:
+        case .idle, .awaitingOthers, .voiding:
             preconditionFailure("recovery I/O in step \(drives[drive].recovery.step)")
         }
     }
@@ -110,8 +114,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private func isWriting(_ step: Recovery.Step) -> Bool {
         switch step {
         case .repairing, .raisingOther, .flushingOther, .raisingUsed, .flushingUsed, .voiding: true
-        case .idle, .superblocks, .roots, .nodes, .directories, .maps, .scanning, .replaying,
-            .verifying:
+        case .idle, .superblocks, .awaitingOthers, .roots, .nodes, .directories, .maps, .scanning,
+            .replaying, .verifying:
             false
         }
     }
@@ -137,9 +141,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].memory.superblockA.start, drives[drive].memory.superblockB.start,
         ]
         #if PLANTED_BUGS
-            let newest: UInt16 = isPlanted(.versionIgnored) ? .max : FormatConstants.version
+        let newest: UInt16 = isPlanted(.versionIgnored) ? .max : FormatConstants.version
         #else
-            let newest = FormatConstants.version
+        let newest = FormatConstants.version
         #endif
         var readings: [Superblock.Reading] = []
         for index in 0..<2 {
@@ -190,7 +194,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 && device.geometry(of: drive).supportsDiscard)
         drives[drive].recovery.began = began
         drives[drive].recovery.usesCopyA = isCopyA
-        beginIndexStep(.roots, on: drive)
+        drives[drive].recovery.step = .awaitingOthers
     }
 
     // MARK: Going online
@@ -198,6 +202,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Writes the superblock with a higher incarnation, the copy that recovery went by last.
     mutating func beginRaising(_ drive: DriveIndex) {
         drives[drive].superblock.incarnation += 1
+        drives[drive].superblock.incarnationStart = drives[drive].recovery.scan.last.next
         drives[drive].superblock.nextVersion = drives[drive].nextVersion
         let last = drives[drive].recovery.scan.last
         drives[drive].journal = Journal(

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Counts the heap allocations of memkvd's shard thread over mixed operations, after a warm-up.
+
+Passes when there are none at all: Wire, TCP, engine, drive, checkpoints and evictions included. The
+control is built in: the same counter must have seen the thread allocate while it started.
+Ends with "N passed, N failed"; exit status 1 when anything failed.
+"""
+
+import argparse
+import collections
+import mmap
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+import common
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--operations", type=int, default=100_000)
+    parser.add_argument("--warm-up", type=int, default=20_000)
+    parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
+    parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
+    parser.add_argument("--port", type=int, default=19940)
+    parser.add_argument("--trace", type=int, default=3,
+                        help="allocations whose origin is printed")
+    options = parser.parse_args()
+    memkvd = common.program("memkvd", options.memkvd)
+    tool = common.program("engine-benchmark", options.tools)
+    directory = tempfile.mkdtemp(prefix="memkv-allocations-", dir="/dev/shm")
+    try:
+        failed = measure(options, memkvd, tool, directory)
+    finally:
+        shutil.rmtree(directory)
+    print(f"{2 - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def measure(options, memkvd, tool, directory):
+    library = os.path.join(directory, "allocation-counter.so")
+    source = os.path.join(common.ROOT, "Benchmarks", "allocation-counter.c")
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    path = os.path.join(directory, "counter")
+    with open(path, "wb") as file:
+        file.write(bytes(4096))
+    with open(path, "r+b") as file:
+        words = mmap.mmap(file.fileno(), 4096)
+    data = os.path.join(directory, "data")
+    # Too small for the blocks of the operations, so that eviction and discard take part.
+    server = common.Server(
+        memkvd, directory, options.port, "{ max_size: 512 MiB, min_slot: 4 KiB }", data=data,
+        environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path})
+    try:
+        return count(options, tool, server, words, os.path.join(data, "drive-0.memkv"))
+    finally:
+        server.kill()
+
+
+def count(options, tool, server, words, drive):
+    def counted():
+        return struct.unpack_from("<5Q", words)
+
+    def mixed(operations, seed):
+        return common.run_json(tool, "mixed", "--server", server.address, "--operations",
+                               str(operations), "--seed", str(seed))
+
+    allocations, size, _, threads, _ = counted()
+    print(f"start: {allocations} allocations, {size} bytes, by {threads} shard's thread")
+    is_counting = allocations > 0 and threads == 1
+    print(f"{'PASS' if is_counting else 'FAIL'}: the counter counts the shard's thread")
+    mixed(options.warm_up, seed=1)
+    before = counted()
+    checkpoint = superblock(drive)
+    struct.pack_into("<Q", words, 8 * 4, options.trace)
+    result = mixed(options.operations, seed=2)
+    after = counted()
+    allocations, size, frees = (after[i] - before[i] for i in range(3))
+    has_checkpoint = superblock(drive) != checkpoint
+    print(f"{result['operations']} operations ({result['misses']} misses) in "
+          f"{result['seconds']:.1f} s, "
+          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint: {allocations} allocations, "
+          f"{size} bytes, {frees} frees")
+    is_clean = allocations == 0 and frees == 0 and has_checkpoint
+    print(f"{'PASS' if is_clean else 'FAIL'}: no allocations in the steady state")
+    if allocations:
+        print_origins(server.log())
+    return (not is_counting) + (not is_clean)
+
+
+def print_origins(log):
+    """The call stacks of the traced allocations, with the names of functions, the commonest first."""
+    stacks = collections.Counter()
+    for text in log.split("allocation of ")[1:]:
+        frames = re.findall(r"^(\S*memkvd)\S*\(\+(0x[0-9a-f]+)\)", text, re.MULTILINE)
+        if frames:
+            stacks[(text.split(" ", 1)[0], tuple(frames[:12]))] += 1
+    for (size, frames), count in stacks.most_common(20):
+        print(f"{count} x {size} bytes:")
+        # A return address is one past the call.
+        places = [hex(int(address, 16) - 1) for _, address in frames]
+        named = subprocess.run(["addr2line", "-f", "-e", frames[0][0], *places],
+                               capture_output=True, text=True).stdout
+        plain = subprocess.run(["swift", "demangle", "--simplified"], input=named,
+                               capture_output=True, text=True).stdout.splitlines()
+        for name, line in zip(plain[::2], plain[1::2]):
+            print(f"    {name}  {os.path.basename(line)}")
+
+
+def superblock(drive):
+    """The superblock, which every checkpoint rewrites."""
+    with open(drive, "rb") as file:
+        return file.read(4096)
+
+
+if __name__ == "__main__":
+    main()
