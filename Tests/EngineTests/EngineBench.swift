@@ -190,11 +190,17 @@ final class EngineBench {
 
     /// A value that no other number has.
     static func value(_ number: UInt64, _ count: Int) -> [UInt8] {
-        (0..<count).map {
-            UInt8(
-                truncatingIfNeeded: BlockKey.finalize(number &+ UInt64($0 / 8))
-                    >> UInt64($0 % 8 * 8))
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count + 8)
+        var word = number
+        while bytes.count < count {
+            word = BlockKey.finalize(word)
+            for shift in stride(from: UInt64(0), to: 64, by: 8) {
+                bytes.append(UInt8(truncatingIfNeeded: word >> shift))
+            }
         }
+        bytes.removeLast(bytes.count - count)
+        return bytes
     }
 
     static func require<Value>(_ value: Value?) throws -> Value {

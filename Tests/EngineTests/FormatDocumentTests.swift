@@ -25,7 +25,9 @@ import Wire
     }
 
     /// The page says `text`, whatever its line breaks.
-    private func says(_ text: String) -> Bool { page.contains(text) }
+    private func says(_ text: String) -> Bool {
+        page.split(whereSeparator: \.isWhitespace).joined(separator: " ").contains(text)
+    }
 
     private func hexadecimal(_ word: UInt64) -> String {
         let digits = String(word, radix: 16, uppercase: true)
