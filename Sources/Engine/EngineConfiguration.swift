@@ -105,8 +105,8 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
         case .foreignStore:
             "belongs to another store than the other drives; name only drives of one store"
         case .copyOfAnother:
-            "is a copy of another drive that the configuration names; name only one of them, the one "
-                + "that was served last"
+            "is a copy of another drive that the configuration names; name only one of them, "
+                + "the one that was served last"
         case .largerThanDrive(let stored, let capacity):
             "was formatted for \(stored) bytes and now has \(capacity); "
                 + "a truncated or wrong device, nothing was changed"
