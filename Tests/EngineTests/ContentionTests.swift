@@ -2,6 +2,7 @@
 // been lost.
 
 import Engine
+import Foundation
 import Glibc
 import Sim
 import Synchronization
@@ -24,42 +25,62 @@ import Wire
         }
     }
 
-    @Test func threadsThatFightForSlabsNeverShareOne() async {
-        let slabBytes: UInt64 = 4096
-        let count = 6
-        let memory = SimulatedMemory(length: ByteCount(UInt64(count) * slabBytes))
-        let pool = SlabPool(
-            arena: memory.arena,
-            region: ArenaRange(
-                start: ArenaOffset(0), length: ByteCount(UInt64(count) * slabBytes)),
-            slabBytes: ByteCount(slabBytes))
+    /// What the threads of the test share.
+    private final class Ring: Sendable {
+        let pool: SlabPool
         let owners = Owners()
-        owners.marks.withLock { $0 = Array(repeating: 0, count: count) }
-        await withTaskGroup(of: Void.self) { group in
-            for owner in 1...2 {
-                group.addTask { @concurrent in
-                    for round in 0..<400_000 {
-                        if round > 20_000, pool.casRetries > 0 { break }
-                        let length = ByteCount(UInt64(round % 3 + 1) * slabBytes)
-                        let taken = pool.lease(lengthBytes: length)
-                        guard let lease = taken else { continue }
-                        // The lock would keep the threads apart, so most rounds go without it.
-                        guard round % 16 == 0 else { continue }
-                        for piece in 0..<UInt64(lease.count) {
-                            let place = lease.piece(
-                                at: piece * slabBytes, limit: ByteCount(slabBytes))
-                            owners.set(Int(place.start.rawValue / slabBytes), from: 0, to: owner)
-                        }
-                        for piece in 0..<UInt64(lease.count) {
-                            let place = lease.piece(
-                                at: piece * slabBytes, limit: ByteCount(slabBytes))
-                            owners.set(Int(place.start.rawValue / slabBytes), from: owner, to: 0)
-                        }
-                    }
-                }
+        let waiting = Atomic<Int>(0)
+        let threadCount: Int
+
+        init(pool: SlabPool, threadCount: Int) {
+            self.pool = pool
+            self.threadCount = threadCount
+            owners.marks.withLock { $0 = Array(repeating: 0, count: Int(pool.slabCount)) }
+        }
+
+        /// Takes and gives back slabs as `owner` until somebody has lost an exchange.
+        func fight(as owner: Int) {
+            waiting.add(1, ordering: .relaxed)
+            while waiting.load(ordering: .relaxed) < threadCount { sched_yield() }
+            let slabBytes = pool.slabBytes.rawValue
+            for round in 0..<4_000_000 {
+                if round > 20_000, pool.casRetries > 0 { break }
+                let length = ByteCount(UInt64(round % 3 + 1) * slabBytes)
+                let taken = pool.lease(lengthBytes: length)
+                guard let lease = taken else { continue }
+                // The lock would keep the threads apart, so most rounds go without it.
+                guard round % 16 == 0 else { continue }
+                mark(lease, from: 0, to: owner)
+                mark(lease, from: owner, to: 0)
             }
         }
-        #expect(owners.clashes.load(ordering: .relaxed) == 0)
+
+        private func mark(_ lease: borrowing SlabLease, from old: Int, to new: Int) {
+            let slabBytes = pool.slabBytes.rawValue
+            for piece in 0..<UInt64(lease.count) {
+                let place = lease.piece(at: piece * slabBytes, limit: ByteCount(slabBytes))
+                owners.set(Int(place.start.rawValue / slabBytes), from: old, to: new)
+            }
+        }
+    }
+
+    @Test func threadsThatFightForSlabsNeverShareOne() {
+        let slabBytes: UInt64 = 4096
+        let count = 12
+        let memory = SimulatedMemory(length: ByteCount(UInt64(count) * slabBytes))
+        let region = ArenaRange(
+            start: ArenaOffset(0), length: ByteCount(UInt64(count) * slabBytes))
+        let pool = SlabPool(
+            arena: memory.arena, region: region, slabBytes: ByteCount(slabBytes))
+        // Threads of their own: tasks would share the few that the other tests keep busy.
+        let ring = Ring(pool: pool, threadCount: 4)
+        let threads = (1...ring.threadCount).map { owner in
+            let thread = Thread { ring.fight(as: owner) }
+            thread.start()
+            return thread
+        }
+        while !threads.allSatisfy(\.isFinished) { usleep(1000) }
+        #expect(ring.owners.clashes.load(ordering: .relaxed) == 0)
         #expect(pool.casRetries > 0)
         #expect(pool.freeSlabs == count)
         #expect(pool.doubleFreeCount == 0)
