@@ -83,7 +83,6 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case foreignStore
     case copyOfAnother
     case largerThanDrive(stored: UInt64, capacity: UInt64)
-    case logicalBlockTooLarge(stored: UInt32, device: UInt32)
     case membersMissing(configured: Int, members: Int)
 
     package var description: String {
@@ -110,8 +109,6 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
         case .largerThanDrive(let stored, let capacity):
             "was formatted for \(stored) bytes and now has \(capacity); "
                 + "a truncated or wrong device, nothing was changed"
-        case .logicalBlockTooLarge(let stored, let device):
-            "was formatted for logical blocks of \(stored) bytes, the device now has \(device)"
         case .membersMissing(let configured, let members):
             "belongs to a store of \(members) drives and the configuration names \(configured); "
                 + "name them all, one that is absent too"

@@ -142,6 +142,22 @@ import Wire
         #expect(bench.engine.cells.drives[0].value(DriveCounter.damagedLeaves) == 0)
     }
 
+    @Test func aDriveOfTooManySlotsIsRefusedWhenItIsFormatted() throws {
+        func impossibility(minimumSlotBytes: UInt32) -> String? {
+            let identity = StoreIdentity(high: 1, low: 2)
+            let format = FormatConfiguration(
+                storeID: identity, driveID: identity, members: [identity],
+                blockSizeBytes: 4 << 20, minimumSlotBytes: minimumSlotBytes)
+            let geometry = DriveGeometry(
+                mode: .direct, capacity: ByteCount(UInt64(16) << 40), logicalBlockBytes: 4096,
+                supportsDiscard: true, isPresent: true)
+            return DriveFormatter.impossibility(of: format, on: geometry)
+        }
+        let refusal = try #require(impossibility(minimumSlotBytes: 64 << 10))
+        #expect(refusal.contains("storage.min_slot"))
+        #expect(impossibility(minimumSlotBytes: 256 << 10) == nil)
+    }
+
     @Test func anEngineStartsWithTheLargestSmallestSlot() throws {
         var configuration = EngineConfiguration()
         configuration.blockSizeBytes = 16 << 20

@@ -59,9 +59,13 @@ package struct DriveFormatter: Sendable {
             return "a store has 1 to \(FormatConstants.memberLimit) drives, not "
                 + "\(format.members.count)"
         }
-        guard layout(of: format, on: geometry) != nil else {
+        guard let layout = layout(of: format, on: geometry) else {
             return "\(geometry.capacity.rawValue) bytes are too few for a store with blocks of "
                 + "\(format.blockSizeBytes) bytes; use a larger drive or a smaller block size"
+        }
+        if layout.expectedPointers > Superblock.pointerLimit {
+            return "\(layout.unitCount) slots of \(format.minimumSlotBytes) bytes are too many for "
+                + "one drive; raise the smallest slot (storage.min_slot)"
         }
         return nil
     }

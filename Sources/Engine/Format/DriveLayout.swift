@@ -129,6 +129,16 @@ package struct DriveLayout: Hashable, Sendable {
         return 2 * (leaves + inners + maps + inners / 200 + maps / 600 + 2) + 128
     }
 
+    /// Page pointers that the superblock of a full drive needs: leaves of 150 entries, inner pages
+    /// half full, and the map's directory.
+    var expectedPointers: Int {
+        let leaves = UInt64(unitCount) / 150 + 1
+        let roots = leaves / UInt64(IndexTree.childLimit / 2) / UInt64(IndexTree.rootItemLimit) + 1
+        let recordBytes = 8 + (UInt64(unitsPerSegment) + 63) / 64 * 8
+        let maps = UInt64(segmentCount) * recordBytes / FormatConstants.pageBytes + 1
+        return Int(roots + maps / UInt64(MapDirectory.itemLimit) + 1)
+    }
+
     package var unitsPerSegment: UInt32 {
         UInt32(segmentBytes / UInt64(classes.minimumSlotBytes))
     }
