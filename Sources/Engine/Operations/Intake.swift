@@ -8,10 +8,15 @@ import Wire
 /// Most time any request is given, with or without a deadline of its own.
 private let longestRequestMicroseconds: UInt64 = 60_000_000
 
+/// A step takes no more requests once their payloads have so many bytes: all of them are verified in this
+/// step, whose writes and flushes reach the drives when it ends; meanwhile the drives would stand idle.
+private let payloadBytesPerStep: UInt64 = 1 << 20
+
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func takeRequests() {
         guard phase == .serving || phase == .draining else { return }
-        while operations.inUse < operations.count / 2,
+        var payloadBytes: UInt64 = 0
+        while operations.inUse < operations.count / 2, payloadBytes < payloadBytesPerStep,
             let request = transport.nextRequest(now: now)
         {
             hasWorked = true
@@ -21,6 +26,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 cells.add(to: .deadlineResponses)
                 refuse(request, .deadlineExceeded)
             } else {
+                payloadBytes += UInt64(request.payloadBytes)
                 admit(request)
             }
         }
