@@ -51,9 +51,10 @@ def measure(options, memkvd, tool, directory):
     with open(path, "r+b") as file:
         words = mmap.mmap(file.fileno(), 4096)
     data = os.path.join(directory, "data")
-    # Too small for the blocks of the operations, so that eviction and discard take part.
+    # Without eviction these operations fill more than 80 % of it: at half, eviction takes part.
     server = common.Server(
-        memkvd, directory, options.port, "{ max_size: 256 MiB, min_slot: 4 KiB }", data=data,
+        memkvd, directory, options.port,
+        "{ max_size: 256 MiB, min_slot: 4 KiB, eviction: { watermark: 50 } }", data=data,
         environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path})
     try:
         return count(options, tool, server, words, os.path.join(data, "drive-0.memkv"))
