@@ -51,9 +51,10 @@ def measure(options, memkvd, tool, directory):
     with open(path, "r+b") as file:
         words = mmap.mmap(file.fileno(), 4096)
     data = os.path.join(directory, "data")
-    # Too small for the blocks of the operations, so that eviction and discard take part.
+    # Without eviction these operations fill more than 80 % of it: at half, eviction takes part.
     server = common.Server(
-        memkvd, directory, options.port, "{ max_size: 512 MiB, min_slot: 4 KiB }", data=data,
+        memkvd, directory, options.port,
+        "{ max_size: 256 MiB, min_slot: 4 KiB, eviction: { watermark: 50 } }", data=data,
         environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path})
     try:
         return count(options, tool, server, words, os.path.join(data, "drive-0.memkv"))
@@ -83,7 +84,8 @@ def count(options, tool, server, words, drive):
     has_checkpoint = superblock(drive) != checkpoint
     print(f"{result['operations']} operations ({result['misses']} misses) in "
           f"{result['seconds']:.1f} s, "
-          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint: {allocations} allocations, "
+          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint, the store at the end "
+          f"{server.fill_percent():.0f} % full: {allocations} allocations, "
           f"{size} bytes, {frees} frees")
     is_clean = allocations == 0 and frees == 0 and has_checkpoint
     print(f"{'PASS' if is_clean else 'FAIL'}: no allocations in the steady state")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -113,6 +114,12 @@ class Server:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1]) * 1024
         sys.exit("no VmRSS")
+
+    def fill_percent(self):
+        """Bytes in use, of those usable."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port + 1}/v1/status") as answer:
+            storage = json.load(answer)["storage"]
+        return 100 * storage["used_bytes_total"] / storage["usable_bytes_total"]
 
     def processor_seconds(self):
         """Of the shard's thread."""
