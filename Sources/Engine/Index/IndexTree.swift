@@ -74,6 +74,13 @@ struct IndexTree: ~Copyable {
         children[index(position)]
     }
 
+    /// Whether the leaf at `position` may hold a key of this hash, asked of the filter in its place.
+    func mayContain(hash: UInt64, at position: LeafPosition) -> Bool {
+        children[index(position)].filter.mayContain(hash: hash)
+    }
+
+    func page(at position: LeafPosition) -> PageIndex { children[index(position)].pointer.page }
+
     private func index(_ position: LeafPosition) -> Int {
         precondition(position.node < nodeCount, "inner node \(position.node) of \(nodeCount)")
         let node = Int(order[position.node])

@@ -27,10 +27,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return dirty.isTombstone ? .absent : .found(dirty.entry)
         }
         guard let position = drives[drive].tree.locate(key) else { return .absent }
-        let child = drives[drive].tree.child(position)
-        guard child.filter.mayContain(hash: key.mixed(seed: drives[drive].superblock.driveID.low))
-        else { return .absent }
-        guard let frame = leaf(child.pointer.page, covering: key, on: drive, for: index) else {
+        let hash = key.mixed(seed: drives[drive].superblock.driveID.low)
+        guard drives[drive].tree.mayContain(hash: hash, at: position) else { return .absent }
+        let page = drives[drive].tree.page(at: position)
+        guard let frame = leaf(page, covering: key, on: drive, for: index) else {
             return .waiting
         }
         let place = drives[drive].leaves.place(of: frame)
