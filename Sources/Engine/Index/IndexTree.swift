@@ -74,7 +74,8 @@ struct IndexTree: ~Copyable {
         children[index(position)]
     }
 
-    /// Whether the leaf at `position` may hold a key of this hash, asked of the filter in its place.
+    /// Whether the leaf at `position` may hold a key of this hash, asked of the filter in its
+    /// place.
     func mayContain(hash: UInt64, at position: LeafPosition) -> Bool {
         children[index(position)].filter.mayContain(hash: hash)
     }

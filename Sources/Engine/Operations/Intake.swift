@@ -8,8 +8,9 @@ import Wire
 /// Most time any request is given, with or without a deadline of its own.
 private let longestRequestMicroseconds: UInt64 = 60_000_000
 
-/// A step takes no more requests once their payloads have so many bytes: all of them are verified in this
-/// step, whose writes and flushes reach the drives when it ends; meanwhile the drives would stand idle.
+/// A step takes no more requests once their payloads have so many bytes: all of them are verified
+/// in this step, whose writes and flushes reach the drives when it ends; meanwhile the drives would
+/// stand idle.
 private let payloadBytesPerStep: UInt64 = 1 << 20
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
