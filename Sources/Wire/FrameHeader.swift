@@ -104,6 +104,8 @@ package struct FrameHeader: Hashable, Sendable {
         guard UInt16(truncatingIfNeeded: words[1] >> 16) == 0, words[5] >> 32 == 0 else {
             throw .reservedNotZero
         }
+        let isSigned = flags & Self.signedFlag != 0
+        guard isSigned || words[6] | words[7] == 0 else { throw .reservedNotZero }
         let bodyBytes = UInt32(truncatingIfNeeded: words[3])
         guard bodyBytes <= limits.maximumBodyBytes else {
             throw .bodyTooLarge(lengthBytes: bodyBytes, limitBytes: limits.maximumBodyBytes)
@@ -115,7 +117,7 @@ package struct FrameHeader: Hashable, Sendable {
         }
         self.operation = operation
         self.isResponse = flags & Self.responseFlag != 0
-        self.isSigned = flags & Self.signedFlag != 0
+        self.isSigned = isSigned
         self.status = status
         self.namespace = Namespace(UInt32(truncatingIfNeeded: words[1] >> 32))
         self.requestID = words[2]

@@ -160,6 +160,7 @@ import Wire
         let cases: [(text: String, code: Int32, words: String)] = [
             (manifest(name: "../escape"), 5, "not a plain file name"),
             (manifest(name: ".."), 5, "not a plain file name"),
+            (manifest(name: "../\u{301}escape"), 5, "not a plain file name"),
             (manifest(name: "a", size: 3), 5, "have 0 bytes, the file 3"),
             (manifest(name: "a", version: 2), 4, "use a newer one"),
             (manifest(name: "a", sha256: "00"), 5, "the manifest says 00"),

@@ -189,6 +189,23 @@ import Wire
         }
     }
 
+    @Test func aFrameThatStaysUnfinishedEndsItsConnectionAtItsDeadline() throws {
+        try withServer(EchoConfiguration()) { server in
+            do {
+                let stalled = TestClient(port: server.port)
+                let header = FrameHeader(
+                    operation: .tcpPut, requestID: 7, bodyBytes: 32, payloadBytes: 2 << 20,
+                    deadlineMicroseconds: 2_000_000)
+                stalled.send(TestClient.bytes(of: header.words) + key + [1, 2, 3])
+                #expect(server.eventually { $0.pool.freeSlabs == 256 - 32 })
+                #expect(stalled.isAtEnd())
+                #expect(server.eventually { $0.pool.freeSlabs == 256 })
+                #expect(server.counters.value(.overdueConnections) == 1)
+            }
+            #expect(server.eventually { $0.isAtStart })
+        }
+    }
+
     @Test func connectionsBeyondTheLimitAreClosedAndCounted() throws {
         var configuration = EchoConfiguration()
         configuration.transport.sessionLimit = 2

@@ -6,6 +6,8 @@
 /// What a drive already carries.
 package enum DriveContent: Hashable, Sendable {
     case empty
+    /// Something that is no store: its first bytes are not zero.
+    case foreign
     case store(
         storeID: StoreIdentity, driveID: StoreIdentity, blockSizeBytes: UInt32,
         minimumSlotBytes: UInt32)
@@ -23,10 +25,21 @@ package enum DriveContent: Hashable, Sendable {
                 storeID: superblock.storeID, driveID: superblock.driveID,
                 blockSizeBytes: superblock.layout.classes.blockSizeBytes,
                 minimumSlotBytes: superblock.layout.classes.minimumSlotBytes)
-        case .refuse(.notFormatted): self = .empty
+        case .refuse(.notFormatted):
+            self =
+                Self.isZero(arena, superblockA) && Self.isZero(arena, superblockB)
+                ? .empty : .foreign
         case .refuse(.newerFormat(let version, _)): self = .newerStore(version: version)
         case .refuse: self = .damagedStore
         }
+    }
+
+    private static func isZero(_ arena: Arena, _ place: ArenaOffset) -> Bool {
+        for word in 0..<FormatConstants.superblockBytes.rawValue / 8
+        where arena.loadWord(place.advanced(by: word * 8)) != 0 {
+            return false
+        }
+        return true
     }
 }
 

@@ -30,7 +30,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drive.set(.metadataBytes, to: layout.capacityBytes - layout.usableBytes)
         drive.set(.rawBytes, to: layout.capacityBytes)
         drive.set(.usedBytes, to: drives[index].space.committedBytes)
-        drive.set(.slotsAllocated, to: drives[index].space.committedSlots)
+        // Both in slots of the block size, so that one is a share of the other.
+        let blockSize = UInt64(layout.classes.blockSizeBytes)
+        drive.set(
+            .slotsAllocated, to: (drives[index].space.committedBytes + blockSize - 1) / blockSize)
         drive.set(
             .slotsTotal, to: layout.usableBytes / UInt64(layout.classes.blockSizeBytes))
         drive.set(.journalPendingEntries, to: UInt64(drives[index].journal.pendingRecords))

@@ -29,7 +29,6 @@ struct SpaceMap: ~Copyable {
     private var pagesToStore: Bitmap
     private(set) var committedBytes: UInt64 = 0
     private(set) var busyBytes: UInt64 = 0
-    private(set) var committedSlots: UInt64 = 0
 
     struct Segment {
         var sizeClass = SpaceMap.unassigned
@@ -173,7 +172,6 @@ struct SpaceMap: ~Copyable {
         precondition(busy[word] & bit != 0, "slot \(slot.rawValue) committed without being taken")
         precondition(committed[word] & bit == 0, "slot \(slot.rawValue) committed twice")
         committed[word] |= bit
-        committedSlots += 1
         committedBytes += layout.classes.slotBytes(of: sizeClass).rawValue
         touch(slot, committed: 1)
     }
@@ -189,7 +187,6 @@ struct SpaceMap: ~Copyable {
         let (word, bit) = place(slot)
         precondition(committed[word] & bit != 0, "slot \(slot.rawValue) freed without being owned")
         committed[word] &= ~bit
-        committedSlots -= 1
         committedBytes -= layout.classes.slotBytes(of: sizeClass).rawValue
         touch(slot, committed: -1)
     }

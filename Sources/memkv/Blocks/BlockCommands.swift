@@ -31,7 +31,7 @@ struct Put: MemkvCommand {
                 "\(input.path) has more than the \(ByteSize(bytes: UInt64(limit)).exact) that the "
                     + "server takes for one value; `memkv import` splits files into blocks")
         }
-        let blockKey = settings.key(key)
+        let blockKey = try settings.key(key)
         do {
             try connection.put(blockKey, memory.source(count: length), deadline: settings.deadline)
         } catch {
@@ -68,7 +68,7 @@ struct Get: MemkvCommand {
         }
         let connection = try settings.connect()
         let memory = OwnedBytes(count: Int(connection.limits.valueLimitBytes))
-        let blockKey = settings.key(key)
+        let blockKey = try settings.key(key)
         let length: Int
         do {
             length = try connection.get(
@@ -108,7 +108,7 @@ struct Stat: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         let connection = try settings.connect()
-        let blockKey = settings.key(key)
+        let blockKey = try settings.key(key)
         let facts: BlockFacts
         do {
             facts = try connection.stat(blockKey, deadline: settings.deadline)

@@ -27,7 +27,7 @@ struct KeyBatch {
         var worst: CommandFailure?
         for start in stride(from: 0, to: keys.count, by: step) {
             let names = keys[start..<min(start + step, keys.count)]
-            let blockKeys = names.map(settings.key)
+            let blockKeys = try names.map(settings.key)
             let statuses: [OutcomeStatus]
             do {
                 statuses = try operation(connection, blockKeys, settings.deadline)

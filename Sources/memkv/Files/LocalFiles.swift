@@ -144,6 +144,25 @@ enum LocalFiles {
         }
     }
 
+    static func remove(_ path: String) { unsafe unlink(path) }
+
+    /// The first of `paths` that leads where an earlier one leads; nil when none does.
+    static func firstRepeated(in paths: [String]) -> String? {
+        var seen: [(device: dev_t, inode: ino_t, special: dev_t)] = []
+        for path in paths {
+            var facts = stat()
+            guard unsafe fstatat(AT_FDCWD, path, &facts, 0) == 0 else { continue }
+            let isBlock = facts.st_mode & S_IFMT == S_IFBLK
+            let place = (facts.st_dev, facts.st_ino, isBlock ? facts.st_rdev : 0)
+            let isRepeated = seen.contains {
+                isBlock ? $0.2 == place.2 : $0.0 == place.0 && $0.1 == place.1
+            }
+            if isRepeated { return path }
+            seen.append(place)
+        }
+        return nil
+    }
+
     /// True for a file of no bytes.
     static func isEmpty(_ path: String) -> Bool {
         var facts = stat()

@@ -91,5 +91,13 @@ struct Settings {
         }
     }
 
-    func key(_ text: String) -> BlockKey { KeyRule.key(text, namespace: namespace) }
+    /// The block key that `text` names. Refuses what isn't UTF-8: the shell's bytes reach a program
+    /// with each wrong one replaced by the same character, so different keys would become one.
+    func key(_ text: String) throws(CommandFailure) -> BlockKey {
+        guard !text.unicodeScalars.contains("\u{FFFD}") else {
+            throw CommandFailure(
+                .usage, "a key must be UTF-8; give its SHA-256 as 64 hex digits instead")
+        }
+        return KeyRule.key(text, namespace: namespace)
+    }
 }

@@ -25,6 +25,7 @@ enum FormatDrives {
         }
         switch content {
         case .empty: return .nothing
+        case .foreign: return .somethingElse
         case .damagedStore: return .damagedStore
         case .newerStore(let version):
             throw CommandFailure(
@@ -46,9 +47,12 @@ enum FormatDrives {
             storeID: identities.store, driveID: identities.drives[number],
             members: identities.drives, blockSizeBytes: UInt32(plan.blockBytes),
             minimumSlotBytes: UInt32(plan.minimumSlotBytes))
+        let isNew = LocalFiles.kind(of: drive.path) == .nothing
         do throws(DriveFormattingFailure) {
             try DriveFormatting.format(description(of: drive, makesFile: true), as: format)
         } catch {
+            // What this call made must not stand in the next one's way.
+            if isNew { LocalFiles.remove(drive.path) }
             throw CommandFailure(drive, error)
         }
     }

@@ -56,6 +56,9 @@ struct Setup: ParsableCommand {
         let plan = try SetupPlan(
             paths: drives, maximumFileBytes: maxSize?.bytes, blockBytes: blockSize.bytes,
             minimumSlotBytes: minSlot.bytes)
+        if let path = LocalFiles.firstRepeated(in: drives) {
+            throw CommandFailure(.usage, "\(path) is named twice after --drives")
+        }
         let contents = try plan.drives.map { drive in try FormatDrives.content(of: drive) }
         switch try plan.decide(contents, force: force, idempotent: idempotent) {
         case .keep:

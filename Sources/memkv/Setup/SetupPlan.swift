@@ -21,6 +21,8 @@ enum SetupContent: Hashable {
     case nothing
     case store(id: String, blockBytes: UInt64, minimumSlotBytes: UInt64)
     case damagedStore
+    /// Bytes that no MemKV wrote: somebody's file, or a file system.
+    case somethingElse
 }
 
 struct SetupPlan {
@@ -88,6 +90,11 @@ struct SetupPlan {
         for (drive, content) in zip(drives, contents) {
             switch content {
             case .nothing: continue
+            case .somethingElse:
+                throw CommandFailure(
+                    .refused,
+                    "\(drive.path) carries data that is no MemKV store; nothing was changed. "
+                        + "--force overwrites it")
             case .damagedStore:
                 throw CommandFailure(
                     .refused,

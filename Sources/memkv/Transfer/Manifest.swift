@@ -111,7 +111,10 @@ struct Manifest: Codable {
 
     /// A name that stays inside the directory it is written to.
     private static func isPlainName(_ name: String) -> Bool {
-        !name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.contains("\0")
+        // Bytes, not characters: a slash with an accent on it is a slash to the file system.
+        let bytes = Array(name.utf8)
+        return !bytes.isEmpty && bytes != Array(".".utf8) && bytes != Array("..".utf8)
+            && !bytes.contains(UInt8(ascii: "/")) && !bytes.contains(0)
     }
 
     private static func sentence(for error: any Error) -> String {

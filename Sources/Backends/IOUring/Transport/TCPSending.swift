@@ -98,6 +98,7 @@ extension TCPTransport {
         }
         guard total > 0 else { return }
         connections[session].isSending = true
+        connections[session].sendingSince = now()
         shard.ring.sendWhole(
             connections[session].descriptor, vectors, message, userData: sendUserData(session))
     }

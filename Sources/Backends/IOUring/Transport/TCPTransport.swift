@@ -50,6 +50,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     private var isListening = false
     private var isAccepting = false
     private var acceptRetry = Instant.never
+    /// When connections are looked at for what is overdue; `never` while there are none.
+    var nextPatrol = Instant.never
 
     /// What an operation in flight is, in the upper half of its number; the lower half is the
     /// session.
@@ -215,6 +217,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         // What was delivered before this has been offered to the engine already.
         deliveredSinceLook = false
         if isListening, !isAccepting, acceptRetry <= now { accept() }
+        endOverdue(now: now)
         serveWaiters(now: now)
         while let session = dirty.popFirst() {
             connections[session].isDirty = false
@@ -224,8 +227,9 @@ package final class TCPTransport: Transport, CompletionHandler {
     }
 
     package func nextWake(now: Instant) -> Instant {
-        if slabWaiters.isEmpty { return acceptRetry }
-        return min(acceptRetry, now.advanced(byMicroseconds: Self.slabPauseMicroseconds))
+        let next = min(acceptRetry, nextPatrol)
+        if slabWaiters.isEmpty { return next }
+        return min(next, now.advanced(byMicroseconds: Self.slabPauseMicroseconds))
     }
 
     package func complete(_ operation: UInt64, result: Int32, hasMore: Bool, now: Instant) {
@@ -276,6 +280,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             close(descriptor)
             return
         }
+        nextPatrol = min(nextPatrol, now.advanced(byMicroseconds: Self.patrolMicroseconds))
         // Refused only by a connection that is broken already; its first receive will say so.
         _ = setNoDelay(descriptor)
         connections[session] = Connection(

@@ -26,6 +26,8 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     case refusedTooLarge
     /// Connections that ended inside a frame.
     case truncatedFrames
+    /// Ended because a frame didn't become whole, or a response wasn't taken, in time.
+    case overdueConnections
 }
 
 /// The counters of one shard's transport. The transport writes, any thread reads.

@@ -59,6 +59,8 @@ struct Connection: Sendable {
     var lingeredBytes: UInt64 = 0
     var isReceiving = false
     var isSending = false
+    /// When the send in flight was begun.
+    var sendingSince = Instant.never
     /// In the queue of sessions that have something to send.
     var isDirty = false
     /// The frame for which an entry is awaited, and since when.
