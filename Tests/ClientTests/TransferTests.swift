@@ -46,6 +46,22 @@ import Wire
         #expect(folder.names == ["empty", "large", "manifest", "out", "tiny"])
     }
 
+    @Test func theInputIsNeverReplaced() throws {
+        let server = ReferenceServer()
+        defer { server.stop() }
+        let folder = try Folder()
+        let bytes = pattern(1000, seed: 3)
+        let file = try folder.write(bytes, to: "file")
+        let imported = try run(server, ["import", file, "-o", file])
+        #expect(imported.code == 2)
+        #expect(folder.read("file") == bytes)
+        #expect(try run(server, importArguments([file], folder)).code == 0)
+        let manifest = folder.path("manifest")
+        #expect(try run(server, ["export", manifest, "-o", manifest]).code == 2)
+        #expect(try run(server, ["export", manifest, "-o", folder.path("copy")]).code == 0)
+        #expect(folder.read("copy") == bytes)
+    }
+
     @Test func aConnectionThatKeepsBreakingOnlyCostsTime() throws {
         let server = ReferenceServer(Behaviour(closesAfterRequests: 5))
         defer { server.stop() }

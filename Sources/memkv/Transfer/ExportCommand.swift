@@ -23,6 +23,10 @@ struct Export: MemkvCommand {
     @OptionGroup var transfer: TransferOptions
 
     func run(_ settings: Settings) throws {
+        if LocalFiles.firstRepeated(in: [manifest, output]) != nil {
+            throw CommandFailure(
+                .usage, "the file would replace \(manifest); give another name to -o")
+        }
         let content = try Manifest.read(from: manifest)
         let limits = try settings.connect().limits
         let largest = content.files.flatMap(\.blocks).map(\.length).max() ?? 1

@@ -37,6 +37,10 @@ struct Import: MemkvCommand {
             throw CommandFailure(
                 .usage, "two files are called '\(name)'; a manifest holds each name once")
         }
+        for file in files where LocalFiles.firstRepeated(in: [file, output]) != nil {
+            throw CommandFailure(
+                .usage, "the manifest would replace \(file); give another name to -o")
+        }
         var totalBytes: UInt64 = 0
         for file in files { totalBytes += try InputFile(path: file).size() }
         let limits = try settings.connect().limits
