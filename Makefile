@@ -6,7 +6,7 @@
 DATA ?= ./memkv-data
 
 BUILD_PACKAGES := liburing-dev libxxhash-dev libssl-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) fio nbdkit libnbd-bin fuse3 python3
+TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fio nbdkit libnbd-bin fuse3 python3
 
 .PHONY: build run test lint format
 
