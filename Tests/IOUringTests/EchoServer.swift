@@ -19,7 +19,10 @@ struct EchoConfiguration: Sendable {
     var slabBytes: UInt64 = 64 << 10
     var slabCount: UInt64 = 256
 
-    init() { transport.payloadLimitBytes = 2 << 20 }
+    init() {
+        transport.limits.payloadLimitBytes = 2 << 20
+        transport.limits.bytesPerSession = 8 << 20
+    }
 }
 
 /// A server on its own thread. `stop` ends it.
@@ -89,7 +92,7 @@ final class EchoServer: Sendable {
     /// True when no slab and no request entry is in use and no connection stands.
     var isAtStart: Bool {
         pool.freeSlabs == Int(pool.slabCount)
-            && freeRequestCount.load(ordering: .relaxed) == configuration.transport.requestLimit
+            && freeRequestCount.load(ordering: .relaxed) == configuration.transport.limits.requests
             && counters.value(.activeConnections) == 0
     }
 
@@ -101,11 +104,12 @@ final class EchoServer: Sendable {
             waker.withLock { $0 = shard.waker }
             let transport = TCPTransport(
                 shard: shard, listener: listener, configuration: configuration.transport,
+                budget: TransportBudget(configuration: configuration.transport, slabs: pool),
                 range: transportRange, slabs: pool, counters: counters,
                 greeting: ConnectResponse(
                     version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                     bodyLimitBytes: BodyLayout.bodyLimitBytes,
-                    payloadLimitBytes: configuration.transport.payloadLimitBytes,
+                    payloadLimitBytes: configuration.transport.limits.payloadLimitBytes,
                     valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]))
             transport.startListening()
             freeRequestCount.store(transport.freeRequests, ordering: .releasing)
@@ -155,6 +159,9 @@ final class EchoServer: Sendable {
             transport.respond(to: request.handle, with: response, payload: payload)
         case .tcpGet:
             let length = UInt32(truncatingIfNeeded: arena.loadWord(request.body.start))
+            guard transport.admitsResponse(to: request.handle, lengthBytes: UInt64(length)) else {
+                return
+            }
             guard let lease = pool.lease(lengthBytes: ByteCount(UInt64(length))) else {
                 transport.respond(to: request.handle, with: Response(status: .busy), payload: nil)
                 return

@@ -2,7 +2,9 @@
 //
 //   begun ──► moving ──► ok
 //     │         └─ bytes that don't match ─► notFound, and the block is removed as damaged
-//     └─ absent ─► notFound
+//     ├─ absent ─► notFound
+//     ├─ larger than the value limit, which was lowered since ─► tooLarge
+//     └─ no room for the response ─► back to the transport, unanswered
 //
 // Always holds: slots being read are not handed to anyone else until the read is over; nothing
 // leaves this file as data that wasn't compared with the checksum kept in the index. Any doubt is a
@@ -29,6 +31,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // A lease from an earlier try may be for a value of another length.
             let length = ByteCount(UInt64(entry.lengthBytes))
             operations[index].lease = nil
+            if entry.lengthBytes > configuration.valueLimitBytes {
+                finish(index, .tooLarge)
+                return
+            }
+            guard isAdmitted(index, lengthBytes: length.rawValue) else { return }
             guard let lease = memory.slabs.lease(lengthBytes: length) else {
                 waitForSlabs(index, length)
                 return

@@ -8,6 +8,7 @@ internal import Engine
 /// The settings that a configuration file gives; nil where it is silent.
 package struct ServerDocument: Sendable {
     var address: Setting<String>?
+    var limits = LimitsDocument()
     var slabSize: Setting<ByteCount>?
     var poolSize: Setting<ByteCount>?
     var mode: Setting<String>?
@@ -32,6 +33,9 @@ package struct ServerDocument: Sendable {
         let root = try DocumentSection(document: text, file: file, schema: Self.root)
         if let network = try root.section("network", schema: Self.network) {
             address = try network.text("address")
+            if let section = try network.section("limits", schema: LimitsDocument.schema) {
+                limits = try LimitsDocument(section)
+            }
         }
         if let memory = try root.section("memory", schema: Self.memory) {
             slabSize = try memory.size("block_size")
@@ -73,7 +77,8 @@ package struct ServerDocument: Sendable {
 
     static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
     static let network = SectionSchema(
-        keys: ["address"], notBuilt: ["tls_cert", "tls_key", "auth_key", "auth_keys", "insecure"])
+        keys: ["address", "limits"],
+        notBuilt: ["tls_cert", "tls_key", "auth_key", "auth_keys", "insecure"])
     static let memory = SectionSchema(keys: ["block_size", "max_size"])
     static let storage = SectionSchema(
         keys: [
@@ -84,7 +89,9 @@ package struct ServerDocument: Sendable {
 
     /// Every dotted key that a file may hold, for the documentation's test.
     package static let allKeys: [String] =
-        network.keys.map { "network.\($0)" } + memory.keys.map { "memory.\($0)" }
+        network.keys.map { "network.\($0)" }
+        + LimitsDocument.schema.keys.map { "network.limits.\($0)" }
+        + memory.keys.map { "memory.\($0)" }
         + storage.keys.map { "storage.\($0)" } + eviction.keys.map { "storage.eviction.\($0)" }
         + drive.keys.map { "storage.drives[].\($0)" }
 

@@ -15,13 +15,14 @@ extension ServerSettings {
     ) throws(ConfigurationError) {
         let address = invocation.listen ?? document.address
         listen = if let address { try ListenAddress(address) } else { .standard }
-        engine = try Self.engine(document)
         (slabBytes, poolBytes) = try Self.memory(document)
+        limits = try document.limits.resolve(slabBytes: slabBytes, poolBytes: poolBytes)
+        engine = try Self.engine(document, limits)
         store = try Self.store(invocation, document)
     }
 
     private static func engine(
-        _ document: ServerDocument
+        _ document: ServerDocument, _ limits: SessionLimits
     ) throws(ConfigurationError) -> EngineConfiguration {
         var engine = EngineConfiguration()
         if let size = document.blockSize { engine.blockSizeBytes = try small(size) }
@@ -29,7 +30,8 @@ extension ServerSettings {
         if let size = document.minimumSlot { engine.minimumSlotBytes = try small(size) }
         // A value takes a bounded number of slots, so small slots lower the largest value.
         let reachable = UInt64(engine.blockSizeBytes) * UInt64(SlotList.capacity)
-        engine.valueLimitBytes = UInt32(min(largestValueBytes, reachable))
+        engine.valueLimitBytes = UInt32(min(UInt64(limits.payloadLimitBytes), reachable))
+        engine.batchLimit = limits.batchLimit
         engine.evictionEnabled = document.evictionEnabled?.value ?? engine.evictionEnabled
         if let percent = document.evictionWatermark {
             engine.evictionWatermarkPercent = UInt8(percent.value)

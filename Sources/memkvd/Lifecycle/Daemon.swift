@@ -21,6 +21,7 @@ struct Daemon {
     private let memoryDescription: String
     private let slabs: SlabPool
     private let plans: [ShardPlan]
+    private let descriptorShortage: String?
 
     /// Takes the port, finds or makes the drives, maps the memory. Nothing is served yet.
     init(
@@ -31,7 +32,10 @@ struct Daemon {
         self.started = started
         let listener = try Self.listen(settings.listen)
         store = try StoreFiles(settings)
-        let transport = TransportConfiguration()
+        let descriptors = try DescriptorPlan(
+            limits: settings.limits, driveCount: store.drives.count)
+        descriptorShortage = descriptors.shortage
+        let transport = TransportConfiguration(limits: descriptors.limits)
         let memory = try DaemonMemory(
             settings: settings, transport: transport,
             driveCounts: [store.drives.count])
@@ -46,9 +50,12 @@ struct Daemon {
         let plan = ShardPlan(
             index: 0, drives: store.drives, driveNames: store.names,
             formatsDrives: store.drives.contains { $0.mode == .memory }, engine: engine,
-            transport: transport, memory: memory.engines[0],
+            transport: transport,
+            budget: TransportBudget(configuration: transport, slabs: slabs),
+            memory: memory.engines[0],
             transportRange: memory.transports[0], formatRange: memory.formatRange,
-            listener: listener, cells: ShardCells(driveCount: store.drives.count))
+            listener: listener, cells: ShardCells(driveCount: store.drives.count),
+            counters: TransportCounters())
         plans = [plan]
     }
 
@@ -100,7 +107,7 @@ struct Daemon {
                 progress.ended += 1
                 ending.record(failure)
                 control.stop(reason: "a shard failed")
-            case .drive, .draining: break
+            case .drive, .refusals, .draining: break
             }
             if progress.ended == plans.count { break }
         }
@@ -157,7 +164,9 @@ extension Daemon {
                 "eviction": "\(evictionText)", "durability": "durable",
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
+                "sessions": "\(plans[0].transport.limits.sessions)",
             ])
+        if let descriptorShortage { logger.warning("\(descriptorShortage)") }
         #if PLANTED_BUGS
         if let bug = plans[0].engine.plantedBug {
             logger.critical("planted bug", metadata: ["bug": "\(bug.rawValue)"])
@@ -184,6 +193,11 @@ extension Daemon {
             logger.log(
                 level: state == .offline ? .error : .notice, "drive \(state)",
                 metadata: ["drive": "\(name)"])
+        case .refusals(let counts):
+            logger.warning(
+                "clients refused",
+                metadata: Logger.Metadata(
+                    uniqueKeysWithValues: counts.map { ($0.name, "\($0.count)") }))
         case .draining:
             logger.info("draining", metadata: ["reason": "\(control.reason ?? "unknown")"])
         case .stopped: logger.info("stopped")

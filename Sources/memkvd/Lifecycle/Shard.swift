@@ -18,6 +18,8 @@ struct ShardPlan: Sendable {
     let formatsDrives: Bool
     let engine: EngineConfiguration
     let transport: TransportConfiguration
+    /// The same for every shard.
+    let budget: TransportBudget
     let memory: EngineMemory
     /// The transport's part of the arena: `TransportConfiguration.memoryBytes`.
     let transportRange: ArenaRange
@@ -25,6 +27,7 @@ struct ShardPlan: Sendable {
     let formatRange: ArenaRange
     let listener: TCPListener
     let cells: ShardCells
+    let counters: TransportCounters
 }
 
 /// A shard at work. Confined to its thread.
@@ -36,6 +39,7 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    private var refusals: RefusalReport
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -79,7 +83,8 @@ struct Shard: ~Copyable {
         }
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
-            range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
+            budget: plan.budget, range: plan.transportRange, slabs: plan.memory.slabs,
+            counters: plan.counters,
             greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
         self.plan = plan
         self.control = control
@@ -89,6 +94,7 @@ struct Shard: ~Copyable {
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells)
         driveStates = plan.drives.indices.map { _ in .recovering }
+        refusals = RefusalReport(plan.counters)
         control.add(ring.waker)
         report(
             .opened(
@@ -137,11 +143,11 @@ struct Shard: ~Copyable {
     /// What clients are told when they connect.
     private static func greeting(_ plan: ShardPlan, storeID: StoreIdentity) -> ConnectResponse {
         ConnectResponse(
-            version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
+            version: FrameHeader.version, batchLimit: plan.engine.batchLimit,
             bodyLimitBytes: BodyLayout.bodyLimitBytes,
-            payloadLimitBytes: plan.transport.payloadLimitBytes,
+            payloadLimitBytes: plan.transport.limits.payloadLimitBytes,
             valueLimitBytes: plan.engine.valueLimitBytes,
-            requestsInFlight: UInt32(plan.transport.requestsPerSession),
+            requestsInFlight: UInt32(plan.transport.limits.requestsPerSession),
             storeID: [storeID.high, storeID.low])
     }
 
@@ -182,9 +188,13 @@ struct Shard: ~Copyable {
             let hasWorked = engine.step(now: now())
             try follow()
             steps += 1
-            if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
+            if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
+                lookAtDrives()
+                if let counts = refusals.due(now: now()) { report(.refusals(counts)) }
+            }
             ring.enter(wait: !hasWorked && phase != .stopped, until: engine.nextWake)
         }
+        if let counts = refusals.due(now: .never) { report(.refusals(counts)) }
     }
 
     /// Reports that the engine's phase has changed, if it has.

@@ -11,6 +11,9 @@ enum ShardEvent: Sendable {
     case ready
     /// A drive changed its state after the start.
     case drive(name: String, state: DriveState)
+    /// More clients were refused or ended since the last time: how many since the start, by
+    /// reason.
+    case refusals([(name: String, count: UInt64)])
     /// It takes no new requests.
     case draining
     /// Everything is done and checkpointed. The last event.

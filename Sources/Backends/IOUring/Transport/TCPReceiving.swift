@@ -5,13 +5,10 @@
 //
 // One of the files that may say `unsafe`.
 
-internal import CIOURing
 internal import Engine
 internal import Glibc
 internal import Ring
 internal import Wire
-
-func setNoDelay(_ descriptor: Int32) -> Bool { memkv_set_no_delay(descriptor) == 0 }
 
 extension TCPTransport {
     /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a
@@ -19,6 +16,9 @@ extension TCPTransport {
     private static var narrowWindowBytes: UInt64 {
         RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes)
     }
+
+    /// Longest receive or send of one session: so long, at most, the others' wait behind it.
+    static var pieceBytes: UInt64 { 256 << 10 }
 
     /// What a refused peer may still send before the connection is reset.
     private static var lingerLimitBytes: UInt64 { 64 << 20 }
@@ -31,7 +31,7 @@ extension TCPTransport {
             case .header:
                 guard connections[session].machine.mayTakeHeader else { return }
                 guard connections[session].windowCount >= RequestMemory.headerBytes else {
-                    receiveAhead(session)
+                    receiveAhead(session, now: now)
                     return
                 }
                 act(session, takeHeader(session), now: now)
@@ -48,7 +48,7 @@ extension TCPTransport {
                 if connections[session].lingeredBytes > Self.lingerLimitBytes {
                     act(session, connections[session].machine.broken(), now: now)
                 } else {
-                    receiveAhead(session)
+                    receiveAhead(session, now: now)
                 }
                 return
             case .waiting, .finishing, .closed: return
@@ -90,22 +90,28 @@ extension TCPTransport {
     /// Does what a session's machine decided.
     func act(_ session: Int, _ action: ServerSession.Action, now: Instant) {
         switch action {
-        case .nothing, .receive: break
-        case .findRoom(let header): findEntry(session, header, now: now)
+        case .nothing: break
+        case .receive: connections[session].phaseSince = now
+        case .findRoom(let header):
+            connections[session].phaseSince = now
+            findEntry(session, header, now: now)
         case .deliver:
             let entry = connections[session].incoming
             connections[session].incoming = RequestEntry.none
-            entries[entry].state = .ready
-            ready.append(entry)
+            connections[session].phaseSince = .never
+            enqueue(entry)
             deliveredSinceLook = true
             counters.add(to: .requests)
         case .readGreeting:
             let entry = connections[session].incoming
             let word = arena.loadWord(memory.body(entry).start)
             act(session, connections[session].machine.greeted(word), now: now)
-        case .welcome(let version): welcome(session, version: version)
+        case .welcome(let version):
+            connections[session].phaseSince = .never
+            welcome(session, version: version)
         case .refuse(let header, let refusal): refuse(session, header, refusal)
         case .halfClose:
+            connections[session].phaseSince = now
             shutdown(connections[session].descriptor, Int32(SHUT_WR))
             pump(session, now: now)
         case .close(let truncated):
@@ -123,58 +129,49 @@ extension TCPTransport {
         guard entryWaiters.isEmpty, let entry = takeEntry(for: session, header: header, now: now)
         else {
             connections[session].waitingHeader = header
-            connections[session].waitingSince = now
             entryWaiters.append(session)
             return
         }
-        connections[session].incoming = entry
-        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
-            act(session, connections[session].machine.roomFound(), now: now)
-        } else {
-            slabWaiters.append(session)
+        findRoom(session, entry, now: now)
+    }
+
+    /// Gives what became free to those who wait: in their order, but those who have their share
+    /// already let the others pass.
+    func serveWaiters(now: Instant) {
+        for _ in 0..<slabWaiters.count {
+            guard let session = slabWaiters.popFirst() else { break }
+            if findSlabs(connections[session].incoming) {
+                act(session, connections[session].machine.roomFound(), now: now)
+                pump(session, now: now)
+            } else {
+                slabWaiters.append(session)
+            }
+        }
+        for _ in 0..<entryWaiters.count where !freeEntries.isEmpty {
+            guard let session = entryWaiters.popFirst() else { break }
+            if grantEntry(session, now: now) {
+                pump(session, now: now)
+            } else {
+                entryWaiters.append(session)
+            }
         }
     }
 
-    /// True when the entry has the slabs its payload needs.
-    private func findSlabs(_ entry: Int) -> Bool {
-        let length = ByteCount(UInt64(entries[entry].header.payloadBytes))
-        if length == .zero { return true }
-        let wanted = slabs.slabs(for: length)
-        guard inboundSlabs + wanted <= inboundSlabLimit,
-            let lease = slabs.lease(lengthBytes: length)
+    private func grantEntry(_ session: Int, now: Instant) -> Bool {
+        let since = connections[session].phaseSince
+        guard let header = connections[session].waitingHeader,
+            let entry = takeEntry(for: session, header: header, now: since)
         else { return false }
-        entries[entry].inbound = consume lease
-        entries[entry].inboundSlabs = wanted
-        inboundSlabs += wanted
+        connections[session].waitingHeader = nil
+        findRoom(session, entry, now: now)
         return true
     }
 
-    /// Gives what became free to those who wait, in their order.
-    func serveWaiters(now: Instant) {
-        while let session = slabWaiters.first, findSlabs(connections[session].incoming) {
-            _ = slabWaiters.popFirst()
-            act(session, connections[session].machine.roomFound(), now: now)
-            pump(session, now: now)
-        }
-        var served = 0
-        let limit = entryWaiters.count
-        while served < limit, !freeEntries.isEmpty, let session = entryWaiters.first,
-            let header = connections[session].waitingHeader
-        {
-            _ = entryWaiters.popFirst()
-            served += 1
-            grantEntry(session, header)
-            pump(session, now: now)
-        }
-    }
-
-    private func grantEntry(_ session: Int, _ header: FrameHeader) {
-        let since = connections[session].waitingSince
-        guard let entry = takeEntry(for: session, header: header, now: since) else { return }
-        connections[session].waitingHeader = nil
+    /// Finds slabs for a request that has its entry, or has it wait for them.
+    private func findRoom(_ session: Int, _ entry: Int, now: Instant) {
         connections[session].incoming = entry
-        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
-            act(session, connections[session].machine.roomFound(), now: since)
+        if slabWaiters.isEmpty || entries[entry].header.payloadBytes == 0, findSlabs(entry) {
+            act(session, connections[session].machine.roomFound(), now: now)
         } else {
             slabWaiters.append(session)
         }
@@ -223,9 +220,16 @@ extension TCPTransport {
     }
 
     /// Has the window filled behind the bytes it holds.
-    private func receiveAhead(_ session: Int) {
+    private func receiveAhead(_ session: Int, now: Instant) {
         let window = memory.window(session)
         let held = connections[session].windowCount
+        if connections[session].machine.state == .header {
+            if held == 0 {
+                connections[session].phaseSince = .never
+            } else if connections[session].phaseSince == .never {
+                connections[session].phaseSince = now
+            }
+        }
         if connections[session].windowStart > 0 {
             arena.copy(
                 from: window.start.advanced(by: connections[session].windowStart), to: window.start,
@@ -244,14 +248,15 @@ extension TCPTransport {
             userData: receiveUserData(session))
     }
 
-    /// Has the rest of the incoming frame received where it belongs.
+    /// Has the next piece of the incoming frame received where it belongs.
     private func receiveIntoPlace(_ session: Int) {
         let entry = connections[session].incoming
         let message = 2 * session
         vectors.clear(message)
         var offset = entries[entry].received
-        while offset < entries[entry].incomingBytes, vectors.room(message) > 0 {
-            let range = place(entry, from: offset, limit: .max)
+        let end = min(entries[entry].incomingBytes, offset + Self.pieceBytes)
+        while offset < end, vectors.room(message) > 0 {
+            let range = place(entry, from: offset, limit: end - offset)
             unsafe vectors.append(arena.bytes(range), to: message)
             offset += range.length.rawValue
         }
