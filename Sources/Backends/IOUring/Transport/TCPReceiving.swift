@@ -18,7 +18,7 @@ extension TCPTransport {
     }
 
     /// Longest receive or send of one session: so long, at most, the others' wait behind it.
-    static var pieceBytes: UInt64 { 256 << 10 }
+    static var pieceBytes: UInt64 { 128 << 10 }
 
     /// What a refused peer may still send before the connection is reset.
     private static var lingerLimitBytes: UInt64 { 64 << 20 }

@@ -2,8 +2,8 @@
 //
 // Always holds: the sessions with whole requests stand in one ring and are served by deficit round
 // robin (Shreedhar and Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM
-// Transactions on Networking 4, 1996), counted in bytes of work; a response's bytes are charged
-// when they are known, so a session may be in debt by what it has in the engine. A session has
+// Transactions on Networking 4, 1996), counted in bytes of work; a response is charged as long as
+// its session's last one, and put right when it is known, so a session may be in debt by one turn. A session has
 // `engineBytesPerSession` of work in the engine at most, or one request: what waits, waits here,
 // where the others can pass it. The engine is handed `turnBytes` at most between two looks at the
 // network. A session whose next request lacks slabs is passed over and keeps its turn's credit.
@@ -27,11 +27,11 @@ struct SessionScheduling: Sendable {
 
 extension TCPTransport {
     /// Work that a session may add in one round.
-    static var quantumBytes: Int64 { 1 << 20 }
+    static var quantumBytes: Int64 { 256 << 10 }
     /// Work that the engine is handed between two looks at the network.
-    static var turnBytes: Int64 { 1 << 20 }
+    static var turnBytes: Int64 { 256 << 10 }
     /// Work of one session that the engine has at most, unless it is a single request.
-    static var engineBytesPerSession: UInt64 { 8 << 20 }
+    static var engineBytesPerSession: UInt64 { 2 << 20 }
     /// What any request costs, in bytes moved in the same time.
     private static var requestCostBytes: UInt64 { 8 << 10 }
     /// What a byte of body costs: keys to be looked up.
@@ -134,7 +134,8 @@ extension TCPTransport {
     private func handOver(_ entry: Int) {
         let session = entries[entry].session
         let work = work(of: entry)
-        let charge = Int64(work - expectedResponseBytes(of: entry) + Self.requestCostBytes)
+        let charge = Int64(work + Self.requestCostBytes)
+        entries[entry].expectedBytes = expectedResponseBytes(of: entry)
         removeReady(entry)
         entries[entry].state = .taken
         entries[entry].bytesInEngine = work
@@ -149,7 +150,9 @@ extension TCPTransport {
         let session = entries[entry].session
         connections[session].scheduling.requestsInEngine -= 1
         connections[session].scheduling.bytesInEngine -= entries[entry].bytesInEngine
-        connections[session].scheduling.deficit -= Int64(responseBytes)
+        connections[session].scheduling.deficit +=
+            Int64(entries[entry].expectedBytes) - Int64(responseBytes)
+        entries[entry].expectedBytes = 0
         entries[entry].bytesInEngine = 0
     }
 

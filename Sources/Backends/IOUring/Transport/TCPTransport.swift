@@ -5,7 +5,7 @@
 // a session's place is given away only when the kernel has let go of it. A session that must wait,
 // for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
 // What one session may have of what all share, and whose turn it is, TCPScheduling.swift says, so
-// that none holds up the others. Bytes move in pieces of 256 KiB at most. Payloads are received into slabs and sent from them; only
+// that none holds up the others. Bytes move in pieces of 128 KiB at most. Payloads are received into slabs and sent from them; only
 // what was read ahead with a header (4 KiB at most, nothing behind a frame that had a payload) is
 // copied.
 //

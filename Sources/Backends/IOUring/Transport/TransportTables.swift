@@ -35,6 +35,8 @@ struct RequestEntry: ~Copyable {
     var outboundSlabs: UInt32 = 0
     /// Length of the response's payload, from an attempt that wasn't admitted; 0 while unknown.
     var knownResponseBytes: UInt64 = 0
+    /// Payload bytes of the response that its session was charged for in advance.
+    var expectedBytes: UInt64 = 0
     /// What the request counts for in its session's bytes in the engine.
     var bytesInEngine: UInt64 = 0
     var responseBodyBytes: UInt64 = 0
