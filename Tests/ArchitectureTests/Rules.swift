@@ -127,7 +127,8 @@ enum Rules {
 
     /// Everything that is wrong with `file` by itself.
     static func violations(in file: SourceText) -> [Violation] {
-        imports(file) + core(file) + unsafe(file) + lines(file) + functions(file) + notes(file)
+        imports(file) + core(file) + unsafe(file) + ioUring(file) + lines(file) + functions(file)
+            + notes(file)
     }
 
     // MARK: Imports
@@ -160,6 +161,32 @@ enum Rules {
                 path: file.path, line: $0.line,
                 problem: "\"\($0.text)\" in the synchronous core")
         }
+    }
+
+    // MARK: The trait
+
+    /// What must stand behind `#if IOUring`: builds without the trait have no liburing.
+    static let ioUringModules: Set<String> = ["CIOURing", "IOUring", "Ring"]
+    static let ioUringFolders = ["Sources/Ring/", "Sources/Backends/IOUring/"]
+
+    private static func ioUring(_ file: SourceText) -> [Violation] {
+        let words = file.words
+        let imports = words.indices.first {
+            words[$0].text == "import" && $0 + 1 < words.count
+                && ioUringModules.contains(words[$0 + 1].text)
+        }
+        let isAllOfIt = ioUringFolders.contains { file.path.hasPrefix($0) }
+        guard let first = isAllOfIt ? words.startIndex : imports else { return [] }
+        let isConditional = words.indices.prefix(first + 1).contains {
+            words[$0].text == "if" && words[$0].before == "#" && $0 + 1 < words.count
+                && words[$0 + 1].text == "IOUring"
+        }
+        if isConditional { return [] }
+        return [
+            Violation(
+                path: file.path, line: 1,
+                problem: "is or imports io_uring's modules outside \"#if IOUring\"")
+        ]
     }
 
     // MARK: Unsafe code

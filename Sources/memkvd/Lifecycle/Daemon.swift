@@ -4,6 +4,8 @@
 // Always holds: the admin endpoint answers from the moment the drives are open until the last of
 // them has ended, the drain included; the daemon ends when all shards have, never before.
 
+#if IOUring
+
 internal import Admin
 internal import Engine
 internal import Glibc
@@ -261,3 +263,5 @@ extension Daemon {
             """, to: SystemCalls.standardOutput)
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: a request made before a shard has its ring is seen by its first look, one made
 // later wakes it; asking twice does what asking once does.
 
+#if IOUring
+
 internal import Ring
 internal import Synchronization
 
@@ -41,3 +43,5 @@ final class DaemonControl: Sendable {
         state.withLock { $0.wakers[shard]?.wake() }
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: everything here runs on the thread that called `run`; it blocks only in its ring,
 // when the engine has nothing to do; it reports changes and never logs.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 internal import Ring
@@ -233,3 +235,5 @@ struct Shard: ~Copyable {
         }
     }
 }
+
+#endif
