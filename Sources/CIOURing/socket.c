@@ -1,4 +1,5 @@
 // TCP sockets: the address structures that are clumsy outside C.
+#if defined(MEMKV_IO_URING)
 #define _GNU_SOURCE
 #include "CIOURing.h"
 
@@ -76,3 +77,4 @@ int memkv_prepare_connection(int fd, struct memkv_peer *peer) {
     peer->is_ipv6 = true;
     return 0;
 }
+#endif

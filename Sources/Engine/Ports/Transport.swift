@@ -47,11 +47,13 @@ package struct Request: Sendable {
     package var payloadChecksum: UInt64
     /// It was handed over before and its response not admitted.
     package var isRepeated: Bool
+    /// What the transport takes a get's payload for; at least 1.
+    package var expectedResponseBytes: UInt64
 
     package init(
         handle: RequestHandle, operation: OperationCode, namespace: Namespace, deadline: Instant,
         arrival: Instant, body: ArenaRange, responseBody: ArenaRange, payloadBytes: UInt32,
-        payloadChecksum: UInt64, isRepeated: Bool = false
+        payloadChecksum: UInt64, isRepeated: Bool = false, expectedResponseBytes: UInt64 = 1
     ) {
         self.handle = handle
         self.operation = operation
@@ -63,6 +65,7 @@ package struct Request: Sendable {
         self.payloadBytes = payloadBytes
         self.payloadChecksum = payloadChecksum
         self.isRepeated = isRepeated
+        self.expectedResponseBytes = expectedResponseBytes
     }
 }
 

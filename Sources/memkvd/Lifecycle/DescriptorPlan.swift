@@ -3,6 +3,8 @@
 // Always holds: drives, rings and the admin endpoint have descriptors of their own, which no session
 // takes. Refuses a process that may not have a single session.
 
+#if IOUring
+
 internal import Engine
 
 /// What the limit of open descriptors allows.
@@ -47,3 +49,5 @@ struct DescriptorPlan: Sendable {
             + "\(limits.sessions + reserved), or lower network.limits.sessions"
     }
 }
+
+#endif

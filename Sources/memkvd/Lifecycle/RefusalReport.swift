@@ -3,6 +3,8 @@
 // Always holds: at most one report in ten seconds, and none when nothing has changed, so that a
 // flood of hostile clients is no flood of lines.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 
@@ -38,3 +40,5 @@ struct RefusalReport {
         }
     }
 }
+
+#endif

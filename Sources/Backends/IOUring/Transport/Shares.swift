@@ -6,6 +6,8 @@
 // the limits move with the load (Choudhury and Hahne, "Dynamic queue length thresholds for
 // shared-memory packet switches", IEEE/ACM Transactions on Networking 6, 1998, with factor 1).
 
+#if IOUring
+
 /// The rule for slabs and for request entries.
 enum Shares {
     /// Whether a session that holds `held` of a pool may take `wanted` more, while `free` are free
@@ -16,3 +18,5 @@ enum Shares {
         return held + wanted <= limit && held + wanted <= free - wanted
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: a connection has a place in the daemon's budget from its acceptance until the
 // kernel has let go of it; one too many is closed at once and counted by which limit it met.
 
+#if IOUring
+
 internal import Engine
 internal import Glibc
 internal import Ring
@@ -113,3 +115,5 @@ extension TCPTransport {
         reclaim(session)
     }
 }
+
+#endif

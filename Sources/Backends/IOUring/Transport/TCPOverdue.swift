@@ -6,6 +6,8 @@
 // others. A whole request that the engine hasn't taken by its deadline is answered so. A greeted
 // session between two frames may be silent for ever.
 
+#if IOUring
+
 internal import Engine
 internal import Wire
 
@@ -94,3 +96,5 @@ extension TCPTransport {
                 ? Self.longestRequestMicroseconds : min(given, Self.longestRequestMicroseconds))
     }
 }
+
+#endif

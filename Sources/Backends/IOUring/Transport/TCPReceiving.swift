@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import Engine
 internal import Glibc
 internal import Ring
@@ -265,3 +267,5 @@ extension TCPTransport {
             connections[session].descriptor, vectors, message, userData: receiveUserData(session))
     }
 }
+
+#endif

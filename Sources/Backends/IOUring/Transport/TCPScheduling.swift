@@ -8,6 +8,8 @@
 // where the others can pass it. The engine is handed `turnBytes` at most between two looks at the
 // network. A session whose next request lacks slabs is passed over and keeps its turn's credit.
 
+#if IOUring
+
 internal import Engine
 internal import Wire
 
@@ -280,3 +282,5 @@ extension TCPTransport {
         if entry < limits.requests { freeEntries.append(entry) }
     }
 }
+
+#endif

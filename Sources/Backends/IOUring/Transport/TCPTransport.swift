@@ -12,6 +12,8 @@
 // This file holds the tables and the port; TCPConnections.swift how connections come and go,
 // TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines.
 
+#if IOUring
+
 package import Engine
 internal import Glibc
 internal import Ring
@@ -133,7 +135,8 @@ package final class TCPTransport: Transport, CompletionHandler {
             body: memory.body(entry).part(at: 0, length: ByteCount(UInt64(header.bodyBytes))),
             responseBody: memory.responseBody(entry), payloadBytes: header.payloadBytes,
             payloadChecksum: header.payloadChecksum,
-            isRepeated: entries[entry].knownResponseBytes > 0)
+            isRepeated: entries[entry].knownResponseBytes > 0,
+            expectedResponseBytes: max(1, entries[entry].expectedBytes))
     }
 
     package func takePayload(of request: RequestHandle) -> SlabLease? {
@@ -276,3 +279,5 @@ package final class TCPTransport: Transport, CompletionHandler {
     func receiveUserData(_ session: Int) -> UInt64 { userData(.receive, session) }
     func sendUserData(_ session: Int) -> UInt64 { userData(.send, session) }
 }
+
+#endif

@@ -5,6 +5,8 @@
 // shard accepted them; nothing is allocated after `init`. Refuses a session by naming which limit
 // it met. Taken and given back at accept and close alone, so a lock costs nothing that matters.
 
+#if IOUring
+
 package import Engine
 internal import Synchronization
 
@@ -88,3 +90,5 @@ package final class TransportBudget: Sendable {
         inboundSlabs.subtract(count, ordering: .relaxed)
     }
 }
+
+#endif

@@ -1,5 +1,7 @@
 // What a shard's TCP transport is told at start, and the memory that follows from it.
 
+#if IOUring
+
 package import Engine
 internal import Wire
 
@@ -100,3 +102,5 @@ struct RequestMemory: Sendable {
             length: ByteCount(length))
     }
 }
+
+#endif
