@@ -20,6 +20,8 @@ struct EchoConfiguration: Sendable {
     var transport = TransportConfiguration()
     var slabBytes: UInt64 = 64 << 10
     var slabCount: UInt64 = 256
+    /// Nil for one of the server's own.
+    var budget: TransportBudget?
 
     init() {
         transport.limits.payloadLimitBytes = 2 << 20
@@ -38,6 +40,11 @@ final class EchoServer: Sendable {
     /// Request entries nobody uses, as of the last turn of the loop.
     private let freeRequestCount = Atomic<Int>(-1)
     private let held = Atomic<Int>(0)
+    /// While set, requests stay in the transport.
+    private let isGateShut = Atomic<Bool>(false)
+    /// Namespaces of requests in the order in which they were handed over.
+    private let order = Mutex<[UInt32]>([])
+    let sharedBudget: TransportBudget
     private let isStopping = Atomic<Bool>(false)
     private let waker = Mutex<RingWaker?>(nil)
     private let thread = Mutex<pthread_t>(0)
@@ -60,6 +67,9 @@ final class EchoServer: Sendable {
         self.transportRange = transportRange
         pool = SlabPool(
             arena: arena, region: slabRange, slabBytes: ByteCount(configuration.slabBytes))
+        sharedBudget =
+            configuration.budget
+            ?? TransportBudget(configuration: configuration.transport, slabs: pool)
         listener = try TCPListener(address: "127.0.0.1", port: 0)
         let context = unsafe Unmanaged.passRetained(self).toOpaque()
         thread.withLock { thread in
@@ -73,6 +83,17 @@ final class EchoServer: Sendable {
     var freeRequests: Int { freeRequestCount.load(ordering: .acquiring) }
     /// Requests held back until there are eight.
     var heldRequests: Int { held.load(ordering: .relaxed) }
+
+    /// Leaves requests in the transport until `openGate`.
+    func shutGate() { isGateShut.store(true, ordering: .releasing) }
+
+    func openGate() {
+        isGateShut.store(false, ordering: .releasing)
+        waker.withLock { $0?.wake() }
+    }
+
+    /// Namespaces of requests in the order in which they were handed over.
+    var handedOver: [UInt32] { order.withLock { $0 } }
 
     /// Ends every connection and the thread.
     func stop() {
@@ -106,7 +127,7 @@ final class EchoServer: Sendable {
             waker.withLock { $0 = shard.waker }
             let transport = TCPTransport(
                 shard: shard, listener: listener, configuration: configuration.transport,
-                budget: TransportBudget(configuration: configuration.transport, slabs: pool),
+                budget: sharedBudget,
                 range: transportRange, slabs: pool, counters: counters,
                 greeting: ConnectResponse(
                     version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
@@ -137,8 +158,11 @@ final class EchoServer: Sendable {
 
     private func step(_ transport: TCPTransport, _ held: inout [Request]) -> Bool {
         var didWork = false
-        while let request = transport.nextRequest(now: now()) {
+        while !isGateShut.load(ordering: .acquiring),
+            let request = transport.nextRequest(now: now())
+        {
             didWork = true
+            order.withLock { $0.append(request.namespace.rawValue) }
             if request.namespace == Self.heldNamespace {
                 held.append(request)
                 guard held.count == Self.heldCount else { continue }

@@ -29,6 +29,18 @@ import Testing
         }
     }
 
+    @Test func theLimitsExampleShowsTheDefaults() throws {
+        let page = try Self.page()
+        let text = try #require(
+            page.components(separatedBy: "```yaml\n").first { $0.contains("  limits:\n") })
+        let example = try #require(text.components(separatedBy: "```").first)
+        let document = try ServerDocument(text: example, file: "example.yaml")
+        let invocation = try ServerInvocation(
+            listenFlag: nil, dataFlag: "/x", configFlag: nil, environment: [:])
+        let settings = try ServerSettings(invocation: invocation, document: document)
+        #expect(settings.limits == SessionLimits())
+    }
+
     @Test func theExampleIsAccepted() throws {
         let page = try Self.page()
         let example = try #require(page.components(separatedBy: "```yaml\n").dropFirst().first)

@@ -98,8 +98,8 @@ struct LimitsDocument: Sendable {
         }
         if bytesPerSession.value < payload {
             throw bytesPerSession.refused(
-                "\(ByteSize.format(bytesPerSession.value)) is less than the slabs of one payload of "
-                    + "network.limits.payload_size, \(ByteSize.format(payload))")
+                "\(ByteSize.format(bytesPerSession.value)) is less than the slabs of one payload "
+                    + "of network.limits.payload_size, \(ByteSize.format(payload))")
         }
         if bytesPerSession.value > poolBytes {
             throw bytesPerSession.refused(

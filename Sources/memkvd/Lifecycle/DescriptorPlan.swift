@@ -1,7 +1,7 @@
 // DescriptorPlan: as many sessions as there can be open descriptors.
 //
-// Always holds: drives, rings and the admin endpoint have descriptors of their own, which no session
-// takes. Refuses a process that may not have a single session.
+// Always holds: drives, rings and the admin endpoint have descriptors of their own, which no
+// session takes. Refuses a process that may not have a single session.
 
 #if IOUring
 

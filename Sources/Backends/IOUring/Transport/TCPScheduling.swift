@@ -3,10 +3,11 @@
 // Always holds: the sessions with whole requests stand in one ring and are served by deficit round
 // robin (Shreedhar and Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM
 // Transactions on Networking 4, 1996), counted in bytes of work; a response is charged as long as
-// its session's last one, and put right when it is known, so a session may be in debt by one turn. A session has
-// `engineBytesPerSession` of work in the engine at most, or one request: what waits, waits here,
-// where the others can pass it. The engine is handed `turnBytes` at most between two looks at the
-// network. A session whose next request lacks slabs is passed over and keeps its turn's credit.
+// its session's last one, and put right when it is known, so a session may be in debt by what it
+// has in the engine. A session has `engineBytesPerSession` of work in the engine at most, or one
+// request: what waits, waits here, where the others can pass it. The engine is handed `turnBytes`,
+// or one request, at most between two looks at the network. A session whose next request lacks
+// slabs is passed over and keeps its credit.
 
 #if IOUring
 
@@ -28,7 +29,7 @@ struct SessionScheduling: Sendable {
 }
 
 extension TCPTransport {
-    /// Work that a session may add in one round.
+    /// Work that a session may hand over in one round.
     static var quantumBytes: Int64 { 256 << 10 }
     /// Work that the engine is handed between two looks at the network.
     static var turnBytes: Int64 { 256 << 10 }

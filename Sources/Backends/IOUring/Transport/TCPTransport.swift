@@ -5,9 +5,9 @@
 // a session's place is given away only when the kernel has let go of it. A session that must wait,
 // for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
 // What one session may have of what all share, and whose turn it is, TCPScheduling.swift says, so
-// that none holds up the others. Bytes move in pieces of 128 KiB at most. Payloads are received into slabs and sent from them; only
-// what was read ahead with a header (4 KiB at most, nothing behind a frame that had a payload) is
-// copied.
+// that none holds up the others. Bytes move in pieces of 128 KiB at most. Payloads are received
+// into slabs and sent from them; only what was read ahead with a header (4 KiB at most, nothing
+// behind a frame that had a payload) is copied.
 //
 // This file holds the tables and the port; TCPConnections.swift how connections come and go,
 // TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines.
@@ -66,8 +66,9 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// Slabs may be freed by other shards, which don't say so: how often waiting sessions look.
     private static let slabPauseMicroseconds: UInt64 = 1000
 
-    /// A transport that listens once told to. `budget` is the same for all of a daemon's; `range` is `configuration.memoryBytes` of the pool's
-    /// arena. Traps on a configuration that is impossible with this pool.
+    /// A transport that listens once told to. `budget` is the same for all of a daemon's
+    /// transports; `range` is `configuration.memoryBytes` of the pool's arena. Traps on a
+    /// configuration that is impossible with this pool.
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
         budget: TransportBudget, range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
