@@ -32,9 +32,11 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
     ],
     targets: [
-        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend.
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
+        // is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CIOURing", linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CBlkid", linkerSettings: [.linkedLibrary("blkid")]),
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
@@ -85,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: [
-                "Client", "Wire", "Engine", "IOUring",
+                "CBlkid", "Client", "Engine", "IOUring", "Ring", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
 

@@ -1,5 +1,7 @@
 // The shape of /v1/status, as far as the table shows it, and the table.
 
+import Settings
+
 /// What `admin status` reads of a server's answer.
 struct ServerStatus: Decodable {
     struct Memory: Decodable {

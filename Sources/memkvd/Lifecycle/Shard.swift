@@ -69,7 +69,7 @@ struct Shard: ~Copyable {
         var device = try Self.openDrives(plan, ring)
         let absent = try Self.absentDrives(device, plan)
         if plan.formatsDrives {
-            do throws(DriveFormattingFailure) {
+            do throws(DriveFailure) {
                 try DriveFormatting.format(
                     &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
                     as: StoreFiles.newStore(plan.engine))

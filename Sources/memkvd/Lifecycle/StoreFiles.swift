@@ -90,7 +90,7 @@ struct StoreFiles: Sendable {
     private static func format(
         _ drive: DriveDescription, engine: EngineConfiguration
     ) throws(StartFailure) {
-        do throws(DriveFormattingFailure) {
+        do throws(DriveFailure) {
             try DriveFormatting.format(drive, as: newStore(engine))
         } catch {
             throw StartFailure(error)
@@ -111,7 +111,7 @@ struct StoreFiles: Sendable {
 }
 
 extension StartFailure {
-    init(_ failure: DriveFormattingFailure) {
+    init(_ failure: DriveFailure) {
         let code: ExitCode = failure.kind == .impossible ? .usage : .failed
         self.init(code: code, message: "\(failure)")
     }
