@@ -15,16 +15,30 @@ package struct DriveFacts: Hashable, Sendable {
     /// Blocks at the last checkpoint.
     package let blockCount: UInt64
 
+    package init(
+        formatVersion: UInt16, storeID: StoreIdentity, driveID: StoreIdentity, memberCount: Int,
+        blockSizeBytes: UInt32, minimumSlotBytes: UInt32, capacityBytes: UInt64,
+        usableBytes: UInt64, blockCount: UInt64
+    ) {
+        self.formatVersion = formatVersion
+        self.storeID = storeID
+        self.driveID = driveID
+        self.memberCount = memberCount
+        self.blockSizeBytes = blockSizeBytes
+        self.minimumSlotBytes = minimumSlotBytes
+        self.capacityBytes = capacityBytes
+        self.usableBytes = usableBytes
+        self.blockCount = blockCount
+    }
+
     init(_ superblock: Superblock) {
-        formatVersion = superblock.formatVersion
-        storeID = superblock.storeID
-        driveID = superblock.driveID
-        memberCount = superblock.memberCount
-        blockSizeBytes = superblock.layout.classes.blockSizeBytes
-        minimumSlotBytes = superblock.layout.classes.minimumSlotBytes
-        capacityBytes = superblock.layout.capacityBytes
-        usableBytes = superblock.layout.usableBytes
-        blockCount = superblock.blockCount
+        self.init(
+            formatVersion: superblock.formatVersion, storeID: superblock.storeID,
+            driveID: superblock.driveID, memberCount: superblock.memberCount,
+            blockSizeBytes: superblock.layout.classes.blockSizeBytes,
+            minimumSlotBytes: superblock.layout.classes.minimumSlotBytes,
+            capacityBytes: superblock.layout.capacityBytes,
+            usableBytes: superblock.layout.usableBytes, blockCount: superblock.blockCount)
     }
 }
 

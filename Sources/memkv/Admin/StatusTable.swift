@@ -19,6 +19,8 @@ struct ServerStatus: Decodable {
     struct Device: Decodable {
         let deviceId: Int
         let path: String
+        /// "online", "offline", "absent" or "recovering"; older servers don't tell.
+        let state: String?
         let usableBytes: UInt64
         let usedBytes: UInt64
     }
@@ -46,7 +48,7 @@ enum StatusTable {
         for device in storage.devices {
             rows.append([
                 "drive \(device.deviceId)", fill(device.usedBytes, device.usableBytes),
-                device.path,
+                device.state ?? "", device.path,
             ])
         }
         return aligned(rows)

@@ -36,6 +36,8 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    /// Drives whose full file system has been reported.
+    private var fullDrives: Set<Int> = []
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -157,14 +159,17 @@ struct Shard: ~Copyable {
     /// Names of the drives that aren't there; refuses to start when none is.
     private static func absentDrives(
         _ device: IOUringDevice, _ plan: ShardPlan
-    ) throws(StartFailure) -> [String] {
+    ) throws(StartFailure) -> [AbsentDrive] {
         let absent = plan.driveNames.enumerated().compactMap { index, name in
-            device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
+            device.absence(of: DriveIndex(UInt16(index))).map {
+                AbsentDrive(name: name, reason: "\($0)")
+            }
         }
         if absent.count == plan.drives.count {
             throw StartFailure(
                 code: .driveRefused,
-                message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
+                message: "no drive of the store is there: "
+                    + absent.map { "\($0.name) (\($0.reason))" }.joined(separator: ", ") + ". "
                     + "Check storage.drives, or make the store with `memkv setup`")
         }
         return absent
@@ -219,6 +224,11 @@ struct Shard: ~Copyable {
     private mutating func lookAtDrives() {
         guard phase != .recovering else { return }
         for index in driveStates.indices {
+            if plan.cells.drives[index].value(.fileSystemFull) > 0,
+                fullDrives.insert(index).inserted
+            {
+                report(.fileSystemFull(drive: plan.driveNames[index]))
+            }
             let state = engine.driveState(DriveIndex(UInt16(index)))
             if state == driveStates[index] { continue }
             driveStates[index] = state

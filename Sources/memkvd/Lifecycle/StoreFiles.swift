@@ -34,6 +34,11 @@ struct StoreFiles: Sendable {
             drives = [.file(path: file, createBytes: nil)]
             names = [file]
         case .drives(let places, let mode):
+            if let (path, other) = FileIdentity.firstPair(in: places.map(\.path)) {
+                throw StartFailure(
+                    code: .usage,
+                    message: "storage.drives: \(path) and \(other) are one drive; name it once")
+            }
             drives = places.map {
                 mode == .direct ? .direct(path: $0.path) : .file(path: $0.path, createBytes: nil)
             }
