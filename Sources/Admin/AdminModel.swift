@@ -129,13 +129,14 @@ package struct AdminModel: Sendable {
             JSONText.object([
                 ("device_id", .number(UInt64(index))),
                 ("path", .text(drive.path)),
-                ("state", .text("\(drive.cells.state)")),
                 ("total_slots", .number(drive.cells.value(.slotsTotal))),
                 ("allocated_slots", .number(drive.cells.value(.slotsAllocated))),
                 ("raw_capacity_bytes", .number(drive.cells.value(.rawBytes))),
                 ("usable_bytes", .number(drive.cells.value(.usableBytes))),
                 ("metadata_bytes", .number(drive.cells.value(.metadataBytes))),
                 ("used_bytes", .number(drive.cells.value(.usedBytes))),
+                // Beyond the contract.
+                ("state", .text("\(drive.cells.state)")),
             ])
         }
         func total(_ gauge: DriveGauge) -> JSONText {

@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test func aStoreIsFormattedOnlyWhereNothingIsLost() throws {
-        let two = try plan(["/a", "/b"])
+        let two = try plan(["/nowhere/a", "/nowhere/b"])
         let whole = [store(drive: 1), store(drive: 2)]
         #expect(try two.decide([nothing, nothing], force: false, idempotent: false) == .format)
         #expect(try two.decide([nothing, nothing], force: false, idempotent: true) == .format)

@@ -75,7 +75,8 @@ struct DriveCheckCommand: ParsableCommand {
                 drive, verifiesValues: payloads, progress: { bar.advance(byBytes: $0) })
         else {
             let load = try DriveLoad(workbench, path: path)
-            throw CommandFailure(.refused, "there is no store to check on it: it carries \(load.sentence)")
+            throw CommandFailure(
+                .refused, "there is no store to check on it: it carries \(load.sentence)")
         }
         return report
     }
