@@ -1,4 +1,6 @@
 // Probing with libblkid. Its own descriptors are without O_DIRECT, which it doesn't know.
+#ifdef MEMKV_IO_URING
+
 #define _GNU_SOURCE
 #include "CBlkid.h"
 
@@ -80,3 +82,5 @@ int memkv_wipe_signatures(const char *path) {
     close(fd);
     return result < 0 ? result : wiped;
 }
+
+#endif

@@ -1,5 +1,7 @@
 // drive check: every structure of drives that no server has open, and what a start would lose.
 
+#if IOUring
+
 import ArgumentParser
 import Engine
 import IOUring
@@ -81,3 +83,5 @@ struct DriveCheckCommand: ParsableCommand {
         return report
     }
 }
+
+#endif

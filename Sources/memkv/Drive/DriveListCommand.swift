@@ -1,6 +1,8 @@
 // drive list: what could be a drive here and what each one carries. Looks and locks nothing, so it
 // sees drives that a server has open, too.
 
+#if IOUring
+
 import ArgumentParser
 import Engine
 import IOUring
@@ -156,3 +158,5 @@ struct DriveListEntry: Encodable {
         }
     }
 }
+
+#endif

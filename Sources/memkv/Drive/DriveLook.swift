@@ -3,8 +3,10 @@
 // Always holds: looking writes nothing and makes nothing.
 
 import Engine
+#if IOUring
 import IOUring
 import Ring
+#endif
 
 /// What a drive carries.
 enum DriveLoad: Hashable {
@@ -16,6 +18,22 @@ enum DriveLoad: Hashable {
     /// Bytes that nobody knows.
     case unknownData
 
+    /// "a file system (ext4) labelled data": what `--force` would overwrite.
+    var sentence: String {
+        switch self {
+        case .nothing: "nothing"
+        case .store: "a store"
+        case .newerStore(let version): "a store of a newer format (\(version))"
+        case .damagedStore: "a damaged store"
+        case .foreign(let signatures):
+            signatures.map(\.sentence).joined(separator: " and ")
+        case .unknownData: "data that is no MemKV store"
+        }
+    }
+}
+
+#if IOUring
+extension DriveLoad {
     /// Looks at the drive that `workbench` has open. A store's drive counts as a store, whatever
     /// else left its traces there.
     init(_ workbench: DriveWorkbench, path: String) throws(CommandFailure) {
@@ -43,19 +61,6 @@ enum DriveLoad: Hashable {
             }
         }
     }
-
-    /// "a file system (ext4) labelled data": what `--force` would overwrite.
-    var sentence: String {
-        switch self {
-        case .nothing: "nothing"
-        case .store: "a store"
-        case .newerStore(let version): "a store of a newer format (\(version))"
-        case .damagedStore: "a damaged store"
-        case .foreign(let signatures):
-            signatures.map(\.sentence).joined(separator: " and ")
-        case .unknownData: "data that is no MemKV store"
-        }
-    }
 }
 
 extension CommandFailure {
@@ -67,3 +72,4 @@ extension CommandFailure {
             sentence.contains(path) ? sentence : "\(path): \(sentence)")
     }
 }
+#endif

@@ -5,7 +5,7 @@
 // two users apart is that drives are opened exclusively.
 
 import Foundation
-import IOUring
+import Settings
 
 /// One user of a drive.
 enum DriveUse: Hashable, CustomStringConvertible {

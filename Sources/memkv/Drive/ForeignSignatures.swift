@@ -3,9 +3,10 @@
 //
 // Always holds: looking changes nothing. One of the files that may say `unsafe`.
 
+#if IOUring
 import CBlkid
-import Glibc
 import Ring
+#endif
 
 /// Something that another program keeps on a drive.
 struct ForeignSignature: Hashable, Encodable {
@@ -15,6 +16,21 @@ struct ForeignSignature: Hashable, Encodable {
     let type: String
     let label: String
 
+    /// "an ext4 file system labelled data".
+    var sentence: String {
+        let name = label.isEmpty ? "" : " labelled \(label)"
+        switch usage {
+        case "partitions": return "a partition table (\(type))"
+        case "filesystem": return "a file system (\(type))\(name)"
+        case "raid": return "a member of a volume (\(type))\(name)"
+        case "crypto": return "an encrypted volume (\(type))\(name)"
+        default: return "\(type)\(name)"
+        }
+    }
+}
+
+#if IOUring
+extension ForeignSignature {
     private static let limit = 16
 
     /// What is on the drive at `path`, in no particular order.
@@ -44,16 +60,5 @@ struct ForeignSignature: Hashable, Encodable {
             unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
     }
-
-    /// "an ext4 file system labelled data".
-    var sentence: String {
-        let name = label.isEmpty ? "" : " labelled \(label)"
-        switch usage {
-        case "partitions": return "a partition table (\(type))"
-        case "filesystem": return "a file system (\(type))\(name)"
-        case "raid": return "a member of a volume (\(type))\(name)"
-        case "crypto": return "an encrypted volume (\(type))\(name)"
-        default: return "\(type)\(name)"
-        }
-    }
 }
+#endif

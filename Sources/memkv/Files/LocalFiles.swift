@@ -7,7 +7,7 @@
 
 import Client
 import Glibc
-import IOUring
+import Settings
 
 private func problem(_ doing: String, _ path: String) -> CommandFailure {
     CommandFailure(.usage, "can't \(doing) \(path): \(unsafe String(cString: strerror(errno)))")

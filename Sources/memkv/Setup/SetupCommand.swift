@@ -7,7 +7,6 @@
 
 import ArgumentParser
 import Engine
-import IOUring
 import Settings
 
 struct Setup: ParsableCommand {
@@ -61,6 +60,12 @@ struct Setup: ParsableCommand {
             let names = path.utf8.elementsEqual(other.utf8) ? path : "\(path), also \(other),"
             throw CommandFailure(.usage, "\(names) is named twice after --drives")
         }
+        try carryOut(plan)
+        print(plan.configurationYAML, terminator: "")
+    }
+
+    #if IOUring
+    private func carryOut(_ plan: SetupPlan) throws {
         let tables = SystemTables()
         let looks = try plan.drives.map { drive in try LookedAtDrive(drive, tables: tables) }
         let found = looks.map { SetupContent(load: $0.load, sizeBytes: $0.sizeBytes) }
@@ -69,7 +74,6 @@ struct Setup: ParsableCommand {
             Terminal.standardError("memkv: the store is there already; nothing was changed")
         case .format: try format(looks, plan)
         }
-        print(plan.configurationYAML, terminator: "")
     }
 
     private func format(_ looks: [LookedAtDrive], _ plan: SetupPlan) throws {
@@ -85,4 +89,12 @@ struct Setup: ParsableCommand {
             Terminal.standardError("memkv: \(look.drive.path) is formatted")
         }
     }
+    #else
+    private func carryOut(_ plan: SetupPlan) throws {
+        throw CommandFailure(
+            .refused,
+            "this build can't format drives: it has no io_uring, the package trait IOUring of "
+                + "builds on Linux")
+    }
+    #endif
 }

@@ -5,8 +5,11 @@
 // again when that fails.
 
 import Engine
+import Settings
+#if IOUring
 import IOUring
 import Ring
+#endif
 
 /// A drive to be formatted.
 struct SetupDrive: Hashable {
@@ -20,6 +23,8 @@ struct SetupDrive: Hashable {
     let path: String
     let kind: Kind
 }
+
+#if IOUring
 
 /// A drive as it was found.
 final class LookedAtDrive {
@@ -138,3 +143,5 @@ extension SetupDrive {
         }
     }
 }
+
+#endif

@@ -3,7 +3,6 @@
 import ArgumentParser
 import Client
 import Foundation
-import IOUring
 import Settings
 import Wire
 

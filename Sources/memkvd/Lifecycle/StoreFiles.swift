@@ -5,6 +5,8 @@
 // a start that was cut short leaves nothing that looks like a store. A file that exists is never
 // formatted.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 internal import Ring
@@ -121,3 +123,5 @@ extension StartFailure {
         self.init(code: code, message: "\(failure)")
     }
 }
+
+#endif

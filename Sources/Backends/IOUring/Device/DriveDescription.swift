@@ -1,5 +1,7 @@
 // What a drive is to be, and why one can't be opened.
 
+#if IOUring
+
 package import Engine
 package import Ring
 
@@ -51,7 +53,6 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
     case inUse(path: String)
     /// A file that should be new and isn't.
     case exists(path: String)
-    case sameDrive(path: String, other: String)
     case empty(path: String)
     case sizeNotWhole(path: String, bytes: UInt64)
     case logicalBlock(path: String, bytes: UInt32)
@@ -69,8 +70,6 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
             "\(path) is in use: another memkvd or memkv holds it, or it is mounted"
         case .exists(let path):
             "\(path) appeared meanwhile; nothing was changed"
-        case .sameDrive(let path, let other):
-            "\(path) and \(other) are one drive; name it once"
         case .empty(let path):
             "\(path) is empty; give it a size with max_size, or format it with `memkv setup`"
         case .sizeNotWhole(let path, let bytes):
@@ -86,3 +85,5 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
         }
     }
 }
+
+#endif

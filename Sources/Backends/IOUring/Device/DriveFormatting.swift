@@ -3,6 +3,8 @@
 // Always holds: a file drive's superblocks, journal and index pages are allocated when it is
 // formatted, so that a file system that fills up later refuses blocks and nothing else.
 
+#if IOUring
+
 package import Engine
 internal import Ring
 
@@ -56,3 +58,5 @@ package enum DriveFormatting {
         }
     }
 }
+
+#endif

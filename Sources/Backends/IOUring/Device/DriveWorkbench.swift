@@ -4,6 +4,8 @@
 // Always holds: the lock is held from `init` until the workbench ends. Made, used and ended by one
 // thread.
 
+#if IOUring
+
 package import Engine
 internal import Ring
 
@@ -29,7 +31,7 @@ package struct DriveFailure: Error, CustomStringConvertible {
 
     init(_ error: DriveOpenError) {
         switch error {
-        case .notABlockDevice, .notAFile, .sizeNotWhole, .empty, .sameDrive, .system:
+        case .notABlockDevice, .notAFile, .sizeNotWhole, .empty, .system:
             self.init(.unusable, error.description)
         case .inUse, .exists, .logicalBlock, .noMemory, .ring:
             self.init(.failed, error.description)
@@ -84,3 +86,5 @@ package final class DriveWorkbench {
         InspectedDrive(device: device, arena: arena, wait: { [self] _ in wait() })
     }
 }
+
+#endif

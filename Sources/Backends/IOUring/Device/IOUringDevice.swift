@@ -10,6 +10,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 package import Engine
 internal import Glibc
 package import Ring
@@ -42,16 +44,13 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private static let retryLimit = 64
 
     /// Opens and locks `descriptions`, in their order, for a ring that has no device yet. Drives
-    /// that aren't there are absent; anything else that is wrong with one is thrown, a drive of two
-    /// names too. `arena` is the one `shard` was made with.
+    /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
+    /// one `shard` was made with.
     package init(
         shard: ShardRing, arena: Arena, drives descriptions: [DriveDescription],
         access: DriveAccess = .readWrite, operationLimit: Int
     ) throws(DriveOpenError) {
         precondition(operationLimit > 0, "a device of no operations")
-        if let (path, other) = FileIdentity.firstPair(in: descriptions.compactMap(\.path)) {
-            throw .sameDrive(path: path, other: other)
-        }
         self.shard = shard
         self.arena = arena
         self.operationLimit = operationLimit
@@ -250,3 +249,5 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         }
     }
 }
+
+#endif

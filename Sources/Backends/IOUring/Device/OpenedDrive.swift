@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Engine
 internal import Glibc
@@ -127,3 +129,5 @@ extension DriveAccess {
         }
     }
 }
+
+#endif
