@@ -9,7 +9,7 @@ import ctypes, hashlib, re, socket, struct, sys
 HEADER = struct.Struct("<IHBBHHIQIIQII16s")
 CONNECT, PUT, GET, DELETE = 0x06, 0x20, 0x21, 0x22
 STATUSES = ("ok notFound noSpace invalidRequest unsupportedVersion tooLarge checksumMismatch deadlineExceeded"
-            " outcomeUnknown driveUnavailable busy shuttingDown").split()
+            " outcomeUnknown driveUnavailable busy shuttingDown unauthenticated forbidden fileSystemFull").split()
 
 
 def xxh3(data):

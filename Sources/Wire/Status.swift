@@ -26,4 +26,6 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case busy = 10
     /// The server is draining; nothing was changed.
     case shuttingDown = 11
+    /// The store has room and the file system under the key's drive has none; nothing was changed.
+    case fileSystemFull = 14
 }

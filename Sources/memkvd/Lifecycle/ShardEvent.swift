@@ -3,14 +3,22 @@
 
 internal import Engine
 
+/// A drive that isn't there at start.
+struct AbsentDrive: Sendable {
+    let name: String
+    let reason: String
+}
+
 /// A change in a shard's life.
 enum ShardEvent: Sendable {
     /// It has its drives and recovers them. What its ring can do, and which processor it has.
-    case opened(ring: String, processor: Int?, absentDrives: [String])
+    case opened(ring: String, processor: Int?, absentDrives: [AbsentDrive])
     /// Recovered: it serves.
     case ready
     /// A drive changed its state after the start.
     case drive(name: String, state: DriveState)
+    /// For the first time, the file system under a drive had no room for a block.
+    case fileSystemFull(drive: String)
     /// It takes no new requests.
     case draining
     /// Everything is done and checkpointed. The last event.
