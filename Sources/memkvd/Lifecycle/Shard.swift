@@ -24,6 +24,7 @@ struct ShardPlan: Sendable {
     /// For making drives: `DriveFormatter.memoryBytes`.
     let formatRange: ArenaRange
     let listener: TCPListener
+    let keys: ServerKeys
     let cells: ShardCells
 }
 
@@ -36,6 +37,7 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    private var refusals = RefusalReports()
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -80,7 +82,8 @@ struct Shard: ~Copyable {
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
             range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
-            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)),
+            keys: plan.keys)
         self.plan = plan
         self.control = control
         self.report = report
@@ -182,7 +185,10 @@ struct Shard: ~Copyable {
             let hasWorked = engine.step(now: now())
             try follow()
             steps += 1
-            if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
+            if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
+                lookAtDrives()
+                if let event = refusals.next(engine.transport, now: now()) { report(event) }
+            }
             ring.enter(wait: !hasWorked && phase != .stopped, until: engine.nextWake)
         }
     }

@@ -2,6 +2,7 @@
 // that nobody reads would otherwise stop it.
 
 internal import Engine
+internal import IOUring
 
 /// A change in a shard's life.
 enum ShardEvent: Sendable {
@@ -11,6 +12,9 @@ enum ShardEvent: Sendable {
     case ready
     /// A drive changed its state after the start.
     case drive(name: String, state: DriveState)
+    /// Peers without a right key were turned away: the first of them, and how many since the last
+    /// such event. At most one a second.
+    case refusedPeers(first: AuthenticationRefusal, count: UInt64)
     /// It takes no new requests.
     case draining
     /// Everything is done and checkpointed. The last event.

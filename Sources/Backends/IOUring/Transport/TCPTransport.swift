@@ -9,7 +9,7 @@
 // copied.
 //
 // This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two
-// directions.
+// directions; TCPAuthentication.swift what sessions with a key need.
 
 package import Engine
 internal import Glibc
@@ -29,8 +29,18 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// `startListening`.
     package var greeting: ConnectResponse
 
+    /// The daemon's keys; this shard's own view of them and how often they had been replaced by
+    /// then.
+    let keys: ServerKeys
+    var knownKeys: [ScopedKey]
+    var knownGeneration: UInt64
+    /// What is to be logged of peers that were turned away.
+    var refusal: AuthenticationRefusal?
+
     let entries: FixedTable<RequestEntry>
     let connections: FixedTable<Connection>
+    /// Of the sessions with a key, from the challenge on.
+    let authentications: FixedTable<SessionAuthentication?>
     let vectors: MessageVectors
     var freeEntries: FixedQueue<Int>
     var freeConnections: FixedQueue<Int>
@@ -66,7 +76,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// arena. Traps on a configuration that is impossible with this pool.
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
-        range: ArenaRange, slabs: SlabPool, counters: TransportCounters, greeting: ConnectResponse
+        range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
+        greeting: ConnectResponse, keys: ServerKeys = ServerKeys()
     ) {
         if let sentence = configuration.impossibility(with: slabs) { preconditionFailure(sentence) }
         precondition(range.length >= configuration.memoryBytes, "too little memory for a transport")
@@ -78,6 +89,9 @@ package final class TCPTransport: Transport, CompletionHandler {
         self.slabs = slabs
         self.counters = counters
         self.greeting = greeting
+        self.keys = keys
+        knownGeneration = keys.generation
+        knownKeys = keys.current
         arena = slabs.arena
         memory = RequestMemory(range: range, requestLimit: requests)
         let limits = FrameLimits(
@@ -88,6 +102,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             limits: limits, outstandingLimit: configuration.requestsPerSession)
         entries = FixedTable(count: requests + sessions) { _ in RequestEntry() }
         connections = FixedTable(count: sessions) { _ in Connection(machine: machine) }
+        authentications = FixedTable(count: sessions) { _ in nil }
         vectors = MessageVectors(count: 2 * sessions)
         freeEntries = FixedQueue(capacity: requests)
         ready = FixedQueue(capacity: requests)
@@ -216,6 +231,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     package func prepare(now: Instant) -> Bool {
         // What was delivered before this has been offered to the engine already.
         deliveredSinceLook = false
+        adoptKeys(now: now)
         if isListening, !isAccepting, acceptRetry <= now { accept() }
         endOverdue(now: now)
         serveWaiters(now: now)
@@ -308,6 +324,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             response = next
         }
         close(connections[session].descriptor)
+        forgetKeys(session)
         connections[session] = Connection(machine: connections[session].machine)
         freeConnections.append(session)
         counters.set(
@@ -342,6 +359,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         entries[entry].generation &+= 1
         entries[entry].session = session
         entries[entry].header = header
+        entries[entry].tagBytes = tagBytes(of: header, session)
         entries[entry].arrival = now
         entries[entry].received = 0
         entries[entry].next = RequestEntry.none
@@ -358,7 +376,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     }
 
     /// Ends the payload's way in: the engine has had its chance to take the lease.
-    private func releaseInbound(_ entry: Int) {
+    func releaseInbound(_ entry: Int) {
         entries[entry].inbound = nil
         inboundSlabs -= entries[entry].inboundSlabs
         entries[entry].inboundSlabs = 0
