@@ -1,4 +1,5 @@
 // TCP sockets: the address structures that are clumsy outside C.
+#if defined(MEMKV_IO_URING)
 #define _GNU_SOURCE
 #include "CIOURing.h"
 
@@ -56,3 +57,4 @@ int memkv_peer_name(int fd, char *text, size_t capacity) {
     snprintf(text, capacity, form, host, port);
     return 0;
 }
+#endif

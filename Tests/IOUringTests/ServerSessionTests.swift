@@ -1,5 +1,7 @@
 // The server's session machine by itself: each event in the states that may have it.
 
+#if IOUring
+
 import IOUring
 import Testing
 import Wire
@@ -249,3 +251,5 @@ import Wire
         }
     }
 }
+
+#endif

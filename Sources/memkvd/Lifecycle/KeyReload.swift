@@ -4,6 +4,8 @@
 // the log that names the place. Refuses, beside what the start refuses: a change of what needs a
 // restart and decides who is let in.
 
+#if IOUring
+
 internal import IOUring
 internal import Logging
 internal import Settings
@@ -49,3 +51,5 @@ extension Daemon {
         keys.isEmpty ? "none" : keys.map { "\($0.key.identifier)" }.joined(separator: ",")
     }
 }
+
+#endif

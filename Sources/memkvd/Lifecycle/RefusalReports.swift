@@ -1,6 +1,8 @@
 // RefusalReports: peers that were turned away, told at most once a second: a peer that knocks a
 // million times must not fill the log.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 
@@ -21,3 +23,5 @@ struct RefusalReports {
         return .refusedPeers(first: first, count: count - reportedCount)
     }
 }
+
+#endif

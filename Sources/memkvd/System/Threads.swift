@@ -6,6 +6,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import Glibc
 internal import Ring
 
@@ -96,3 +98,5 @@ enum DaemonSignal: Sendable {
         return signals
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: a shard sees either all of the old keys or all of the new ones; asking whether they
 // have changed costs a load. Without any key, sessions aren't authenticated.
 
+#if IOUring
+
 package import Wire
 private import Synchronization
 
@@ -30,3 +32,5 @@ package final class ServerKeys: Sendable {
     /// The keys as they are now.
     package var current: [ScopedKey] { keys.withLock { $0 } }
 }
+
+#endif

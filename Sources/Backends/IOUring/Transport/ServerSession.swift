@@ -14,6 +14,8 @@
 // Lingering throws away what still comes, so that the kernel doesn't reset the connection over
 // unread bytes and take the last response with it.
 
+#if IOUring
+
 package import Wire
 
 /// Why a peer isn't believed.
@@ -308,3 +310,5 @@ package struct ServerSession: Sendable {
         precondition(state == expected, "\(event) came to a session in state \(state)")
     }
 }
+
+#endif

@@ -6,6 +6,8 @@
 // tag was found right; a body or a payload reaches the engine only after its own was. What every
 // frame is compared with follows from Sources/Wire/Authentication.
 
+#if IOUring
+
 internal import Engine
 internal import Wire
 
@@ -272,3 +274,5 @@ extension TCPTransport {
         authentications[session] = nil
     }
 }
+
+#endif
