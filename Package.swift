@@ -97,7 +97,7 @@ let package = Package(
             ], swiftSettings: houseRules),
         .target(
             name: "Settings",
-            dependencies: ["Engine", .product(name: "Yams", package: "Yams")],
+            dependencies: ["Engine", "Wire", .product(name: "Yams", package: "Yams")],
             swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
@@ -118,7 +118,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Engine"],
+            name: "SettingsTests", dependencies: ["Settings", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),

@@ -32,6 +32,8 @@ extension CommandFailure {
             self.init(.unreachable, "the host of \(server) can't be found: \(sentence)")
         case .unreachable(let sentence):
             self.init(.unreachable, "\(server) can't be reached: \(sentence)")
+        case .session(.wrongServerProof):
+            self.init(.refused, "\(server): \(SessionFailure.wrongServerProof)")
         case .session(.connectRefused(let status)):
             self.init(
                 .refused, "\(server) refused the session: \(Self.sentence(for: status))")
@@ -63,7 +65,7 @@ extension CommandFailure {
         case .deadlineExceeded, .outcomeUnknown: .unreachable
         case .checksumMismatch: .damaged
         case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
-            .driveUnavailable, .busy, .shuttingDown:
+            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden:
             .refused
         }
     }
@@ -84,6 +86,9 @@ extension CommandFailure {
         case .driveUnavailable: "the drive that holds it is absent or offline"
         case .busy: "the server is busy; nothing was changed, try again"
         case .shuttingDown: "the server is shutting down; nothing was changed"
+        case .unauthenticated:
+            "it asks for a key that it knows; give one by MEMKV_AUTH_KEY or --auth-key-file"
+        case .forbidden: "the key doesn't open this namespace"
         }
     }
 }

@@ -193,7 +193,7 @@ def refusals(store):
     refused("an unknown flag", 2, "--bad", "--bad")
     refused("an unknown log level", 2, "loud", "--data", store, "--log-level", "loud")
     refused("no store", 2, "no drives: give --data DIR")
-    refused("an address for everybody", 2, "0.0.0.0 is not a loopback address",
+    refused("an address for everybody", 2, "0.0.0.0 can be reached by others and there is no key",
             "--data", store, "--listen", "0.0.0.0:9900")
     refused("no such file", 2, "--config: can't open", "--config", root / "none.yaml")
     wrong = write("wrong.yaml", "network:\n  address: 127.0.0.1:9900\nstorage:\n  blok_size: 1\n")
@@ -201,7 +201,10 @@ def refusals(store):
             "did you mean storage.block_size?", "--config", wrong)
     refused("the file from the environment", 2, f"{wrong}:4:", MEMKVD_CONFIG=str(wrong))
     wrong = write("auth.yaml", "network: { auth_key: 00 }\n")
-    refused("a key that isn't built", 2, "network.auth_key: not built in this version",
+    refused("a key that is none", 2, f"{wrong}:1: network.auth_key: a key is 64 hexadecimal digits",
+            "--config", wrong)
+    wrong = write("tls.yaml", "network: { tls_cert: a.pem }\n")
+    refused("a key that isn't built", 2, "network.tls_cert: not built in this version",
             "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)

@@ -94,3 +94,6 @@ int memkv_listen(const char *address, uint16_t port, int backlog);
 // The port a socket is bound to.
 int memkv_bound_port(int fd);
 int memkv_set_no_delay(int fd);
+// Writes "ADDRESS:PORT" of a socket's other end, of at most MEMKV_PEER_NAME_BYTES with the zero.
+enum { MEMKV_PEER_NAME_BYTES = 80 };
+int memkv_peer_name(int fd, char *text, size_t capacity);

@@ -15,6 +15,8 @@ extension ServerSettings {
     ) throws(ConfigurationError) {
         let address = invocation.listen ?? document.address
         listen = if let address { try ListenAddress(address) } else { .standard }
+        authentication = try AuthenticationSettings(
+            invocation, document, listen: listen, address: address)
         engine = try Self.engine(document)
         (slabBytes, poolBytes) = try Self.memory(document)
         store = try Self.store(invocation, document)

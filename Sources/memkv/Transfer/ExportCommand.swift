@@ -48,8 +48,9 @@ struct Export: MemkvCommand {
         for file in content.files {
             let exporter = try Exporter(
                 file: file, target: intoDirectory ? "\(output)/\(file.name)" : output,
-                server: try settings.onlyServer(), namespace: Namespace(content.namespace),
-                blockBytes: Int(largest), inFlight: transfer.inFlight,
+                server: try settings.onlyServer(), key: settings.key,
+                namespace: Namespace(content.namespace), blockBytes: Int(largest),
+                inFlight: transfer.inFlight,
                 timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)
             try exporter.run(connections: transfer.connections)
             summary.blocks += file.blocks.count

@@ -54,7 +54,7 @@ struct Import: MemkvCommand {
             visible: LocalFiles.errorsGoToATerminal && !settings.json)
         defer { bar.finish() }
         let importer = Importer(
-            server: try settings.onlyServer(), namespace: settings.namespace,
+            server: try settings.onlyServer(), key: settings.key, namespace: settings.namespace,
             blockBytes: Int(blockBytes), connections: transfer.connections,
             inFlight: min(transfer.inFlight, Int(limits.batchLimit)),
             timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)

@@ -30,6 +30,7 @@ final class Importer: Sendable {
     }
 
     private let server: ServerAddress
+    private let key: AuthenticationKey?
     private let namespace: Namespace
     private let connections: Int
     private let inFlight: Int
@@ -41,11 +42,11 @@ final class Importer: Sendable {
     private let progress = Mutex(Progress(keys: []))
 
     init(
-        server: ServerAddress, namespace: Namespace, blockBytes: Int, connections: Int,
-        inFlight: Int,
-        timeoutMicroseconds: UInt64, bar: ProgressBar
+        server: ServerAddress, key: AuthenticationKey?, namespace: Namespace, blockBytes: Int,
+        connections: Int, inFlight: Int, timeoutMicroseconds: UInt64, bar: ProgressBar
     ) {
         self.server = server
+        self.key = key
         self.namespace = namespace
         self.connections = connections
         self.inFlight = inFlight
@@ -112,7 +113,7 @@ final class Importer: Sendable {
     // MARK: Workers
 
     private func work() {
-        let link = RetryingLink(to: server, clock: clock)
+        let link = RetryingLink(to: server, key: key, clock: clock)
         while true {
             let batch = jobs.take(upTo: inFlight)
             if batch.isEmpty { return }

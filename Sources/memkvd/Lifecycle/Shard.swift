@@ -26,6 +26,7 @@ struct ShardPlan: Sendable {
     /// For making drives: `DriveFormatter.memoryBytes`.
     let formatRange: ArenaRange
     let listener: TCPListener
+    let keys: ServerKeys
     let cells: ShardCells
     /// Where this shard stands among the daemon's, and which of its drives it has.
     let place: ShardPlace
@@ -42,6 +43,7 @@ struct Shard: ~Copyable {
     private var driveStates: [DriveState]
     /// Drives whose full file system has been reported.
     private var fullDrives: Set<Int> = []
+    private var refusals = RefusalReports()
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -86,7 +88,8 @@ struct Shard: ~Copyable {
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
             range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
-            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)),
+            keys: plan.keys)
         self.plan = plan
         self.control = control
         self.report = report
@@ -182,7 +185,10 @@ struct Shard: ~Copyable {
             try follow()
             wakePeers()
             steps += 1
-            if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
+            if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
+                lookAtDrives()
+                if let event = refusals.next(engine.transport, now: now()) { report(event) }
+            }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
             ring.enter(wait: mayWait && !engine.hasNews, until: engine.nextWake)

@@ -2,6 +2,7 @@
 // that nobody reads would otherwise stop it.
 
 internal import Engine
+internal import IOUring
 
 /// A drive that isn't there at start.
 struct AbsentDrive: Sendable {
@@ -19,6 +20,9 @@ enum ShardEvent: Sendable {
     case drive(name: String, state: DriveState)
     /// For the first time, the file system under a drive had no room for a block.
     case fileSystemFull(drive: String)
+    /// Peers without a right key were turned away: the first of them, and how many since the last
+    /// such event. At most one a second.
+    case refusedPeers(first: AuthenticationRefusal, count: UInt64)
     /// It takes no new requests.
     case draining
     /// Everything is done and checkpointed. The last event.
