@@ -1,6 +1,8 @@
 // ShardEvent: what a shard tells the main task, in order. The shard never logs by itself: a log
 // that nobody reads would otherwise stop it.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 
@@ -30,3 +32,5 @@ enum ShardEvent: Sendable {
     /// It ended by itself. The last event.
     case failed(StartFailure)
 }
+
+#endif
