@@ -70,7 +70,7 @@ struct SystemTables {
 
     // MARK: Devices
 
-    private func uses(ofDevice number: UInt64) -> [DriveUse] {
+    func uses(ofDevice number: UInt64) -> [DriveUse] {
         let folder = URL(
             fileURLWithPath: "\(systemDirectory)/dev/block/\(DeviceNumber(number))"
         ).resolvingSymlinksInPath().path
