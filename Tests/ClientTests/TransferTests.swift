@@ -52,7 +52,8 @@ import Wire
         let folder = try Folder()
         let block = pattern(64 << 10, seed: 5)
         // Eight times the same block: several of them are under way at once.
-        let file = try folder.write([[UInt8]](repeating: block, count: 8).flatMap { $0 }, to: "same")
+        let file = try folder.write(
+            [[UInt8]](repeating: block, count: 8).flatMap { $0 }, to: "same")
         let result = try run(server, importArguments([file], folder))
         #expect(result.text.hasPrefix("1 blocks stored, 7 already present, 524288 bytes in "))
         #expect(server.storedKeys.count == 1)

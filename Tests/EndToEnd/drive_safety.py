@@ -180,6 +180,24 @@ def one_user():
                          errors)
 
 
+def the_readme():
+    """Drives in the order and with the words of the README."""
+    with workshop("readme") as (stack, directory):
+        drives = [loop_device(stack, sparse_file(directory / f"image-{n}", SIZE)) for n in range(2)]
+        report.check("drive list finds both, empty", {d["path"]: d["content"] for d in listed()}.items()
+                     >= dict.fromkeys(drives, "empty").items(), listed())
+        code, output, errors = memkv("setup", "--drives", *drives)
+        config = directory / "memkvd.yaml"
+        config.write_text(output)
+        daemon = serves(stack, directory, "two block devices", config)
+        code, output, errors = memkv("--server", f"127.0.0.1:{daemon.port}", "admin", "status")
+        report.check("admin status shows both online", code == 0 and all(
+            any(drive in line and "online" in line for line in output.splitlines()) for drive in drives), output)
+        report.check("SIGTERM ends it with 0", daemon.terminate() == 0, daemon.log())
+        code, output, _ = memkv("drive", "check", "--payloads", *drives)
+        report.check("both are clean", code == 0, output)
+
+
 def names():
     with workshop("names") as (_, directory):
         dangling, plain = directory / "dangling", directory / "new"
@@ -265,6 +283,7 @@ def no_room():
 report.run([
     ("block devices that carry something", devices),
     ("one drive, one user", one_user),
+    ("two drives as in the README", the_readme),
     ("names of files that aren't there yet", names),
     ("files", files),
     ("a file system without room", no_room),
