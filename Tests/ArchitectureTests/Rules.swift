@@ -48,7 +48,8 @@ enum Rules {
         (
             "Sources/memkv/",
             [
-                "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "IOUring", "Ring",
+                "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "IOUring",
+                "Ring",
                 "Settings", "Sim", "Synchronization", "Wire",
             ]
         ),

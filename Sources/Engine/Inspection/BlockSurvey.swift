@@ -23,8 +23,6 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
     private let verifiesValues: Bool
     private let progress: (UInt64) -> Void
     private var owned: Bitmap
-    /// The tree's last key so far, over all leaves.
-    private var lastKey: BlockKey?
 
     /// `memory`: `FormatConstants.largestValueBytes`, for values. `progress` is told the bytes of
     /// each value that was compared.
@@ -147,11 +145,11 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
         var lost: UInt64 = 0
         for index in 0..<LeafPage.count(pages.arena, place) {
             let key = LeafPage.key(pages.arena, place, at: index)
-            let isInOrder = lastKey.map { $0 < key } ?? true
+            // Found, as a lookup would find it.
+            let isInOrder = LeafPage.lowerBound(pages.arena, place, key) == index
             let isInside =
                 (isFirst || !(key < leaf.separator)) && (end.map { key < $0 } ?? true)
             let hash = key.mixed(seed: pages.superblock.driveID.low)
-            lastKey = key
             if state.changes[key] != nil { continue }
             guard isInOrder, isInside, leaf.filter.mayContain(hash: hash),
                 let entry = LeafPage.entry(pages.arena, place, at: index, classes: classes),

@@ -132,7 +132,7 @@ struct DriveListEntry: Encodable {
     }
 
     private var columns: [String] {
-        guard let sizeBytes, let logicalBlockBytes else { return [problem ?? "unreadable"] }
+        guard let sizeBytes, let logicalBlockBytes else { return [description] }
         var size = ByteSize(bytes: sizeBytes).rounded
         size = String(repeating: " ", count: max(0, 10 - size.count)) + size
         var text = description
@@ -148,7 +148,9 @@ struct DriveListEntry: Encodable {
         case .foreign: return signatures.map(\.sentence).joined(separator: " and ")
         case .newerStore: return "a MemKV store of a newer format"
         case .damagedStore: return "a MemKV store, both superblocks damaged"
-        case .unreadable: return problem ?? "unreadable"
+        case .unreadable:
+            let text = problem ?? "unreadable"
+            return text.hasPrefix(path + " ") ? String(text.dropFirst(path.count + 1)) : text
         case .store:
             guard let store else { return "" }
             let used = store.usedBytes.map { ByteSize(bytes: $0).rounded } ?? "?"

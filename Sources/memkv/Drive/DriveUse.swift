@@ -45,7 +45,7 @@ struct SystemTables {
     func uses(of path: String) -> [DriveUse] {
         let identity = FileIdentity(of: path)
         switch identity {
-        case .device(let number): return uses(ofDevice: number)
+        case .device(let number): return uses(ofDevice: number) + loops(over: path, identity)
         case .file: return uses(ofFile: path, identity)
         case .place, .nowhere: return []
         }
@@ -54,22 +54,23 @@ struct SystemTables {
     // MARK: Files
 
     private func uses(ofFile path: String, _ identity: FileIdentity) -> [DriveUse] {
-        var uses: [DriveUse] = []
-        if swaps.contains(where: { FileIdentity(of: Self.field(0, of: $0)) == identity }) {
-            uses.append(.swap(device: path))
-        }
-        for name in names(in: "\(systemDirectory)/block") where name.hasPrefix("loop") {
+        let isSwap = swaps.contains { FileIdentity(of: Self.field(0, of: $0)) == identity }
+        return (isSwap ? [.swap(device: path)] : []) + loops(over: path, identity)
+    }
+
+    /// Loop devices that are made of `path`.
+    private func loops(over path: String, _ identity: FileIdentity) -> [DriveUse] {
+        names(in: "\(systemDirectory)/block").filter { $0.hasPrefix("loop") }.compactMap { name in
             guard let file = text("\(systemDirectory)/block/\(name)/loop/backing_file"),
                 FileIdentity(of: file) == identity
-            else { continue }
-            uses.append(.held(device: path, by: "/dev/\(name)"))
+            else { return nil }
+            return .held(device: path, by: "/dev/\(name)")
         }
-        return uses
     }
 
     // MARK: Devices
 
-    private func uses(ofDevice number: UInt64) -> [DriveUse] {
+    func uses(ofDevice number: UInt64) -> [DriveUse] {
         let folder = URL(
             fileURLWithPath: "\(systemDirectory)/dev/block/\(DeviceNumber(number))"
         ).resolvingSymlinksInPath().path
