@@ -77,4 +77,17 @@ int memkv_prepare_connection(int fd, struct memkv_peer *peer) {
     peer->is_ipv6 = true;
     return 0;
 }
+
+int memkv_peer_name(int fd, char *text, size_t capacity) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0) return -errno;
+    char host[64], port[8];
+    if (getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return -EINVAL;
+    const char *form = address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s";
+    snprintf(text, capacity, form, host, port);
+    return 0;
+}
 #endif

@@ -85,7 +85,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: .batchGet
         case .tcpBatchPut: .batchPut
         case .tcpBatchDelete: .batchDelete
-        case .connect: nil
+        case .connect, .authenticate: nil
         }
     }
 
@@ -97,7 +97,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .exists: cells.add(to: .existsRequests)
         case .stat: cells.add(to: .statRequests)
         case .tcpBatchGet, .tcpBatchPut, .tcpBatchDelete: cells.add(to: .batchRequests)
-        case .connect: break
+        case .connect, .authenticate: break
         }
     }
 
@@ -137,7 +137,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return .invalidRequest
             }
             return count > configuration.batchLimit ? .tooLarge : batchPutMalformation(of: request)
-        case .connect: return .invalidRequest
+        case .connect, .authenticate: return .invalidRequest
         }
     }
 
@@ -215,7 +215,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .put, .remove:
             switch operations[index].state {
             case .moving, .awaitingFlush, .voiding, .awaitingVoid, .forwarded: isChange = true
-            case .begun, .waitingForKey, .lookingUp, .placing, .collecting: isChange = false
+            case .begun, .verifying, .waitingForKey, .lookingUp, .placing, .collecting:
+                isChange = false
             }
         case .batchPut, .batchDelete: isChange = operations[index].nextItem > 0
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false

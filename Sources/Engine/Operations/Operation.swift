@@ -25,6 +25,8 @@ enum OperationKind: UInt8, Sendable {
 enum OperationState: UInt8, Sendable {
     /// Nothing done yet.
     case begun
+    /// Its payload is being compared with its checksum, a piece in each step.
+    case verifying
     /// Waits behind another change of the same key.
     case waitingForKey
     /// Owns its key; is finding out what the key holds.

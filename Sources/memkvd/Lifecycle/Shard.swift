@@ -28,6 +28,7 @@ struct ShardPlan: Sendable {
     /// For making drives: `DriveFormatter.memoryBytes`.
     let formatRange: ArenaRange
     let listener: TCPListener
+    let keys: ServerKeys
     let cells: ShardCells
     let counters: TransportCounters
     /// Where this shard stands among the daemon's, and which of its drives it has.
@@ -43,7 +44,10 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
-    private var refusals: RefusalReport
+    private var limitReport: LimitReport
+    /// Drives whose full file system has been reported.
+    private var fullDrives: Set<Int> = []
+    private var refusals = RefusalReports()
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -77,7 +81,7 @@ struct Shard: ~Copyable {
         var device = try Self.openDrives(plan, ring)
         let absent = Self.absentDrives(device, plan)
         if plan.formatsDrives {
-            do throws(DriveFormattingFailure) {
+            do throws(DriveFailure) {
                 try DriveFormatting.format(
                     &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
                     as: StoreFiles.newStore(plan.engine))
@@ -89,7 +93,8 @@ struct Shard: ~Copyable {
             shard: ring, listener: plan.listener, configuration: plan.transport,
             budget: plan.budget, range: plan.transportRange, slabs: plan.memory.slabs,
             counters: plan.counters,
-            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)),
+            keys: plan.keys)
         self.plan = plan
         self.control = control
         self.report = report
@@ -98,7 +103,7 @@ struct Shard: ~Copyable {
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells, place: plan.place)
         driveStates = plan.drives.indices.map { _ in .recovering }
-        refusals = RefusalReport(plan.counters)
+        limitReport = LimitReport(plan.counters)
         control.add(ring.waker, of: plan.index)
         report(
             .opened(
@@ -164,10 +169,12 @@ struct Shard: ~Copyable {
         return StartFailure(code: code, message: error.description)
     }
 
-    /// Names of the drives that aren't there, each with the reason.
-    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [String] {
+    /// The drives that aren't there, each with the reason.
+    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [AbsentDrive] {
         plan.driveNames.enumerated().compactMap { index, name in
-            device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
+            device.absence(of: DriveIndex(UInt16(index))).map {
+                AbsentDrive(name: name, reason: "\($0)")
+            }
         }
     }
 
@@ -186,14 +193,15 @@ struct Shard: ~Copyable {
             steps += 1
             if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
                 lookAtDrives()
-                if let counts = refusals.due(now: now()) { report(.refusals(counts)) }
+                if let counts = limitReport.due(now: now()) { report(.refusals(counts)) }
+                if let event = refusals.next(engine.transport, now: now()) { report(event) }
             }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
             ring.enter(wait: mayWait && !engine.hasNews, until: engine.nextWake)
             if mayWait { plan.place.post.isAwake(plan.place.shard) }
         }
-        if let counts = refusals.due(now: .never) { report(.refusals(counts)) }
+        if let counts = limitReport.due(now: .never) { report(.refusals(counts)) }
     }
 
     /// Wakes the shards that something was sent to, those that sleep.
@@ -238,6 +246,11 @@ struct Shard: ~Copyable {
     private mutating func lookAtDrives() {
         guard phase != .recovering else { return }
         for index in driveStates.indices {
+            if plan.cells.drives[index].value(.fileSystemFull) > 0,
+                fullDrives.insert(index).inserted
+            {
+                report(.fileSystemFull(drive: plan.driveNames[index]))
+            }
             let state = engine.driveState(DriveIndex(UInt16(index)))
             if state == driveStates[index] { continue }
             driveStates[index] = state

@@ -88,6 +88,7 @@ extension TCPTransport {
             response = next
         }
         close(connections[session].descriptor)
+        forgetKeys(session)
         budget.leave(connections[session].address)
         connections[session] = Connection(machine: connections[session].machine)
         freeConnections.append(session)

@@ -7,16 +7,28 @@
 
 #if IOUring
 
+internal import CIOURing
 internal import Engine
 internal import Glibc
 internal import Ring
 internal import Wire
 
+/// ADDRESS:PORT of a connection's other end, for the log.
+func peerName(_ descriptor: Int32) -> String {
+    var text = [CChar](repeating: 0, count: Int(MEMKV_PEER_NAME_BYTES))
+    guard unsafe memkv_peer_name(descriptor, &text, text.count) == 0 else { return "unknown" }
+    let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
 extension TCPTransport {
-    /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a
-    /// payload.
-    private static var narrowWindowBytes: UInt64 {
-        RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes)
+    /// Read ahead behind a frame that had a payload: a header, one key and its tags, and nothing of
+    /// a payload.
+    private func narrowWindowBytes(_ session: Int) -> UInt64 {
+        var next = FrameHeader(
+            operation: .tcpPut, requestID: 0, bodyBytes: BodyLayout.keyBytes, payloadBytes: 1)
+        next.isSigned = connections[session].machine.isSigned
+        return RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes) + tagBytes(of: next, session)
     }
 
     /// Longest receive or send of one session: so long, at most, the others' wait behind it.
@@ -42,7 +54,8 @@ extension TCPTransport {
                     receiveIntoPlace(session)
                     return
                 }
-                act(session, connections[session].machine.frameComplete(), now: now)
+                connections[session].phaseSince = .never
+                act(session, completeFrame(session), now: now)
             case .lingering:
                 connections[session].lingeredBytes += connections[session].windowCount
                 connections[session].windowStart = 0
@@ -97,20 +110,12 @@ extension TCPTransport {
         case .findRoom(let header):
             connections[session].phaseSince = now
             findEntry(session, header, now: now)
-        case .deliver:
-            let entry = connections[session].incoming
-            connections[session].incoming = RequestEntry.none
-            connections[session].phaseSince = .never
-            enqueue(entry)
-            deliveredSinceLook = true
-            counters.add(to: .requests)
-        case .readGreeting:
-            let entry = connections[session].incoming
-            let word = arena.loadWord(memory.body(entry).start)
-            act(session, connections[session].machine.greeted(word), now: now)
-        case .welcome(let version):
-            connections[session].phaseSince = .never
-            welcome(session, version: version)
+        case .deliver: deliver(session)
+        case .readGreeting: act(session, greet(session), now: now)
+        case .welcome(let version): welcome(session, version: version)
+        case .challenge(let version): challenge(session, version: version)
+        case .readProof: act(session, judgeProof(session), now: now)
+        case .admit: admit(session)
         case .refuse(let header, let refusal): refuse(session, header, refusal)
         case .halfClose:
             connections[session].phaseSince = now
@@ -123,6 +128,18 @@ extension TCPTransport {
             counters.add(to: .refusedNotAFrame)
             cutOff(session)
         }
+    }
+
+    private func deliver(_ session: Int) {
+        let entry = connections[session].incoming
+        connections[session].incoming = RequestEntry.none
+        counters.add(to: .requests)
+        guard mayUse(entries[entry].header.namespace, session) else {
+            forbid(entry)
+            return
+        }
+        enqueue(entry)
+        deliveredSinceLook = true
     }
 
     // MARK: - Room
@@ -188,7 +205,16 @@ extension TCPTransport {
             words[index] = arena.loadWord(start.advanced(by: UInt64(index) * 8))
         }
         connections[session].windowStart += RequestMemory.headerBytes
+        if connections[session].machine.isSigned, !isGenuine(words, session) {
+            return connections[session].machine.headerForged(words)
+        }
         return connections[session].machine.headerArrived(words)
+    }
+
+    private func completeFrame(_ session: Int) -> ServerSession.Action {
+        isGenuine(connections[session].incoming)
+            ? connections[session].machine.frameComplete()
+            : connections[session].machine.frameForged()
     }
 
     /// Moves what the window holds of the incoming frame into place. True when the frame is whole.
@@ -206,9 +232,9 @@ extension TCPTransport {
         return true
     }
 
-    /// The contiguous memory for the frame's bytes from `offset` of body and payload on.
+    /// The contiguous memory for the frame's bytes from `offset` of body, tags and payload on.
     private func place(_ entry: Int, from offset: UInt64, limit: UInt64) -> ArenaRange {
-        let bodyBytes = UInt64(entries[entry].header.bodyBytes)
+        let bodyBytes = entries[entry].bodyAndTagBytes
         if offset < bodyBytes {
             return memory.body(entry).part(
                 at: offset, length: ByteCount(min(limit, bodyBytes - offset)))
@@ -242,7 +268,7 @@ extension TCPTransport {
         let reach =
             connections[session].machine.mayTakeHeader
                 && connections[session].machine.lastFrameHadPayload
-            ? Self.narrowWindowBytes : RequestMemory.windowBytes
+            ? narrowWindowBytes(session) : RequestMemory.windowBytes
         let room = window.part(at: held, length: ByteCount(reach - held))
         connections[session].isReceiving = true
         unsafe shard.ring.receive(

@@ -170,7 +170,8 @@ extension TCPTransport {
         switch entries[entry].header.operation {
         case .tcpGet, .tcpBatchGet:
             return connections[entries[entry].session].scheduling.expectedResponseBytes
-        case .connect, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut, .tcpBatchDelete:
+        case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
+            .tcpBatchDelete:
             return 0
         }
     }
@@ -267,6 +268,7 @@ extension TCPTransport {
         entries[entry].generation &+= 1
         entries[entry].session = session
         entries[entry].header = header
+        entries[entry].tagBytes = tagBytes(of: header, session)
         entries[entry].arrival = now
         entries[entry].received = 0
         entries[entry].knownResponseBytes = 0

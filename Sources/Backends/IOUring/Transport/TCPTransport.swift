@@ -10,7 +10,8 @@
 // behind a frame that had a payload) is copied.
 //
 // This file holds the tables and the port; TCPConnections.swift how connections come and go,
-// TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines.
+// TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines,
+// TCPAuthentication.swift what sessions with a key need.
 
 #if IOUring
 
@@ -33,8 +34,18 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// `startListening`.
     package var greeting: ConnectResponse
 
+    /// The daemon's keys; this shard's own view of them and how often they had been replaced by
+    /// then.
+    let keys: ServerKeys
+    var knownKeys: [ScopedKey]
+    var knownGeneration: UInt64
+    /// What is to be logged of peers that were turned away.
+    var refusal: AuthenticationRefusal?
+
     let entries: FixedTable<RequestEntry>
     let connections: FixedTable<Connection>
+    /// Of the sessions with a key, from the challenge on.
+    let authentications: FixedTable<SessionAuthentication?>
     let vectors: MessageVectors
     var freeEntries: FixedQueue<Int>
     var freeConnections: FixedQueue<Int>
@@ -72,7 +83,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
         budget: TransportBudget, range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
-        greeting: ConnectResponse
+        greeting: ConnectResponse, keys: ServerKeys = ServerKeys()
     ) {
         if let sentence = configuration.impossibility(with: slabs) { preconditionFailure(sentence) }
         precondition(range.length >= configuration.memoryBytes, "too little memory for a transport")
@@ -85,6 +96,9 @@ package final class TCPTransport: Transport, CompletionHandler {
         self.slabs = slabs
         self.counters = counters
         self.greeting = greeting
+        self.keys = keys
+        knownGeneration = keys.generation
+        knownKeys = keys.current
         arena = slabs.arena
         memory = RequestMemory(range: range, requestLimit: requests)
         let frameLimits = FrameLimits(
@@ -95,6 +109,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             limits: frameLimits, outstandingLimit: configuration.limits.requestsPerSession)
         entries = FixedTable(count: requests + sessions) { _ in RequestEntry() }
         connections = FixedTable(count: sessions) { _ in Connection(machine: machine) }
+        authentications = FixedTable(count: sessions) { _ in nil }
         vectors = MessageVectors(count: 2 * sessions)
         freeEntries = FixedQueue(capacity: requests)
         runnable = FixedQueue(capacity: sessions)
@@ -187,7 +202,9 @@ package final class TCPTransport: Transport, CompletionHandler {
         switch entries[entry].header.operation {
         case .tcpGet, .tcpBatchGet:
             connections[session].scheduling.expectedResponseBytes = UInt64(payloadBytes)
-        case .connect, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut, .tcpBatchDelete: break
+        case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
+            .tcpBatchDelete:
+            break
         }
     }
 
@@ -247,6 +264,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         // What was delivered before this has been offered to the engine already.
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
+        adoptKeys(now: now)
         if isListening, !isAccepting, acceptRetry <= now { accept() }
         endOverdue(now: now)
         serveWaiters(now: now)

@@ -24,7 +24,8 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     /// First bytes that are no header at all; closed without an answer.
     case refusedNotAFrame
     case refusedUnsupportedVersion
-    /// A field outside its table, a first frame other than Connect, a signed frame.
+    /// A field outside its table, a first frame other than Connect, a signed frame where none may
+    /// be.
     case refusedInvalid
     /// Body or payload above its limit.
     case refusedTooLarge
@@ -47,17 +48,28 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     /// Responses that had to wait because their session's share of the slabs, or the slabs, were
     /// in use.
     case postponedResponses
+    /// Sessions whose client has shown to have a key.
+    case authenticatedSessions
+    /// No key, an unknown one, or a wrong proof.
+    case failedAuthentications
+    /// Frames of authenticated sessions whose tag was wrong.
+    case forgedFrames
+    /// Requests for a namespace that the session's key doesn't open.
+    case forbiddenRequests
+    /// Sessions that ended because their key was taken away.
+    case revokedSessions
 
     /// True for what ended or refused a client; false for what is part of serving one.
     package var isRefusal: Bool {
         switch self {
         case .acceptedConnections, .activeConnections, .requests, .responses, .bytesReceived,
-            .bytesSent, .postponedResponses:
+            .bytesSent, .postponedResponses, .authenticatedSessions:
             false
         case .refusedConnections, .refusedAddresses, .failedAccepts, .refusedNotAFrame,
             .refusedUnsupportedVersion, .refusedInvalid, .refusedTooLarge, .truncatedFrames,
             .overdueGreetings, .overdueHeaders, .overdueFrames, .overdueWaits, .overdueResponses,
-            .overdueFarewells, .overdueRequests:
+            .overdueFarewells, .overdueRequests, .failedAuthentications, .forgedFrames,
+            .forbiddenRequests, .revokedSessions:
             true
         }
     }

@@ -27,7 +27,9 @@ struct RequestEntry: ~Copyable {
     var session = 0
     var header = FrameHeader(operation: .connect, requestID: 0)
     var arrival = Instant.never
-    /// Bytes of body and payload that have come.
+    /// Bytes of the tags behind the body.
+    var tagBytes: UInt64 = 0
+    /// Bytes of body, tags and payload that have come.
     var received: UInt64 = 0
     var inbound: SlabLease?
     /// Slabs counted against the share of payloads on their way in.
@@ -42,18 +44,22 @@ struct RequestEntry: ~Copyable {
     /// What the request counts for in its session's bytes in the engine.
     var bytesInEngine: UInt64 = 0
     var responseBodyBytes: UInt64 = 0
+    var responseTagBytes: UInt64 = 0
     var responsePayloadBytes: UInt64 = 0
     /// The next of the same session's requests that wait, or of its responses.
     var next = RequestEntry.none
 
     static let none = -1
 
-    /// Bytes of body and payload in all.
-    var incomingBytes: UInt64 { UInt64(header.bodyBytes) + UInt64(header.payloadBytes) }
+    /// Bytes that come before the payload: body and tags.
+    var bodyAndTagBytes: UInt64 { UInt64(header.bodyBytes) + tagBytes }
+
+    /// Bytes of body, tags and payload in all.
+    var incomingBytes: UInt64 { bodyAndTagBytes + UInt64(header.payloadBytes) }
 
     /// Bytes of the whole response frame.
     var outgoingBytes: UInt64 {
-        RequestMemory.headerBytes + responseBodyBytes + responsePayloadBytes
+        RequestMemory.headerBytes + responseBodyBytes + responseTagBytes + responsePayloadBytes
     }
 }
 

@@ -1,4 +1,4 @@
-// RefusalReport: when the log is told how many clients were refused or ended, and why.
+// LimitReport: when the log is told how many clients were refused or ended, and why.
 //
 // Always holds: at most one report in ten seconds, and none when nothing has changed, so that a
 // flood of hostile clients is no flood of lines.
@@ -9,7 +9,7 @@ internal import Engine
 internal import IOUring
 
 /// Reads a transport's counters; told the time by its shard.
-struct RefusalReport {
+struct LimitReport {
     private let counters: TransportCounters
     private var reported: UInt64 = 0
     private var nextReport = Instant(nanoseconds: 0)
