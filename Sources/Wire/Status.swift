@@ -30,4 +30,6 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case unauthenticated = 12
     /// The session's key doesn't open the request's namespace; nothing was changed.
     case forbidden = 13
+    /// The store has room and the file system under the key's drive has none; nothing was changed.
+    case fileSystemFull = 14
 }

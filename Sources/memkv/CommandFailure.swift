@@ -64,8 +64,8 @@ extension CommandFailure {
         case .notFound: .difference
         case .deadlineExceeded, .outcomeUnknown: .unreachable
         case .checksumMismatch: .damaged
-        case .noSpace, .invalidRequest, .unsupportedVersion, .tooLarge, .driveUnavailable, .busy,
-            .shuttingDown, .unauthenticated, .forbidden:
+        case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
+            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden:
             .refused
         }
     }
@@ -75,6 +75,8 @@ extension CommandFailure {
         case .ok: "done"
         case .notFound: "not found"
         case .noSpace: "the store is full; delete blocks, or switch storage.eviction on"
+        case .fileSystemFull:
+            "the file system under the server's drive is full, the store is not; make room there"
         case .invalidRequest: "the server calls the request invalid"
         case .unsupportedVersion: "the server speaks another version of the protocol"
         case .tooLarge: "above a limit of the server"

@@ -86,10 +86,11 @@ struct Daemon {
                 + "stop it or choose another with --listen HOST:PORT")
     }
 
-    private static func nothingThere(_ absent: [String]) -> StartFailure {
+    private static func nothingThere(_ absent: [AbsentDrive]) -> StartFailure {
         StartFailure(
             code: .driveRefused,
-            message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
+            message: "no drive of the store is there: "
+                + absent.map { "\($0.name) (\($0.reason))" }.joined(separator: ", ") + ". "
                 + "Check storage.drives, or make the store with `memkv setup`")
     }
 
@@ -129,7 +130,7 @@ struct Daemon {
                 progress.ended += 1
                 ending.record(failure)
                 control.stop(reason: "a shard failed")
-            case .drive, .refusedPeers, .draining: break
+            case .drive, .fileSystemFull, .refusedPeers, .draining: break
             }
             if progress.ended == plans.count { break }
         }
@@ -141,7 +142,7 @@ struct Daemon {
         let shards: Int
         var opened = 0
         /// Drives that aren't there, with the reason.
-        var absent: [String] = []
+        var absent: [AbsentDrive] = []
         var ready = 0
         var ended = 0
     }
@@ -221,12 +222,18 @@ extension Daemon {
         case .opened(let ring, let processor, let absent):
             let place = processor.map(String.init) ?? "any"
             logger.info("drives opened", metadata: ["ring": "\(ring)", "processor": "\(place)"])
-            for name in absent { logger.warning("drive absent", metadata: ["drive": "\(name)"]) }
+            for drive in absent {
+                logger.warning(
+                    "drive absent",
+                    metadata: ["drive": "\(drive.name)", "reason": "\(drive.reason)"])
+            }
         case .ready: logRecovery(plans[shard], logger)
         case .drive(let name, let state):
             logger.log(
                 level: state == .offline ? .error : .notice, "drive \(state)",
                 metadata: ["drive": "\(name)"])
+        case .fileSystemFull(let name):
+            logger.warning("file system full", metadata: ["drive": "\(name)"])
         case .refusedPeers(let first, let count):
             logger.warning(
                 "authentication refused",
@@ -243,6 +250,13 @@ extension Daemon {
     private func logRecovery(_ plan: ShardPlan, _ logger: Logger) {
         let recovery = plan.cells.histogram(ShardTiming.recovery)
         for (name, cells) in zip(plan.driveNames, plan.cells.drives) {
+            switch cells.state {
+            case .absent: continue
+            case .offline:
+                logger.error("drive offline", metadata: ["drive": "\(name)"])
+                continue
+            case .recovering, .online: break
+            }
             logger.info(
                 "drive recovered",
                 metadata: [

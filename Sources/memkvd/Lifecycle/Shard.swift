@@ -41,6 +41,8 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    /// Drives whose full file system has been reported.
+    private var fullDrives: Set<Int> = []
     private var refusals = RefusalReports()
 
     /// Steps between two looks at the drives' states while the shard is never idle.
@@ -75,7 +77,7 @@ struct Shard: ~Copyable {
         var device = try Self.openDrives(plan, ring)
         let absent = Self.absentDrives(device, plan)
         if plan.formatsDrives {
-            do throws(DriveFormattingFailure) {
+            do throws(DriveFailure) {
                 try DriveFormatting.format(
                     &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
                     as: StoreFiles.newStore(plan.engine))
@@ -161,10 +163,12 @@ struct Shard: ~Copyable {
         return StartFailure(code: code, message: error.description)
     }
 
-    /// Names of the drives that aren't there, each with the reason.
-    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [String] {
+    /// The drives that aren't there, each with the reason.
+    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [AbsentDrive] {
         plan.driveNames.enumerated().compactMap { index, name in
-            device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
+            device.absence(of: DriveIndex(UInt16(index))).map {
+                AbsentDrive(name: name, reason: "\($0)")
+            }
         }
     }
 
@@ -234,6 +238,11 @@ struct Shard: ~Copyable {
     private mutating func lookAtDrives() {
         guard phase != .recovering else { return }
         for index in driveStates.indices {
+            if plan.cells.drives[index].value(.fileSystemFull) > 0,
+                fullDrives.insert(index).inserted
+            {
+                report(.fileSystemFull(drive: plan.driveNames[index]))
+            }
             let state = engine.driveState(DriveIndex(UInt16(index)))
             if state == driveStates[index] { continue }
             driveStates[index] = state
