@@ -42,7 +42,7 @@ def run(command, drives=(), time_limit=300, memory_mebibytes=2048, output=None):
             try:
                 return machine.run(command, time_limit, pathlib.Path.cwd())
             except TimedOut:
-                complain(f"it was not done within {time_limit} seconds", machine)
+                complain("it came to no end", machine)
                 return TIMED_OUT
             except Died:
                 complain(f"the {attempt} one died", machine)
