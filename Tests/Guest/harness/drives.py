@@ -3,7 +3,7 @@
 Each drive is a controller of its own behind a PCIe port of its own, so that each can be pulled out. Under it:
 
     NAME        the NVMe controller
-    NAME-limits a throttle: how many operations a second
+    NAME-limits a throttle: how many bytes a second
     NAME-media  what it reads and writes; a fault can be put between it and the file
     NAME-file   OUTPUT/NAME.image, sparse
 
@@ -99,10 +99,10 @@ class Drives:
         self._put_on(name, f"{name}-file")
         self.monitor.call("blockdev-del", **{"node-name": f"{name}-fault"})
 
-    def slow_down(self, name, operations_per_second):
-        """0 ends it. What waits already goes at the old speed, so that 1 stays slow for long after it."""
+    def slow_down(self, name, bytes_per_second):
+        """0 ends it. What waits already goes at the old speed, so that a drive stays slow for a while after it."""
         self.monitor.call("qom-set", path=f"/objects/{name}-limits", property="limits",
-                          value={"iops-total": operations_per_second})
+                          value={"bps-total": bytes_per_second})
 
     def _put_on(self, name, node):
         media = {"driver": "raw", "node-name": f"{name}-media", "file": node, "discard": "unmap"}

@@ -19,7 +19,9 @@ def prepare():
     """Installs what is missing and fetches the kernel; returns it. Raises NoGuest."""
     if platform.machine() != "x86_64":
         raise NoGuest(f"the guest is an x86-64 machine and its programs are this one's, of {platform.machine()}")
-    done = subprocess.run([REPOSITORY / "Scripts/ensure-packages", *PACKAGES], stderr=subprocess.PIPE, text=True)
+    # What it says of its work mustn't be taken for the command's output.
+    done = subprocess.run([REPOSITORY / "Scripts/ensure-packages", *PACKAGES], stdout=sys.stderr,
+                          stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise NoGuest(done.stderr.strip())
     return kernel.prepare()

@@ -13,6 +13,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 
 from .failure import NoGuest
@@ -71,13 +72,13 @@ def prepare():
 def command(*words, **more):
     done = subprocess.run([str(word) for word in words], capture_output=True, **more)
     if done.returncode != 0:
-        raise NoGuest(f"{' '.join(map(str, words))}: {done.stderr.decode(errors='replace').strip()[-1000:]}")
+        raise NoGuest(f"{words[0]} failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return done.stdout
 
 
 def fetch(directory):
     """Fetches the packages of SUITE's kernel and unpacks them: vmlinux, modules, release."""
-    print(f"guest: fetching a kernel of {SUITE} from {MIRROR}, about 110 MB, once", flush=True)
+    print(f"guest: fetching a kernel of {SUITE} from {MIRROR}, about 110 MB, once", file=sys.stderr, flush=True)
     scratch = directory / "scratch"
     for name in ("lists/partial", "cache/archives/partial", "unpacked"):
         (scratch / name).mkdir(parents=True)
@@ -86,7 +87,7 @@ def fetch(directory):
     own = ["-o", f"Dir::Etc::sourcelist={scratch}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
            "-o", f"Dir::State::lists={scratch}/lists", "-o", f"Dir::Cache={scratch}/cache",
            "-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]
-    command("apt-get", *own, "-q", "update")
+    command("apt-get", *own, "-q", "-o", "APT::Update::Error-Mode=any", "update")
     depends = command("apt-cache", *own, "depends", "linux-image-amd64").decode()
     found = re.search(r"Depends: linux-image-(\d\S*)$", depends, re.MULTILINE)
     if not found:

@@ -21,12 +21,14 @@ GUEST_SECONDS = 120
 # Everything of QEMU's most capable processor but what its emulation does slowly (the string instructions) and what
 # the kernel needn't have (five-level page tables).
 PROCESSOR = "max,-erms,-fsrm,-la57"
-# clearcpuid: the kernel's allocator has once crashed right behind an emulated cmpxchg16b; programs may use it, and
-# Swift's runtime must.
+# clearcpuid: the kernel's allocator has once crashed right behind an emulated cmpxchg16b. Programs may use it, and
+# Swift's runtime does.
 KERNEL_WORDS = ("console=ttyS0 loglevel=4 panic=-1 oops=panic mitigations=off nokaslr audit=0 cryptomgr.notests "
-                "clearcpuid=cx16 tsc=reliable no_timer_check rcupdate.rcu_expedited=1 random.trust_cpu=on nmi_watchdog=0")
+                "clearcpuid=cx16 tsc=reliable no_timer_check rcupdate.rcu_expedited=1 random.trust_cpu=on "
+                "nmi_watchdog=0")
 # Paths that are the guest's own, so that what the host has there can't be seen.
 HIDDEN = ("/dev", "/proc", "/run", "/sys")
+SOCKETS = ("monitor.socket", "guest.socket")
 
 
 class Died(Exception):
@@ -59,8 +61,8 @@ class Machine:
         try:
             self._run(time_limit)
         finally:
-            for drive in self.drives:
-                self._image(drive).unlink(missing_ok=True)
+            for leftover in [*map(self._image, self.drives), *map(self.output.joinpath, SOCKETS)]:
+                leftover.unlink(missing_ok=True)
         try:
             return int((self.output / "status").read_text())
         except FileNotFoundError:
@@ -79,7 +81,7 @@ class Machine:
         return self.output / f"{drive.name}.image"
 
     def _prepare(self, command, time_limit, working_directory):
-        for name in ("status", "dmesg", "console", "machine-errors", "monitor.socket", "guest.socket"):
+        for name in ("status", "dmesg", "console", "machine-errors", *SOCKETS):
             (self.output / name).unlink(missing_ok=True)
         for drive in self.drives:
             with open(self._image(drive), "wb") as image:
