@@ -165,6 +165,27 @@ def read_error(name, offset):
         os.close(descriptor)
 
 
+def bad_medium(store):
+    """Sectors that can't be read cost their block and nothing else."""
+    (bad, value), (good, good_value) = store.keys_on(FIRST, 2, f"bad medium {SEED}")
+    place = place_of(FIRST, value)
+    drives.fail_reads(FIRST, place + 4096)
+    try:
+        error = read_error(FIRST, place + 4096)
+        report.check("the kernel says ENODATA of sectors that can't be read", error == errno.ENODATA,
+                     os.strerror(error))
+        connection = wire.Connection(store.port)
+        status, _ = connection.get(bad)
+        report.check("a block on them is a miss", status == "notFound", status)
+        report.check("another block of the drive is served", connection.get(good) == ("ok", good_value))
+        report.check("the drive stays online", store.daemon.health()["status"] == "healthy", store.daemon.health())
+        report.check("the block can be put again", connection.put(bad, value) == "ok"
+                     and connection.get(bad) == ("ok", value), connection.get(bad)[0])
+        connection.close()
+    finally:
+        drives.heal(FIRST)
+
+
 def slow_drive(store):
     """A drive that needs seconds for a block: answers by the deadline, and the other drive's keys as ever."""
     slow, quick = store.keys_on(SECOND, 4, f"slow {SEED}"), store.keys_on(FIRST, 4, f"quick {SEED}")
