@@ -33,6 +33,7 @@ struct EchoConfiguration: Sendable {
 final class EchoServer: Sendable {
     let configuration: EchoConfiguration
     let listener: TCPListener
+    let keys: ServerKeys
     let counters = TransportCounters()
     let pool: SlabPool
     private let arena: Arena
@@ -53,8 +54,11 @@ final class EchoServer: Sendable {
     static let heldNamespace = Namespace(1)
     static let heldCount = 8
 
-    init(_ configuration: EchoConfiguration = EchoConfiguration()) throws {
+    init(
+        _ configuration: EchoConfiguration = EchoConfiguration(), keys: ServerKeys = ServerKeys()
+    ) throws {
         self.configuration = configuration
+        self.keys = keys
         let slabBytes = ByteCount(configuration.slabBytes * configuration.slabCount)
         let transportBytes = configuration.transport.memoryBytes.roundedUp(to: ByteCount(4096))
         arena = try mapArena(
@@ -89,11 +93,14 @@ final class EchoServer: Sendable {
 
     func openGate() {
         isGateShut.store(false, ordering: .releasing)
-        waker.withLock { $0?.wake() }
+        wake()
     }
 
     /// Namespaces of requests in the order in which they were handed over.
     var handedOver: [UInt32] { order.withLock { $0 } }
+
+    /// Has the server look at what has changed.
+    func wake() { waker.withLock { $0?.wake() } }
 
     /// Ends every connection and the thread.
     func stop() {
@@ -133,7 +140,7 @@ final class EchoServer: Sendable {
                     version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                     bodyLimitBytes: BodyLayout.bodyLimitBytes,
                     payloadLimitBytes: configuration.transport.limits.payloadLimitBytes,
-                    valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]))
+                    valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]), keys: keys)
             transport.startListening()
             freeRequestCount.store(transport.freeRequests, ordering: .releasing)
             var held: [Request] = []
@@ -211,10 +218,10 @@ final class EchoServer: Sendable {
 
 /// Runs `body` against a server of its own, which must end with everything free.
 func withServer(
-    _ configuration: EchoConfiguration = EchoConfiguration(),
+    _ configuration: EchoConfiguration = EchoConfiguration(), keys: ServerKeys = ServerKeys(),
     _ body: (EchoServer) throws -> Void
 ) throws {
-    let server = try EchoServer(configuration)
+    let server = try EchoServer(configuration, keys: keys)
     do {
         try body(server)
     } catch {
