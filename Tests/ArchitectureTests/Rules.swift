@@ -59,6 +59,15 @@ enum Rules {
         "Sources/Engine/Memory/SlabPool.swift": (
             "Synchronization", "slabs are shared by all shards: a compare-and-swap list"
         ),
+        "Sources/Engine/Shards/Mailbox.swift": (
+            "Synchronization", "the cursors of a ring between two shards"
+        ),
+        "Sources/Engine/Shards/Roster.swift": (
+            "Synchronization", "written by each shard, read by all"
+        ),
+        "Sources/Engine/Shards/ShardPost.swift": (
+            "Synchronization", "who sleeps is asked by whoever sends"
+        ),
         "Sources/Engine/Observation/Cells.swift": (
             "Synchronization", "cells are read by the admin thread: relaxed loads and stores"
         ),
@@ -83,6 +92,8 @@ enum Rules {
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
         "Sources/Engine/Memory/SlabPool.swift": "the slabs' links and marks",
+        "Sources/Engine/Shards/Mailbox.swift": "the messages' places",
+        "Sources/Engine/Shards/Roster.swift": "the announcements' places",
         "Sources/Engine/Operations/Operation.swift": "operations are reached by address",
         "Sources/Engine/Observation/Cells.swift": "the cells' atomics",
         "Sources/Ring/MappedMemory.swift": "the mapping that arenas are made of",
