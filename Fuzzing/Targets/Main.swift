@@ -42,8 +42,15 @@ struct Main {
             let names = FuzzTarget.allCases.map(\.rawValue).joined(separator: ", ")
             fatalError("name a target first: \(names)")
         }
+        keepMemory()
         var start: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = unsafe arguments
         exit(unsafe LLVMFuzzerRunDriver(&count, &start, runOne))
+    }
+
+    /// Engines come and go by the thousand: what one gave back is kept for the next.
+    private static func keepMemory() {
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, 1 << 30)
     }
 
     static func run(_ input: inout FuzzInput) { chosen?.run(&input) }

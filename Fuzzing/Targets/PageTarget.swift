@@ -194,7 +194,7 @@ enum PageTarget {
         for index in 0..<count {
             _ = LeafPage.isExtended(arena, place, at: index)
             guard
-                let entry = LeafPage.entry(arena, place, at: index, classes: layout.classes)
+                let entry = LeafPage.entry(arena, place, at: index, layout: layout)
             else { continue }
             for slot in 0..<entry.slots.count {
                 _ = layout.offset(of: entry.slots[slot])
@@ -206,7 +206,7 @@ enum PageTarget {
         for index in 0..<UInt64(8) {
             let key = key(index)
             precondition(LeafPage.lowerBound(arena, place, key) <= count, "beyond the leaf")
-            if let entry = LeafPage.find(arena, place, key, classes: layout.classes) {
+            if let entry = LeafPage.find(arena, place, key, layout: layout) {
                 precondition(entry.key == key, "another key's entry")
             }
         }

@@ -2,6 +2,7 @@
 // (llvm.org/docs/LibFuzzer.html, "Using libFuzzer as a library").
 #pragma once
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
 

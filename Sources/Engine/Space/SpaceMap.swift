@@ -162,6 +162,18 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Committing
 
+    /// Whether every slot of `extent` belongs to a block, in a segment of its class.
+    func isCommitted(_ extent: SlotExtent) -> Bool {
+        for index in 0..<extent.slots.count {
+            let (word, bit) = place(extent.slots[index])
+            let segment = Int(layout.segment(of: extent.slots[index]).rawValue)
+            guard committed[word] & bit != 0,
+                segments[segment].sizeClass == extent.sizeClass.rawValue
+            else { return false }
+        }
+        return true
+    }
+
     /// A durable record gives `extent` to a block.
     mutating func commit(_ extent: SlotExtent) {
         for index in 0..<extent.slots.count { commitSlot(extent.slots[index], extent.sizeClass) }
