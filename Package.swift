@@ -49,12 +49,16 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
     ],
     targets: [
-        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend.
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
+        // is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
+        .target(
+            name: "CBlkid", cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
+            linkerSettings: [.linkedLibrary("blkid", .when(traits: ["IOUring"]))]),
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
@@ -93,7 +97,7 @@ let package = Package(
             ], swiftSettings: houseRules),
         .target(
             name: "Settings",
-            dependencies: ["Engine", .product(name: "Yams", package: "Yams")],
+            dependencies: ["Engine", "Wire", .product(name: "Yams", package: "Yams")],
             swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
@@ -105,7 +109,7 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "Client", "Wire", "Engine",
+                "CBlkid", "Client", "Engine", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
 
@@ -114,7 +118,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Engine"],
+            name: "SettingsTests", dependencies: ["Settings", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
@@ -139,7 +143,7 @@ let package = Package(
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            name: "ClientTests", dependencies: ["Client", "Engine", "Settings", "Wire", "memkv"],
             swiftSettings: houseRules),
     ]
 )

@@ -11,14 +11,20 @@ package import Wire
 package final class TCPConnection {
     package let server: ServerAddress
     private let socket: Socket
-    private var session = ClientSession()
+    private var session: ClientSession
     private var ready: [RequestOutcome] = []
     private var outgoing = OutgoingBytes()
     private var incoming = IncomingBytes()
 
-    /// Connects and agrees on version and limits, all before `deadline`.
-    package init(to server: ServerAddress, deadline: MonotonicTime) throws(ConnectError) {
+    /// Connects and agrees on version and limits, all before `deadline`; with `key`, only with a
+    /// server that has it too.
+    package init(
+        to server: ServerAddress, key: AuthenticationKey? = nil, deadline: MonotonicTime
+    ) throws(ConnectError) {
         self.server = server
+        var generator = SystemRandomNumberGenerator()
+        let nonce = Nonce(using: &generator)
+        session = ClientSession(credentials: key.map { Credentials(key: $0, nonce: nonce) })
         socket = try Socket.connect(to: server, until: deadline)
         session.start()
         while !session.isReady {

@@ -50,7 +50,7 @@ struct Memkv: ParsableCommand {
             """,
         subcommands: [
             Setup.self, Put.self, Get.self, Exists.self, Stat.self, Delete.self, Import.self,
-            Export.self, Admin.self,
+            Export.self, Admin.self, Drive.self,
         ])
 
     @OptionGroup var global: GlobalOptions

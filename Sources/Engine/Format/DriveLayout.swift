@@ -43,6 +43,8 @@ package enum FormatConstants {
     /// Sequences, versions and generations stay below it: no drive lives so long, and whatever is
     /// added to one that was read can't overflow.
     static let counterLimit: UInt64 = 1 << 62
+    /// Largest value that any configuration accepts.
+    package static let largestValueBytes: UInt64 = 16 << 20
     static let pageHeaderBytes: UInt64 = 64
 }
 

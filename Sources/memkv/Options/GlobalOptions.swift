@@ -16,6 +16,12 @@ struct GlobalOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How long to wait. (default: 30)", valueName: "seconds"))
     var timeout: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "File with the key of the server, 64 hex digits. (default: MEMKV_AUTH_KEY)",
+            valueName: "file"))
+    var authKeyFile: String?
+
     @Flag(help: "Print the answer as JSON.")
     var json = false
 }
@@ -40,6 +46,8 @@ extension MemkvCommand {
 struct Settings {
     /// One or more.
     let servers: [ServerAddress]
+    /// Nil for servers that ask for none.
+    let key: AuthenticationKey?
     let namespace: Namespace
     let timeoutMicroseconds: UInt64
     let json: Bool
@@ -57,6 +65,8 @@ struct Settings {
         guard !servers.isEmpty else {
             throw CommandFailure(.usage, "'\(text)' names no server; write HOST:PORT")
         }
+        key = try KeyOption.key(
+            file: inner.authKeyFile ?? outer.authKeyFile, environment: environment)
         namespace = Namespace(inner.namespace ?? outer.namespace ?? 0)
         let seconds = inner.timeout ?? outer.timeout ?? 30
         guard seconds > 0, seconds <= 4000 else {
@@ -85,7 +95,7 @@ struct Settings {
     func connect() throws -> TCPConnection {
         let server = try onlyServer()
         do {
-            return try TCPConnection(to: server, deadline: deadline)
+            return try TCPConnection(to: server, key: key, deadline: deadline)
         } catch {
             throw CommandFailure(error, server: server)
         }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Client
 import Foundation
+import Settings
 import Wire
 
 struct Export: MemkvCommand {
@@ -23,7 +24,7 @@ struct Export: MemkvCommand {
     @OptionGroup var transfer: TransferOptions
 
     func run(_ settings: Settings) throws {
-        if LocalFiles.firstRepeated(in: [manifest, output]) != nil {
+        if FileIdentity.firstPair(in: [manifest, output]) != nil {
             throw CommandFailure(
                 .usage, "the file would replace \(manifest); give another name to -o")
         }
@@ -47,8 +48,9 @@ struct Export: MemkvCommand {
         for file in content.files {
             let exporter = try Exporter(
                 file: file, target: intoDirectory ? "\(output)/\(file.name)" : output,
-                server: try settings.onlyServer(), namespace: Namespace(content.namespace),
-                blockBytes: Int(largest), inFlight: transfer.inFlight,
+                server: try settings.onlyServer(), key: settings.key,
+                namespace: Namespace(content.namespace), blockBytes: Int(largest),
+                inFlight: transfer.inFlight,
                 timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)
             try exporter.run(connections: transfer.connections)
             summary.blocks += file.blocks.count

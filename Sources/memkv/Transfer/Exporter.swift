@@ -18,6 +18,7 @@ final class Exporter: Sendable {
     private let file: Manifest.File
     private let target: OutputFile
     private let server: ServerAddress
+    private let key: AuthenticationKey?
     private let blockBytes: Int
     private let inFlight: Int
     private let clock: ProgressClock
@@ -26,12 +27,14 @@ final class Exporter: Sendable {
     private let failure = FirstFailure()
 
     init(
-        file: Manifest.File, target: String, server: ServerAddress, namespace: Namespace,
-        blockBytes: Int, inFlight: Int, timeoutMicroseconds: UInt64, bar: ProgressBar
+        file: Manifest.File, target: String, server: ServerAddress, key: AuthenticationKey?,
+        namespace: Namespace, blockBytes: Int, inFlight: Int, timeoutMicroseconds: UInt64,
+        bar: ProgressBar
     ) throws(CommandFailure) {
         self.file = file
         self.target = try OutputFile(path: target)
         self.server = server
+        self.key = key
         self.blockBytes = blockBytes
         self.inFlight = inFlight
         self.bar = bar
@@ -61,7 +64,7 @@ final class Exporter: Sendable {
     }
 
     private func work() {
-        let link = RetryingLink(to: server, clock: clock)
+        let link = RetryingLink(to: server, key: key, clock: clock)
         let buffers = (0..<inFlight).map { _ in OwnedBytes(count: blockBytes) }
         while true {
             let batch = jobs.take(upTo: inFlight)

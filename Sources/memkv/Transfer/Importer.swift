@@ -24,9 +24,13 @@ final class Importer: Sendable {
     private struct Progress {
         var keys: [[Int: BlockKey]]
         var summary = TransferSummary(alreadyPresent: 0)
+        /// Keys that this import has stored. A block that stands in the files twice can be under
+        /// way twice before the server has it; it is stored once.
+        var stored: Set<BlockKey> = []
     }
 
     private let server: ServerAddress
+    private let key: AuthenticationKey?
     private let namespace: Namespace
     private let connections: Int
     private let inFlight: Int
@@ -38,11 +42,11 @@ final class Importer: Sendable {
     private let progress = Mutex(Progress(keys: []))
 
     init(
-        server: ServerAddress, namespace: Namespace, blockBytes: Int, connections: Int,
-        inFlight: Int,
-        timeoutMicroseconds: UInt64, bar: ProgressBar
+        server: ServerAddress, key: AuthenticationKey?, namespace: Namespace, blockBytes: Int,
+        connections: Int, inFlight: Int, timeoutMicroseconds: UInt64, bar: ProgressBar
     ) {
         self.server = server
+        self.key = key
         self.namespace = namespace
         self.connections = connections
         self.inFlight = inFlight
@@ -109,7 +113,7 @@ final class Importer: Sendable {
     // MARK: Workers
 
     private func work() {
-        let link = RetryingLink(to: server, clock: clock)
+        let link = RetryingLink(to: server, key: key, clock: clock)
         while true {
             let batch = jobs.take(upTo: inFlight)
             if batch.isEmpty { return }
@@ -137,8 +141,9 @@ final class Importer: Sendable {
                 progress.keys[job.file][job.block] = key
                 progress.summary.bytes += UInt64(job.length)
             }
-            progress.summary.blocks += missing.count
-            progress.summary.alreadyPresent? += batch.count - missing.count
+            let new = missing.count { progress.stored.insert(keys[$0]).inserted }
+            progress.summary.blocks += new
+            progress.summary.alreadyPresent? += batch.count - new
         }
         bar.advance(byBytes: batch.reduce(0) { $0 + UInt64($1.length) })
     }

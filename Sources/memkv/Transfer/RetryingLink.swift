@@ -12,6 +12,7 @@ import Wire
 
 final class RetryingLink {
     private let server: ServerAddress
+    private let key: AuthenticationKey?
     private let clock: ProgressClock
     private var connection: TCPConnection?
     private var pauseMicroseconds: UInt32 = 0
@@ -20,8 +21,9 @@ final class RetryingLink {
     private static let firstPauseMicroseconds: UInt32 = 20_000
     private static let longestPauseMicroseconds: UInt32 = 1_000_000
 
-    init(to server: ServerAddress, clock: ProgressClock) {
+    init(to server: ServerAddress, key: AuthenticationKey?, clock: ProgressClock) {
         self.server = server
+        self.key = key
         self.clock = clock
     }
 
@@ -100,11 +102,12 @@ final class RetryingLink {
         if let connection { return connection }
         while true {
             do throws(ConnectError) {
-                let made = try TCPConnection(to: server, deadline: clock.giveUpAt)
+                let made = try TCPConnection(
+                    to: server, key: key, deadline: clock.giveUpAt)
                 connection = made
                 return made
             } catch {
-                guard TCPConnection.now < clock.giveUpAt else {
+                guard TCPConnection.now < clock.giveUpAt, !error.isAboutKeys else {
                     throw reason(for: error)
                 }
                 pause()
