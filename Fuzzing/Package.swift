@@ -1,13 +1,14 @@
 // swift-tools-version: 6.2
-// The fuzz targets: the sources of the package above, compiled with libFuzzer's counters and
-// AddressSanitizer, which no build of the package itself has.
+// The fuzz targets: the sources of the package above, compiled with libFuzzer's counters, which no
+// build of the package itself has. Scripts/fuzz builds and runs them.
 //
 // `Modules` holds links to ../Sources. Ring's is a folder of its own: the real ring without the
 // kernel's part, which Simulated/ stands in for.
 
 import PackageDescription
 
-let memorySanitizer = Context.environment["NOASAN"] == nil ? ",address" : ""
+/// AddressSanitizer finds errors in memory where they are made, at a third of the speed.
+let hasAddressSanitizer = Context.environment["MEMKV_FUZZ_ADDRESS"] != nil
 
 // As ../Package.swift has it, but for what this package adds.
 let settings: [SwiftSetting] = [
@@ -20,7 +21,9 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .define("IOUring"),
     .define("PLANTED_BUGS"),
-    .unsafeFlags(["-sanitize=fuzzer" + memorySanitizer, "-enable-testing"]),
+    .unsafeFlags([
+        hasAddressSanitizer ? "-sanitize=fuzzer,address" : "-sanitize=fuzzer", "-enable-testing",
+    ]),
 ]
 
 /// libFuzzer without its `main`, from the toolchain that compiles this.
@@ -51,7 +54,8 @@ let package = Package(
             name: "fuzz", dependencies: ["CFuzzer", "Client", "Engine", "IOUring", "Ring", "Wire"],
             path: "Targets", swiftSettings: settings,
             linkerSettings: [
-                .unsafeFlags((memorySanitizer == "" ? [] : ["-sanitize=address"]) + ["-Xlinker", libFuzzer]),
+                .unsafeFlags(
+                    (hasAddressSanitizer ? ["-sanitize=address"] : []) + ["-Xlinker", libFuzzer]),
                 .linkedLibrary("stdc++"),
             ]),
     ]

@@ -4,7 +4,8 @@
 // when the session breaks; `ok` is given only to a value whose bytes have the checksum that the
 // server told; no more requests are outstanding than the server allowed.
 //
-//   input   [action: low three bits, which: the others][its arguments]…
+//   input   [whether it has a key]
+//           [action: low three bits, which: the others][its arguments]…
 
 import Wire
 
@@ -12,7 +13,7 @@ import Wire
 
 enum ClientTarget {
     static func run(_ input: inout FuzzInput) {
-        var world = ClientWorld()
+        var world = ClientWorld(hasKey: input.byte() & 1 != 0)
         var actions = 0
         while !input.isEmpty, actions < 300, !world.isBroken {
             world.act(&input)
@@ -30,7 +31,10 @@ struct ClientWorld {
 
     private enum Part { case header, body(words: Int), payload }
 
-    private var session = ClientSession()
+    private var session: ClientSession
+    /// The server's own signature, once both have the session's keys.
+    private var signer: FrameAuthenticator?
+    private var tagsPayloads = false
     /// Where the values of each unanswered request go.
     private var destinations: [RequestTag: [OwnedBytes]] = [:]
     private var sent: [(tag: RequestTag, words: [UInt64])] = []
@@ -43,6 +47,7 @@ struct ClientWorld {
     private var segments: ArraySlice<PayloadSegment<DestinationBytes>> = []
     private var checksums: [UInt64] = []
     private var header: [UInt64] = []
+    private var code: MessageCode?
     private var body: [UInt64] = []
 
     private static let operations: [OperationCode] = [
@@ -52,7 +57,14 @@ struct ClientWorld {
 
     var isBroken: Bool { session.failure != nil }
 
-    init() { session.start() }
+    private static let key = AuthenticationKey(Secret(words: [1, 2, 3, 4]))
+
+    init(hasKey: Bool) {
+        session = ClientSession(
+            credentials: hasKey
+                ? Credentials(key: Self.key, nonce: Nonce(words: [5, 6, 7, 8])) : nil)
+        session.start()
+    }
 
     mutating func act(_ input: inout FuzzInput) {
         let byte = input.byte()
@@ -155,7 +167,7 @@ struct ClientWorld {
 
     private mutating func greet(_ which: Int, _ input: inout FuzzInput) {
         let limit = UInt32(input.byte())
-        let answer = ConnectResponse(
+        var answer = ConnectResponse(
             version: which & 1 == 0 ? 1 : UInt16(which), batchLimit: limit & 7,
             bodyLimitBytes: BodyLayout.bodyLimitBytes, payloadLimitBytes: limit << 9,
             valueLimitBytes: limit << 6, requestsInFlight: limit & 3, storeID: [1, 2])
@@ -163,6 +175,11 @@ struct ClientWorld {
             operation: .connect, isResponse: true,
             status: which > 24 ? .unsupportedVersion : .ok, requestID: 0,
             bodyBytes: which > 24 ? 0 : BodyLayout.connectResponseBytes)
+        answer.tagsPayloads = which & 2 != 0
+        if let request = sent.first?.words, request.count == 14, header.bodyBytes > 0 {
+            challenge(request, answer)
+            return
+        }
         let words = answer.words
         receive(Self.bytes(header) + Self.bytes((0..<(which > 24 ? 0 : 5)).map { words[$0] }))
     }
@@ -172,13 +189,14 @@ struct ClientWorld {
         guard !sent.isEmpty else { return }
         let (tag, words) = sent[which % sent.count]
         let operation = OperationCode(rawValue: UInt8(truncatingIfNeeded: words[0] >> 48))!
-        let items = (words.count - 8) / (operation == .tcpBatchPut ? 6 : 4)
+        let bodyWords = Int(words[3] & 0xFFFF_FFFF) / 8
+        let items = bodyWords / (operation == .tcpBatchPut ? 6 : 4)
         var header = FrameHeader(
             operation: operation, isResponse: true, requestID: tag.rawValue)
         var answerBody: [UInt64] = []
         var payload: [UInt8] = []
         switch operation {
-        case .connect, .tcpPut, .tcpDelete: break
+        case .connect, .authenticate, .tcpPut, .tcpDelete: break
         case .stat: answerBody = [UInt64(input.byte()), 1, 2]
         case .tcpGet:
             payload = Self.value.copy(count: Int(input.byte()) * 16)
@@ -200,7 +218,7 @@ struct ClientWorld {
         }
         header.bodyBytes = UInt32(answerBody.count * 8)
         header.payloadBytes = UInt32(payload.count)
-        var bytes = Self.bytes(header) + Self.bytes(answerBody) + payload
+        var bytes = signed(header, answerBody, payload)
         if !isWhole {
             for _ in 0..<input.below(4) {
                 let place = Int(input.number(bytes: 2)) % bytes.count
@@ -209,6 +227,47 @@ struct ClientWorld {
         }
         receive(bytes)
     }
+
+    /// Answers Connect with a key as a server that has it.
+    private mutating func challenge(_ request: [UInt64], _ answer: ConnectResponse) {
+        let header = FrameHeader(
+            operation: .connect, isResponse: true, requestID: 0,
+            bodyBytes: BodyLayout.connectWithKeyResponseBytes)
+        let told = answer.words
+        let body = InlineArray<9, UInt64> { $0 < 5 ? told[$0] : UInt64($0) }
+        let schedule = KeySchedule(
+            Self.key,
+            Transcript(
+                requestHeader: InlineArray { request[$0] },
+                requestBody: InlineArray { request[FrameHeader.wordCount + $0] },
+                responseHeader: header.words, responseBody: body))
+        signer = FrameAuthenticator(key: schedule.serverToClient)
+        tagsPayloads = answer.tagsPayloads
+        let proof = schedule.serverProof.words
+        receive(
+            Self.bytes(header) + Self.bytes((0..<9).map { body[$0] } + (0..<4).map { proof[$0] }))
+    }
+
+    /// The response's bytes, with tags where the session has a key.
+    private mutating func signed(
+        _ header: FrameHeader, _ body: [UInt64], _ payload: [UInt8]
+    ) -> [UInt8] {
+        guard signer != nil else { return Self.bytes(header) + Self.bytes(body) + payload }
+        var words = FrameHeader.signed(header.words)
+        if let tag = signer?.beginFrame(words) { words = FrameHeader.words(words, tag: tag) }
+        var bytes = Self.bytes((0..<FrameHeader.wordCount).map { words[$0] }) + Self.bytes(body)
+        if !body.isEmpty, var code = signer?.beginBody() {
+            for word in body { code.add(word) }
+            bytes += Self.bytes(FrameTag(ending: code))
+        }
+        if tagsPayloads, !payload.isEmpty, var code = signer?.beginPayload() {
+            unsafe payload.withUnsafeBytes { unsafe code.add($0) }
+            bytes += Self.bytes(FrameTag(ending: code))
+        }
+        return bytes + payload
+    }
+
+    private static func bytes(_ tag: FrameTag) -> [UInt8] { bytes([tag.words[0], tag.words[1]]) }
 
     private static func bytes(_ header: FrameHeader) -> [UInt8] {
         let words = header.words
@@ -257,10 +316,12 @@ struct ClientWorld {
             body = Self.words(bytes)
             segments = try session.receiveBody(words: body)[...]
             checksums = []
+            code = session.payloadCode
             part = .payload
         case .payload:
             while let segment = segments.first {
                 guard let bytes = takeBytes(segment.count) else { return false }
+                unsafe bytes.withUnsafeBytes { unsafe code?.add($0) }
                 if case .value(let destination) = segment {
                     if !session.incomingIsAbandoned {
                         unsafe destination.buffer.copyBytes(from: bytes)
@@ -270,7 +331,7 @@ struct ClientWorld {
                 segments.removeFirst()
             }
             part = .header
-            if let outcome = try session.receivePayload(checksums: checksums) { take([outcome]) }
+            if let outcome = try session.receivePayload(checksums: checksums, code: code) { take([outcome]) }
         }
         return true
     }

@@ -20,6 +20,8 @@ final class FlatDevice: BlockDevice, @unchecked Sendable {
     let capacityBytes: Int
     /// Completions are polled newest first.
     var isNewestFirst = false
+    /// Whoever works on it now may read and nothing else.
+    var isReadOnly = false
     /// Sectors that can't be read, until they are written.
     var unreadable: Set<Int> = []
     /// The operation, counted from now on, that fails, and how.
@@ -49,6 +51,7 @@ final class FlatDevice: BlockDevice, @unchecked Sendable {
 
     func submit(_ operation: DeviceOperation) {
         precondition(completions.count < operationLimit, "more operations than the limit")
+        precondition(!isReadOnly || operation.action == .read, "a check that writes")
         completions.append(DeviceCompletion(tag: operation.tag, error: perform(operation)))
     }
 

@@ -5,10 +5,14 @@
 import Wire
 
 enum FrameTarget {
+    private static let plantsForgottenLimits =
+        environment("MEMKV_FUZZ_PLANT") == "forgottenLimits"
+
     static func run(_ input: inout FuzzInput) {
-        let limits = FrameLimits(
+        var limits = FrameLimits(
             maximumBodyBytes: UInt32(input.number(bytes: 2)),
             maximumPayloadBytes: UInt32(input.number(bytes: 2)) << 10)
+        limits.areForgotten = plantsForgottenLimits
         repeat {
             let words = InlineArray<8, UInt64> { _ in input.number(bytes: 8) }
             check(words, limits)

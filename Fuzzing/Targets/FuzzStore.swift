@@ -43,7 +43,9 @@ enum FuzzSizes {
         UInt64(requestLimit) * 2 * UInt64(BodyLayout.bodyLimitBytes)
     ).roundedUp(to: ByteCount(4096))
     static let arena = FuzzMemory.arena(
-        byteCount: Int(privateBytes.rawValue + bodyBytes.rawValue) + slabCount * Int(slabBytes))
+        byteCount: max(
+            Int(privateBytes.rawValue + bodyBytes.rawValue) + slabCount * Int(slabBytes),
+            Int(DriveCheck<FlatDevice>.memoryBytes.rawValue)))
 }
 
 /// A request's end.

@@ -10,7 +10,7 @@ import Glibc
 
 /// What can be fuzzed.
 enum FuzzTarget: String, CaseIterable {
-    case frame, session, client, pages, recovery
+    case frame, session, client, pages, recovery, check
 
     func run(_ input: inout FuzzInput) {
         switch self {
@@ -19,6 +19,7 @@ enum FuzzTarget: String, CaseIterable {
         case .client: ClientTarget.run(&input)
         case .pages: PageTarget.run(&input)
         case .recovery: RecoveryTarget.run(&input)
+        case .check: CheckTarget.run(&input)
         }
     }
 }

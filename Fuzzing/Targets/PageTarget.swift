@@ -265,6 +265,5 @@ enum PageTarget {
     private static func readRaw() {
         _ = Superblock.read(arena, at: place)
         _ = JournalBlockHeader.read(arena, at: place, driveIDLow: driveID)
-        _ = DriveContent(arena, superblockA: place, superblockB: second)
     }
 }

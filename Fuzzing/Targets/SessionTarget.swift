@@ -2,10 +2,12 @@
 // with an engine that answers in any order.
 //
 // Always holds, or the run traps: every request that reaches the engine is, byte for byte, the next
-// frame of its connection's stream, and had come whole; every byte sent belongs to a well-formed
+// frame of its connection's stream, had come whole and, where a key is asked for, was signed by who
+// has it; every byte sent belongs to a well-formed
 // response; at the end, with all connections gone, no request entry, slab or session is in use.
 //
-//   input   [action: low four bits, connection: high four][its arguments]…
+//   input   [what the server asks of clients]
+//           [action: low four bits, connection: high four][its arguments]…
 
 import Engine
 import Glibc
@@ -16,7 +18,8 @@ import Wire
 
 enum SessionTarget {
     static func run(_ input: inout FuzzInput) {
-        let world = SessionWorld()
+        let world = SessionWorld(
+            SessionKeys.Demand(rawValue: input.below(3)) ?? .none)
         var actions = 0
         while !input.isEmpty, actions < 400 {
             world.act(&input)
@@ -58,10 +61,15 @@ final class SessionWorld {
     let transport: TCPTransport
     let pool: SlabPool
     var peers: [Peer] = []
+    private let demand: SessionKeys.Demand
+    private let keys: ServerKeys
     private var held: [Request] = []
     private var time: UInt64 = 1_000_000_000
 
-    init() {
+    init(_ demand: SessionKeys.Demand) {
+        self.demand = demand
+        keys = ServerKeys(
+            demand == .none ? [] : SessionKeys.scoped, tagsPayloads: demand == .keyAndPayloadTags)
         MonotonicClock.set(nanoseconds: time)
         let arena = Self.arena
         let range = ArenaRange(start: ArenaOffset(0), length: Self.transportBytes)
@@ -82,7 +90,7 @@ final class SessionWorld {
                 version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                 bodyLimitBytes: BodyLayout.bodyLimitBytes,
                 payloadLimitBytes: Self.configuration.payloadLimitBytes, valueLimitBytes: 4096,
-                requestsInFlight: 2, storeID: [1, 2]))
+                requestsInFlight: 2, storeID: [1, 2]), keys: keys)
         transport.startListening()
     }
 
@@ -96,7 +104,7 @@ final class SessionWorld {
         case .respond: respond(&input)
         case .echo: echo()
         case .passTime: passTime(milliseconds: input.number(bytes: 2) * 4)
-        case .closeAll: if input.byte() == 0xC1 { transport.closeSessions() }
+        case .closeAll: endSessions(input.byte())
         case .stopListening: if input.byte() == 0xC1 { transport.stopListening() }
         case .bytes, .frame, .greet, .deliver, .deliverAll, .endStream, .failReceive, .endSend:
             guard !peers.isEmpty else { break }
@@ -109,7 +117,7 @@ final class SessionWorld {
         switch action {
         case .bytes: peers[peer].write(input.take(Int(input.byte())))
         case .frame: peers[peer].writeFrame(&input)
-        case .greet: peers[peer].writeGreeting(versions: 0x0001_0001)
+        case .greet: peers[peer].greet(input.byte())
         case .deliver: deliver(peer, limit: Int(input.byte()) << input.below(8))
         case .deliverAll: deliver(peer, limit: .max)
         case .endStream: endStream(peer)
@@ -136,12 +144,23 @@ final class SessionWorld {
         shard.ring.complete(place, result: result)
     }
 
+    /// Ends them all, or those whose key goes, or those without one.
+    private func endSessions(_ choice: UInt8) {
+        switch choice {
+        case 0xC1: transport.closeSessions()
+        case 0xC2: if demand != .none { keys.replace(with: [SessionKeys.scoped[0]]) }
+        default: break
+        }
+    }
+
     private func connect() {
         guard peers.count < Self.peerLimit,
             let place = shard.ring.submissions.firstIndex(where: { $0.action == .accept })
         else { return }
         // Descriptors that no process has: closing one does nothing.
-        let peer = Peer(descriptor: 1_000_000 + Int32(peers.count))
+        let peer = Peer(
+            descriptor: 1_000_000 + Int32(peers.count),
+            tagsPayloads: demand == .keyAndPayloadTags)
         peers.append(peer)
         shard.ring.complete(place, result: peer.descriptor, hasMore: true)
     }
@@ -205,6 +224,7 @@ final class SessionWorld {
         }
         let frame = peers[peer].nextRequest()
         let header = frame.header
+        precondition(demand == .none || frame.isGenuine, "a request that nobody signed")
         precondition(
             request.operation == header.operation && request.namespace == header.namespace
                 && request.payloadBytes == header.payloadBytes

@@ -171,12 +171,9 @@ struct SpaceMap: ~Copyable {
 
     /// Whether every slot of `extent` belongs to a block, in a segment of its class.
     func isCommitted(_ extent: SlotExtent) -> Bool {
-        for index in 0..<extent.slots.count {
-            let (word, bit) = place(extent.slots[index])
-            let segment = Int(layout.segment(of: extent.slots[index]).rawValue)
-            guard committed[word] & bit != 0,
-                segments[segment].sizeClass == extent.sizeClass.rawValue
-            else { return false }
+        for index in 0..<extent.slots.count
+        where !isCommitted(extent.slots[index], as: extent.sizeClass) {
+            return false
         }
         return true
     }
