@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int memkv_listen(const char *address, uint16_t port, int backlog) {
@@ -40,9 +41,41 @@ int memkv_bound_port(int fd) {
     return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
 }
 
-int memkv_set_no_delay(int fd) {
-    int one = 1;
-    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 ? 0 : -errno;
+static int set_option(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+// A silent peer is asked after a minute, and given up when it doesn't answer six times in another.
+enum { PROBE_AFTER_SECONDS = 60, PROBE_EVERY_SECONDS = 10, PROBES = 6 };
+
+int memkv_prepare_connection(int fd, struct memkv_peer *peer) {
+    int results[] = {
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1),
+        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1),
+        set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_AFTER_SECONDS),
+        set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_EVERY_SECONDS),
+        set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBES),
+    };
+    for (unsigned i = 0; i < sizeof results / sizeof *results; i++)
+        if (results[i] != 0) return results[i];
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0) return -errno;
+    memset(peer, 0, sizeof *peer);
+    if (address.ss_family == AF_INET) {
+        peer->address = ntohl(((struct sockaddr_in *)&address)->sin_addr.s_addr);
+        return 0;
+    }
+    const struct in6_addr *long_address = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(long_address)) {
+        uint32_t mapped;
+        memcpy(&mapped, long_address->s6_addr + 12, sizeof mapped);
+        peer->address = ntohl(mapped);
+        return 0;
+    }
+    memcpy(&peer->address, long_address->s6_addr, sizeof peer->address);
+    peer->is_ipv6 = true;
+    return 0;
 }
 
 int memkv_peer_name(int fd, char *text, size_t capacity) {

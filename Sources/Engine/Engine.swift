@@ -30,6 +30,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     var locks: KeyLocks
     var readers: SlotReaders
     var streaming = StreamingChecksum()
+    var verification = Verification()
     var scratch = FoldScratch()
     /// Operations that can go on.
     var ready = WaitQueue()
@@ -133,6 +134,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             runReady()
         }
         takeRequests()
+        runReady()
+        advanceVerification()
         runReady()
         for index in 0..<drives.count {
             pump(DriveIndex(UInt16(index)))

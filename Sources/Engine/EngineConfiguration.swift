@@ -1,11 +1,15 @@
 // What a shard's engine is told at start. Fixed for its life; checked here, against each other.
 
+internal import Wire
+
 /// Sizes and switches of one engine.
 package struct EngineConfiguration: Sendable {
     /// Requests and internal operations in progress at once; more wait in the transport.
     package var operationLimit = 512
     /// Largest value accepted, in bytes.
     package var valueLimitBytes: UInt32 = 16 << 20
+    /// Most items of one batch.
+    package var batchLimit = BodyLayout.batchLimit
     /// The largest size class; must equal what the drives were formatted with.
     package var blockSizeBytes: UInt32 = 4 << 20
     /// The smallest size class; must equal what the drives were formatted with.

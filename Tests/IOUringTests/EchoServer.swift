@@ -20,8 +20,13 @@ struct EchoConfiguration: Sendable {
     var transport = TransportConfiguration()
     var slabBytes: UInt64 = 64 << 10
     var slabCount: UInt64 = 256
+    /// Nil for one of the server's own.
+    var budget: TransportBudget?
 
-    init() { transport.payloadLimitBytes = 2 << 20 }
+    init() {
+        transport.limits.payloadLimitBytes = 2 << 20
+        transport.limits.bytesPerSession = 8 << 20
+    }
 }
 
 /// A server on its own thread. `stop` ends it.
@@ -36,6 +41,11 @@ final class EchoServer: Sendable {
     /// Request entries nobody uses, as of the last turn of the loop.
     private let freeRequestCount = Atomic<Int>(-1)
     private let held = Atomic<Int>(0)
+    /// While set, requests stay in the transport.
+    private let isGateShut = Atomic<Bool>(false)
+    /// Namespaces of requests in the order in which they were handed over.
+    private let order = Mutex<[UInt32]>([])
+    let sharedBudget: TransportBudget
     private let isStopping = Atomic<Bool>(false)
     private let waker = Mutex<RingWaker?>(nil)
     private let thread = Mutex<pthread_t>(0)
@@ -61,6 +71,9 @@ final class EchoServer: Sendable {
         self.transportRange = transportRange
         pool = SlabPool(
             arena: arena, region: slabRange, slabBytes: ByteCount(configuration.slabBytes))
+        sharedBudget =
+            configuration.budget
+            ?? TransportBudget(configuration: configuration.transport, slabs: pool)
         listener = try TCPListener(address: "127.0.0.1", port: 0)
         let context = unsafe Unmanaged.passRetained(self).toOpaque()
         thread.withLock { thread in
@@ -77,6 +90,16 @@ final class EchoServer: Sendable {
 
     /// Has the server look at what has changed.
     func wake() { waker.withLock { $0?.wake() } }
+    /// Leaves requests in the transport until `openGate`.
+    func shutGate() { isGateShut.store(true, ordering: .releasing) }
+
+    func openGate() {
+        isGateShut.store(false, ordering: .releasing)
+        waker.withLock { $0?.wake() }
+    }
+
+    /// Namespaces of requests in the order in which they were handed over.
+    var handedOver: [UInt32] { order.withLock { $0 } }
 
     /// Ends every connection and the thread.
     func stop() {
@@ -98,7 +121,7 @@ final class EchoServer: Sendable {
     /// True when no slab and no request entry is in use and no connection stands.
     var isAtStart: Bool {
         pool.freeSlabs == Int(pool.slabCount)
-            && freeRequestCount.load(ordering: .relaxed) == configuration.transport.requestLimit
+            && freeRequestCount.load(ordering: .relaxed) == configuration.transport.limits.requests
             && counters.value(.activeConnections) == 0
     }
 
@@ -110,11 +133,12 @@ final class EchoServer: Sendable {
             waker.withLock { $0 = shard.waker }
             let transport = TCPTransport(
                 shard: shard, listener: listener, configuration: configuration.transport,
+                budget: sharedBudget,
                 range: transportRange, slabs: pool, counters: counters,
                 greeting: ConnectResponse(
                     version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                     bodyLimitBytes: BodyLayout.bodyLimitBytes,
-                    payloadLimitBytes: configuration.transport.payloadLimitBytes,
+                    payloadLimitBytes: configuration.transport.limits.payloadLimitBytes,
                     valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]), keys: keys)
             transport.startListening()
             freeRequestCount.store(transport.freeRequests, ordering: .releasing)
@@ -140,8 +164,11 @@ final class EchoServer: Sendable {
 
     private func step(_ transport: TCPTransport, _ held: inout [Request]) -> Bool {
         var didWork = false
-        while let request = transport.nextRequest(now: now()) {
+        while !isGateShut.load(ordering: .acquiring),
+            let request = transport.nextRequest(now: now())
+        {
             didWork = true
+            order.withLock { $0.append(request.namespace.rawValue) }
             if request.namespace == Self.heldNamespace {
                 held.append(request)
                 guard held.count == Self.heldCount else { continue }
@@ -164,6 +191,9 @@ final class EchoServer: Sendable {
             transport.respond(to: request.handle, with: response, payload: payload)
         case .tcpGet:
             let length = UInt32(truncatingIfNeeded: arena.loadWord(request.body.start))
+            guard transport.admitsResponse(to: request.handle, lengthBytes: UInt64(length)) else {
+                return
+            }
             guard let lease = pool.lease(lengthBytes: ByteCount(UInt64(length))) else {
                 transport.respond(to: request.handle, with: Response(status: .busy), payload: nil)
                 return

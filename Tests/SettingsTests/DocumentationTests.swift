@@ -17,7 +17,7 @@ import Testing
 
     @Test func everyKeyIsDescribed() throws {
         let page = try Self.page()
-        let sections = ["storage.drives", "storage.eviction"]
+        let sections = ["network.limits", "storage.drives", "storage.eviction"]
         for key in ServerDocument.allKeys where !sections.contains(key) {
             #expect(page.contains("| `\(key)` |"), "\(key) isn't in the table")
         }
@@ -27,6 +27,18 @@ import Testing
         for variable in ServerInvocation.variableNames {
             #expect(page.contains("`\(variable)`"), "\(variable) isn't described")
         }
+    }
+
+    @Test func theLimitsExampleShowsTheDefaults() throws {
+        let page = try Self.page()
+        let text = try #require(
+            page.components(separatedBy: "```yaml\n").first { $0.contains("  limits:\n") })
+        let example = try #require(text.components(separatedBy: "```").first)
+        let document = try ServerDocument(text: example, file: "example.yaml")
+        let invocation = try ServerInvocation(
+            listenFlag: nil, dataFlag: "/x", configFlag: nil, environment: [:])
+        let settings = try ServerSettings(invocation: invocation, document: document)
+        #expect(settings.limits == SessionLimits())
     }
 
     @Test func theExampleIsAccepted() throws {

@@ -93,7 +93,16 @@ int memkv_name_thread(const char *name);
 int memkv_listen(const char *address, uint16_t port, int backlog);
 // The port a socket is bound to.
 int memkv_bound_port(int fd);
-int memkv_set_no_delay(int fd);
 // Writes "ADDRESS:PORT" of a socket's other end, of at most MEMKV_PEER_NAME_BYTES with the zero.
 enum { MEMKV_PEER_NAME_BYTES = 80 };
 int memkv_peer_name(int fd, char *text, size_t capacity);
+
+// Where a connection comes from: an IPv4 address, or the first 64 bits of an IPv6 one.
+struct memkv_peer {
+    uint64_t address;
+    bool is_ipv6;
+};
+
+// Readies an accepted connection: no delay for small segments, and probes that end it when its peer
+// is gone without a word. 0 or a negative errno: it is broken already.
+int memkv_prepare_connection(int fd, struct memkv_peer *peer);

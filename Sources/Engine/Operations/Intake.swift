@@ -43,20 +43,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             refuse(request, problem)
             return
         }
-        let kind: OperationKind
-        switch request.operation {
-        case .tcpPut: (kind, _) = (.put, cells.add(to: .putRequests))
-        case .tcpGet: (kind, _) = (.get, cells.add(to: .getRequests))
-        case .tcpDelete: (kind, _) = (.remove, cells.add(to: .deleteRequests))
-        case .exists: (kind, _) = (.lookups, cells.add(to: .existsRequests))
-        case .stat: (kind, _) = (.lookups, cells.add(to: .statRequests))
-        case .tcpBatchGet: (kind, _) = (.batchGet, cells.add(to: .batchRequests))
-        case .tcpBatchPut: (kind, _) = (.batchPut, cells.add(to: .batchRequests))
-        case .tcpBatchDelete: (kind, _) = (.batchDelete, cells.add(to: .batchRequests))
-        case .connect, .authenticate:
+        guard let kind = kind(of: request.operation) else {
             refuse(request, .invalidRequest)
             return
         }
+        if !request.isRepeated { count(request.operation) }
         guard let index = operations.take(kind, leaving: 0) else {
             refuse(request, .busy)
             return
@@ -82,6 +73,32 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].entry.checksum = request.payloadChecksum
         }
         operations.append(index, to: &ready)
+    }
+
+    /// What kind of operation a request becomes; nil for those that never reach an engine.
+    private func kind(of operation: OperationCode) -> OperationKind? {
+        switch operation {
+        case .tcpPut: .put
+        case .tcpGet: .get
+        case .tcpDelete: .remove
+        case .exists, .stat: .lookups
+        case .tcpBatchGet: .batchGet
+        case .tcpBatchPut: .batchPut
+        case .tcpBatchDelete: .batchDelete
+        case .connect, .authenticate: nil
+        }
+    }
+
+    private func count(_ operation: OperationCode) {
+        switch operation {
+        case .tcpPut: cells.add(to: .putRequests)
+        case .tcpGet: cells.add(to: .getRequests)
+        case .tcpDelete: cells.add(to: .deleteRequests)
+        case .exists: cells.add(to: .existsRequests)
+        case .stat: cells.add(to: .statRequests)
+        case .tcpBatchGet, .tcpBatchPut, .tcpBatchDelete: cells.add(to: .batchRequests)
+        case .connect, .authenticate: break
+        }
     }
 
     /// Tells an operation its key, and with it its shard and its drive.
@@ -114,12 +131,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .exists, .tcpBatchGet, .tcpBatchDelete:
             guard count > 0, bodyBytes == count * BodyLayout.keyBytes, request.payloadBytes == 0
             else { return .invalidRequest }
-            return count > BodyLayout.batchLimit ? .tooLarge : nil
+            return count > configuration.batchLimit ? .tooLarge : nil
         case .tcpBatchPut:
             guard count > 0, bodyBytes == count * BodyLayout.batchPutItemBytes else {
                 return .invalidRequest
             }
-            return count > BodyLayout.batchLimit ? .tooLarge : batchPutMalformation(of: request)
+            return count > configuration.batchLimit ? .tooLarge : batchPutMalformation(of: request)
         case .connect, .authenticate: return .invalidRequest
         }
     }
@@ -179,6 +196,17 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
+    /// True when the response of `index` may have a payload of `lengthBytes`. Otherwise the
+    /// operation is over, and its request waits in the transport.
+    mutating func isAdmitted(_ index: OperationIndex, lengthBytes: UInt64) -> Bool {
+        guard let request = operations[index].request, !operations[index].isAnswered else {
+            return true
+        }
+        if transport.admitsResponse(to: request.handle, lengthBytes: lengthBytes) { return true }
+        operations.giveBack(index)
+        return false
+    }
+
     /// The operation's deadline has passed: its client is told, the operation goes on by itself.
     mutating func answerLate(_ index: OperationIndex) {
         guard let request = operations[index].request else { return }
@@ -187,7 +215,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .put, .remove:
             switch operations[index].state {
             case .moving, .awaitingFlush, .voiding, .awaitingVoid, .forwarded: isChange = true
-            case .begun, .waitingForKey, .lookingUp, .placing, .collecting: isChange = false
+            case .begun, .verifying, .waitingForKey, .lookingUp, .placing, .collecting:
+                isChange = false
             }
         case .batchPut, .batchDelete: isChange = operations[index].nextItem > 0
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false

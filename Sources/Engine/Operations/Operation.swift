@@ -25,6 +25,8 @@ enum OperationKind: UInt8, Sendable {
 enum OperationState: UInt8, Sendable {
     /// Nothing done yet.
     case begun
+    /// Its payload is being compared with its checksum, a piece in each step.
+    case verifying
     /// Waits behind another change of the same key.
     case waitingForKey
     /// Owns its key; is finding out what the key holds.
@@ -107,6 +109,9 @@ struct Operation: ~Copyable {
     var payloadBytes: UInt64 = 0
     /// A batch of gets: where the last value ends, which is where the payload ends.
     var payloadEnd: UInt64 = 0
+
+    /// A get that concerns two shards: the longest value that the client's session has room for.
+    var admittedBytes: UInt64 = 0
     /// A stat: the key is there.
     var isFound = false
 }

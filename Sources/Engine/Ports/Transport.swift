@@ -12,6 +12,9 @@
 //    free, or the engine doesn't take requests, the transport stops reading: that is the
 //    backpressure.
 //  - Responses may leave in any order.
+//  - A response's payload must be admitted before the engine takes memory for it. A request whose
+//    payload isn't admitted goes back to the transport, which hands it over again when there is
+//    room: so that one session's responses can't take the memory of the others'.
 
 package import Wire
 
@@ -42,11 +45,15 @@ package struct Request: Sendable {
     package var payloadBytes: UInt32
     /// What the header says the payload's XXH3-64 is; not yet compared.
     package var payloadChecksum: UInt64
+    /// It was handed over before and its response not admitted.
+    package var isRepeated: Bool
+    /// What the transport takes a get's payload for; at least 1.
+    package var expectedResponseBytes: UInt64
 
     package init(
         handle: RequestHandle, operation: OperationCode, namespace: Namespace, deadline: Instant,
         arrival: Instant, body: ArenaRange, responseBody: ArenaRange, payloadBytes: UInt32,
-        payloadChecksum: UInt64
+        payloadChecksum: UInt64, isRepeated: Bool = false, expectedResponseBytes: UInt64 = 1
     ) {
         self.handle = handle
         self.operation = operation
@@ -57,6 +64,8 @@ package struct Request: Sendable {
         self.responseBody = responseBody
         self.payloadBytes = payloadBytes
         self.payloadChecksum = payloadChecksum
+        self.isRepeated = isRepeated
+        self.expectedResponseBytes = expectedResponseBytes
     }
 }
 
@@ -87,7 +96,19 @@ package protocol Transport: ~Copyable {
     /// The lease that holds the request's payload; nil when it has none or it was taken already.
     mutating func takePayload(of request: RequestHandle) -> SlabLease?
 
+    /// Asks for room for a response's payload of `lengthBytes`, before slabs are taken for it. When
+    /// it answers false, the request is the transport's again, unanswered, to be handed over anew;
+    /// the engine forgets it.
+    mutating func admitsResponse(to request: RequestHandle, lengthBytes: UInt64) -> Bool
+
     /// Answers a request, once. The transport keeps `payload` until its last byte has left.
     mutating func respond(
         to request: RequestHandle, with response: Response, payload: consuming SlabLease?)
+}
+
+extension Transport where Self: ~Copyable {
+    /// A transport without limits admits everything.
+    package mutating func admitsResponse(to request: RequestHandle, lengthBytes: UInt64) -> Bool {
+        true
+    }
 }

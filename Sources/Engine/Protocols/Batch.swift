@@ -183,6 +183,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private mutating func beginBatchGet(_ index: OperationIndex) {
         if operations[index].payloadBytes > 0 {
             let length = ByteCount(operations[index].payloadEnd)
+            guard isAdmitted(index, lengthBytes: length.rawValue) else { return }
             guard let lease = memory.slabs.lease(lengthBytes: length) else {
                 waitForSlabs(index, length)
                 return

@@ -36,6 +36,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             case .lookups, .batchGet, .batchPut, .batchDelete, .peerLookup, .evictor:
                 preconditionFailure("a \(operations[index].kind) is not forwarded whole")
             }
+        if kind == .get, !operations[index].isPlanned, operations[index].admittedBytes == 0 {
+            let expected = operations[index].request?.expectedResponseBytes ?? 1
+            guard isAdmitted(index, lengthBytes: expected) else { return }
+            operations[index].admittedBytes = expected
+        }
         guard ask(kind, for: index, item: 0) else { return }
         operations[index].state = .forwarded
     }
@@ -58,7 +63,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             lengthBytes: operations[index].entry.lengthBytes,
             checksum: operations[index].entry.checksum,
             payload: bringsMemory ? payload(of: index) : nil,
-            payloadOffset: operations[index].payloadOffset)
+            payloadOffset: operations[index].payloadOffset,
+            admittedBytes: operations[index].admittedBytes)
         peers[Int(peer.rawValue)].outstanding += 1
         place.post.requests(from: place.shard, to: peer).send(request)
         wake(peer)
@@ -86,6 +92,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch operations[index].kind {
         case .put, .get, .remove:
             precondition(operations[index].state == .forwarded, "a reply nobody waits for")
+            if operations[index].kind == .get, !operations[index].isPlanned, reply.status == .ok,
+                reply.payload == nil
+            {
+                askForMore(index, reply.lengthBytes)
+                return
+            }
             if let slabs = reply.payload {
                 operations[index].lease = memory.slabs.adopt(slabs)
                 operations[index].payload = slabs
@@ -97,6 +109,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .batchPut, .batchDelete, .peerLookup, .evictor:
             preconditionFailure("a reply to a \(operations[index].kind)")
         }
+    }
+
+    /// The other shard found a value that is longer than its client's session had room for: sends
+    /// the get again once it has, and meanwhile leaves the request to the transport.
+    private mutating func askForMore(_ index: OperationIndex, _ lengthBytes: UInt32) {
+        operations[index].state = .begun
+        operations[index].admittedBytes = UInt64(lengthBytes)
+        guard isAdmitted(index, lengthBytes: UInt64(lengthBytes)) else { return }
+        operations.append(index, to: &ready)
     }
 
     // MARK: Waking

@@ -1,8 +1,10 @@
 // Get: reads the value of a key and verifies it.
 //
-//   begun ──► moving ──► ok
-//     │         └─ bytes that don't match ─► notFound, and the block is removed as damaged
-//     └─ absent ─► notFound
+//   begun ──► moving ──► verifying ──► ok
+//     │                      └─ bytes that don't match ─► notFound, and the block is removed as damaged
+//     ├─ absent ─► notFound
+//     ├─ larger than the value limit, which was lowered since ─► tooLarge
+//     └─ no room for the response ─► back to the transport, unanswered
 //
 // Always holds: slots being read are not handed to anyone else until the read is over; nothing
 // leaves this file as data that wasn't compared with the checksum kept in the index. Any doubt is a
@@ -33,6 +35,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // A lease from an earlier try may be for a value of another length.
             let length = ByteCount(UInt64(entry.lengthBytes))
             operations[index].lease = nil
+            if entry.lengthBytes > configuration.valueLimitBytes {
+                finish(index, .tooLarge)
+                return
+            }
+            if operations[index].caller != nil, length.rawValue > operations[index].admittedBytes {
+                operations[index].entry = entry
+                finish(index, .ok)
+                return
+            }
+            guard isAdmitted(index, lengthBytes: length.rawValue) else { return }
             guard let lease = memory.slabs.lease(lengthBytes: length) else {
                 waitForSlabs(index, length)
                 return
@@ -80,7 +92,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             miss(index)
             return
         }
-        guard verify(index, against: entry) else {
+        verify(index)
+    }
+
+    /// The bytes were compared with the checksum that the index holds.
+    mutating func getVerified(_ index: OperationIndex, isRight: Bool) {
+        let drive = operations[index].drive
+        let entry = operations[index].entry
+        var isRight = isRight
+        #if PLANTED_BUGS
+        if isPlanted(.checksumNotCompared) { isRight = true }
+        #endif
+        guard isRight else {
             cells.add(to: .checksumFailures)
             removeDamaged(entry, on: drive)
             miss(index)
@@ -88,15 +111,5 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         cells.add(UInt64(entry.lengthBytes), to: .bytesRead)
         finish(index, .ok)
-    }
-
-    private mutating func verify(_ index: OperationIndex, against entry: BlockEntry) -> Bool {
-        let actual = memory.slabs.checksum(
-            of: payload(of: index), at: operations[index].payloadOffset,
-            length: ByteCount(UInt64(entry.lengthBytes)), using: &streaming)
-        #if PLANTED_BUGS
-        if isPlanted(.checksumNotCompared) { return true }
-        #endif
-        return actual == entry.checksum
     }
 }

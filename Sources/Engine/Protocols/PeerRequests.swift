@@ -52,6 +52,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].payload = request.payload
         operations[index].payloadOffset = request.payloadOffset
         operations[index].isPlanned = kind == .get && request.payload != nil
+        operations[index].admittedBytes = request.admittedBytes
         operations.append(index, to: &ready)
     }
 

@@ -1,9 +1,9 @@
 // Put: stores a value under a key, replacing what was there.
 //
-//   begun ─► waitingForKey ─► lookingUp ─► placing ─► moving ─► awaitingFlush ─► ok
-//                                             │         └─ no space ─► voiding ─► awaitingVoid
-//                                             │                                ─► fileSystemFull
-//                                             └─ no slot and none to come ─► noSpace
+//   begun ─► verifying ─► waitingForKey ─► lookingUp ─► placing ─► moving ─► awaitingFlush ─► ok
+//                                                          │         └─ no space ─► voiding
+//                                                          │         ─► awaitingVoid ─► noSpace
+//                                                          └─ no slot and none to come ─► noSpace
 //
 // Always holds: the payload is verified against its checksum before anything is staged; the records
 // (Alloc and Commit, together) and the payload go out at the same time; the answer is given only
@@ -16,18 +16,18 @@ import Wire
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advancePut(_ index: OperationIndex) {
         switch operations[index].state {
-        case .begun: beginPut(index)
+        case .begun: verify(index)
         case .waitingForKey, .lookingUp: lookUpForPut(index)
         case .placing: placePut(index)
         case .voiding: voidPut(index)
-        case .moving, .awaitingFlush, .awaitingVoid, .collecting, .forwarded:
+        case .verifying, .moving, .awaitingFlush, .awaitingVoid, .collecting, .forwarded:
             preconditionFailure("a put resumed in state \(operations[index].state)")
         }
     }
 
-    private mutating func beginPut(_ index: OperationIndex) {
-        let expected = operations[index].entry.checksum
-        if payloadChecksum(of: index) != expected {
+    /// The payload was compared with its checksum.
+    mutating func putVerified(_ index: OperationIndex, isRight: Bool) {
+        guard isRight else {
             cells.add(to: .rejectedPayloads)
             finish(index, .checksumMismatch)
             return
@@ -40,12 +40,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if locks.acquire(operations[index].key, for: index, in: &operations) {
             lookUpForPut(index)
         }
-    }
-
-    private mutating func payloadChecksum(of index: OperationIndex) -> UInt64 {
-        memory.slabs.checksum(
-            of: payload(of: index), at: operations[index].payloadOffset,
-            length: ByteCount(UInt64(operations[index].entry.lengthBytes)), using: &streaming)
     }
 
     private mutating func lookUpForPut(_ index: OperationIndex) {

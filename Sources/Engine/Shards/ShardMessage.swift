@@ -31,6 +31,8 @@ struct PeerRequest: Sendable {
     /// own.
     var payload: SlabChain?
     var payloadOffset: UInt64 = 0
+    /// The longest value that a get with memory of its own may bring.
+    var admittedBytes: UInt64 = 0
 }
 
 /// The end of a `PeerRequest`.
@@ -38,7 +40,8 @@ struct PeerReply: Sendable {
     var operation: OperationIndex
     var item: UInt32
     var status: Status
-    /// What the key holds, after a get or a lookup that found it.
+    /// What the key holds, after a get or a lookup that found it. Without a payload, a get found
+    /// more than it was admitted to bring.
     var lengthBytes: UInt32 = 0
     var checksum: UInt64 = 0
     var version = Version(0)

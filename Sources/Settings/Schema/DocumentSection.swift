@@ -207,6 +207,25 @@ package struct DocumentSection {
         return Setting(size, key: text.key, origin: text.origin)
     }
 
+    /// The length of time under `key`, in microseconds.
+    package func microseconds(
+        _ key: String, in range: ClosedRange<UInt64>
+    ) throws(ConfigurationError) -> Setting<UInt64>? {
+        guard let text = try text(key) else { return nil }
+        guard let value = TimeSpan.parse(text.value) else {
+            throw text.refused(
+                "\"\(text.value)\" is not a length of time; write a whole number and ms, s, min or "
+                    + "h, such as \"10 s\"")
+        }
+        guard range.contains(value) else {
+            throw text.refused(
+                "\(text.value) must lie between "
+                    + "\(TimeSpan.format(microseconds: range.lowerBound)) and "
+                    + TimeSpan.format(microseconds: range.upperBound))
+        }
+        return Setting(value, key: text.key, origin: text.origin)
+    }
+
     /// The switch under `key`.
     package func flag(_ key: String) throws(ConfigurationError) -> Setting<Bool>? {
         guard let text = try text(key) else { return nil }

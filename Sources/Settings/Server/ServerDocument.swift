@@ -8,6 +8,7 @@ internal import Engine
 /// The settings that a configuration file gives; nil where it is silent.
 package struct ServerDocument: Sendable {
     var address: Setting<String>?
+    var limits = LimitsDocument()
     var keys: [Key] = []
     var tagsPayloads: Setting<Bool>?
     var isInsecure: Setting<Bool>?
@@ -54,6 +55,9 @@ package struct ServerDocument: Sendable {
 
     private mutating func read(network: DocumentSection) throws(ConfigurationError) {
         address = try network.text("address")
+        if let section = try network.section("limits", schema: LimitsDocument.schema) {
+            limits = try LimitsDocument(section)
+        }
         tagsPayloads = try network.flag("payload_mac")
         isInsecure = try network.flag("insecure")
         if let key = try network.text("auth_key") { keys.append(Key(key: key, namespaces: nil)) }
@@ -101,7 +105,7 @@ package struct ServerDocument: Sendable {
 
     static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
     static let network = SectionSchema(
-        keys: ["address", "auth_key", "auth_keys", "payload_mac", "insecure"],
+        keys: ["address", "limits", "auth_key", "auth_keys", "payload_mac", "insecure"],
         notBuilt: ["tls_cert", "tls_key"])
     static let key = SectionSchema(keys: ["key", "namespaces"])
     static let memory = SectionSchema(keys: ["block_size", "max_size"])
@@ -115,7 +119,9 @@ package struct ServerDocument: Sendable {
 
     /// Every dotted key that a file may hold, for the documentation's test.
     package static let allKeys: [String] =
-        network.keys.map { "network.\($0)" } + key.keys.map { "network.auth_keys[].\($0)" }
+        network.keys.map { "network.\($0)" }
+        + LimitsDocument.schema.keys.map { "network.limits.\($0)" }
+        + key.keys.map { "network.auth_keys[].\($0)" }
         + memory.keys.map { "memory.\($0)" }
         + storage.keys.map { "storage.\($0)" } + eviction.keys.map { "storage.eviction.\($0)" }
         + drive.keys.map { "storage.drives[].\($0)" }

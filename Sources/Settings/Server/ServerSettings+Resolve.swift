@@ -17,8 +17,9 @@ extension ServerSettings {
         listen = if let address { try ListenAddress(address) } else { .standard }
         authentication = try AuthenticationSettings(
             invocation, document, listen: listen, address: address)
-        engine = try Self.engine(document)
         (slabBytes, poolBytes) = try Self.memory(document)
+        limits = try document.limits.resolve(slabBytes: slabBytes, poolBytes: poolBytes)
+        engine = try Self.engine(document, limits)
         store = try Self.store(invocation, document)
         configuredShards = document.shards?.value
         if let shards = document.shards { try check(shards) }
@@ -39,7 +40,7 @@ extension ServerSettings {
     }
 
     private static func engine(
-        _ document: ServerDocument
+        _ document: ServerDocument, _ limits: SessionLimits
     ) throws(ConfigurationError) -> EngineConfiguration {
         var engine = EngineConfiguration()
         if let size = document.blockSize { engine.blockSizeBytes = try small(size) }
@@ -47,7 +48,8 @@ extension ServerSettings {
         if let size = document.minimumSlot { engine.minimumSlotBytes = try small(size) }
         // A value takes a bounded number of slots, so small slots lower the largest value.
         let reachable = UInt64(engine.blockSizeBytes) * UInt64(SlotList.capacity)
-        engine.valueLimitBytes = UInt32(min(largestValueBytes, reachable))
+        engine.valueLimitBytes = UInt32(min(UInt64(limits.payloadLimitBytes), reachable))
+        engine.batchLimit = limits.batchLimit
         engine.evictionEnabled = document.evictionEnabled?.value ?? engine.evictionEnabled
         if let percent = document.evictionWatermark {
             engine.evictionWatermarkPercent = UInt8(percent.value)

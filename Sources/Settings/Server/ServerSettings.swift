@@ -33,6 +33,7 @@ package struct DrivePlace: Hashable, Sendable {
 /// A checked configuration.
 package struct ServerSettings: Sendable {
     package let listen: ListenAddress
+    package let limits: SessionLimits
     package let authentication: AuthenticationSettings
     /// Bytes of one slab of the pool that payloads pass through.
     package let slabBytes: ByteCount

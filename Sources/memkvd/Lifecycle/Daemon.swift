@@ -26,6 +26,7 @@ struct Daemon {
     private let memoryDescription: String
     private let slabs: SlabPool
     private let plans: [ShardPlan]
+    private let descriptorShortage: String?
 
     /// Takes the port, finds or makes the drives, maps the memory. Nothing is served yet.
     init(
@@ -40,8 +41,11 @@ struct Daemon {
         self.started = started
         let listener = try Self.listen(settings.listen)
         store = try StoreFiles(settings)
+        let descriptors = try DescriptorPlan(
+            limits: settings.limits, driveCount: store.drives.count)
+        descriptorShortage = descriptors.shortage
+        let transport = TransportConfiguration(limits: descriptors.limits)
         let shardCount = settings.shardCount(processors: Processors.count)
-        let transport = TransportConfiguration(sharedBy: shardCount)
         let division = DriveDivision(driveCount: store.drives.count, shardCount: shardCount)
         let memory = try DaemonMemory(
             settings: settings, transport: transport,
@@ -54,14 +58,16 @@ struct Daemon {
         engine.plantedBug = try PlantedBugSwitch.chosen()
         #endif
         let post = ShardPost(shardCount: shardCount, driveCount: store.drives.count)
+        let budget = TransportBudget(configuration: transport, slabs: slabs)
         plans = division.shards.enumerated().map { [store, engine, keys] index, drives in
             ShardPlan(
                 index: index, drives: drives.map { store.drives[$0] },
                 driveNames: drives.map { store.names[$0] },
                 formatsDrives: store.drives[drives[0]].mode == .memory, engine: engine,
-                transport: transport, memory: memory.engines[index],
+                transport: transport, budget: budget, memory: memory.engines[index],
                 transportRange: memory.transports[index], formatRange: memory.formatRange,
                 listener: listener, keys: keys, cells: ShardCells(driveCount: drives.count),
+                counters: TransportCounters(),
                 place: ShardPlace(
                     shard: ShardIndex(UInt8(index)), post: post,
                     driveNumbers: drives.map { DriveNumber(UInt16($0)) }))
@@ -130,7 +136,7 @@ struct Daemon {
                 progress.ended += 1
                 ending.record(failure)
                 control.stop(reason: "a shard failed")
-            case .drive, .fileSystemFull, .refusedPeers, .draining: break
+            case .drive, .fileSystemFull, .refusedPeers, .refusals, .draining: break
             }
             if progress.ended == plans.count { break }
         }
@@ -195,7 +201,9 @@ extension Daemon {
                 "shards": "\(plans.count)",
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
+                "sessions": "\(plans[0].transport.limits.sessions)",
             ])
+        if let descriptorShortage { logger.warning("\(descriptorShortage)") }
         #if PLANTED_BUGS
         if let bug = plans[0].engine.plantedBug {
             logger.critical("planted bug", metadata: ["bug": "\(bug.rawValue)"])
@@ -232,6 +240,11 @@ extension Daemon {
             logger.log(
                 level: state == .offline ? .error : .notice, "drive \(state)",
                 metadata: ["drive": "\(name)"])
+        case .refusals(let counts):
+            logger.warning(
+                "clients refused",
+                metadata: Logger.Metadata(
+                    uniqueKeysWithValues: counts.map { ($0.name, "\($0.count)") }))
         case .fileSystemFull(let name):
             logger.warning("file system full", metadata: ["drive": "\(name)"])
         case .refusedPeers(let first, let count):

@@ -20,6 +20,8 @@ struct ShardPlan: Sendable {
     let formatsDrives: Bool
     let engine: EngineConfiguration
     let transport: TransportConfiguration
+    /// The same for every shard.
+    let budget: TransportBudget
     let memory: EngineMemory
     /// The transport's part of the arena: `TransportConfiguration.memoryBytes`.
     let transportRange: ArenaRange
@@ -28,6 +30,7 @@ struct ShardPlan: Sendable {
     let listener: TCPListener
     let keys: ServerKeys
     let cells: ShardCells
+    let counters: TransportCounters
     /// Where this shard stands among the daemon's, and which of its drives it has.
     let place: ShardPlace
 }
@@ -41,6 +44,7 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    private var limitReport: LimitReport
     /// Drives whose full file system has been reported.
     private var fullDrives: Set<Int> = []
     private var refusals = RefusalReports()
@@ -87,7 +91,8 @@ struct Shard: ~Copyable {
         }
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
-            range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
+            budget: plan.budget, range: plan.transportRange, slabs: plan.memory.slabs,
+            counters: plan.counters,
             greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)),
             keys: plan.keys)
         self.plan = plan
@@ -98,6 +103,7 @@ struct Shard: ~Copyable {
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells, place: plan.place)
         driveStates = plan.drives.indices.map { _ in .recovering }
+        limitReport = LimitReport(plan.counters)
         control.add(ring.waker, of: plan.index)
         report(
             .opened(
@@ -146,11 +152,11 @@ struct Shard: ~Copyable {
     /// What clients are told when they connect.
     private static func greeting(_ plan: ShardPlan, storeID: StoreIdentity) -> ConnectResponse {
         ConnectResponse(
-            version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
+            version: FrameHeader.version, batchLimit: plan.engine.batchLimit,
             bodyLimitBytes: BodyLayout.bodyLimitBytes,
-            payloadLimitBytes: plan.transport.payloadLimitBytes,
+            payloadLimitBytes: plan.transport.limits.payloadLimitBytes,
             valueLimitBytes: plan.engine.valueLimitBytes,
-            requestsInFlight: UInt32(plan.transport.requestsPerSession),
+            requestsInFlight: UInt32(plan.transport.limits.requestsPerSession),
             storeID: [storeID.high, storeID.low])
     }
 
@@ -187,6 +193,7 @@ struct Shard: ~Copyable {
             steps += 1
             if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
                 lookAtDrives()
+                if let counts = limitReport.due(now: now()) { report(.refusals(counts)) }
                 if let event = refusals.next(engine.transport, now: now()) { report(event) }
             }
             let mayWait = !hasWorked && phase != .stopped
@@ -195,6 +202,7 @@ struct Shard: ~Copyable {
             ring.enter(wait: mayWait && !engine.hasNews, until: wake)
             if mayWait { plan.place.post.isAwake(plan.place.shard) }
         }
+        if let counts = limitReport.due(now: .never) { report(.refusals(counts)) }
     }
 
     /// Wakes the shards that something was sent to, those that sleep.

@@ -20,6 +20,9 @@ enum ShardEvent: Sendable {
     case ready
     /// A drive changed its state after the start.
     case drive(name: String, state: DriveState)
+    /// More clients were refused or ended since the last time: how many since the start, by
+    /// reason.
+    case refusals([(name: String, count: UInt64)])
     /// For the first time, the file system under a drive had no room for a block.
     case fileSystemFull(drive: String)
     /// Peers without a right key were turned away: the first of them, and how many since the last

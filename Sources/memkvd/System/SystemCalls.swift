@@ -109,6 +109,24 @@ enum SystemCalls {
         return variables
     }
 
+    /// Raises this process's limit of open descriptors to `wanted`, or as far as it may go. Returns
+    /// the limit afterwards.
+    static func raiseDescriptorLimit(to wanted: Int) throws(SystemFailure) -> Int {
+        var limit = rlimit()
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard unsafe getrlimit(kind, &limit) == 0 else {
+            throw SystemFailure("can't ask for the limit of open descriptors")
+        }
+        let reachable = min(rlim_t(wanted), limit.rlim_max)
+        if limit.rlim_cur < reachable {
+            limit.rlim_cur = reachable
+            guard unsafe setrlimit(kind, &limit) == 0 else {
+                throw SystemFailure("can't raise the limit of open descriptors")
+            }
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     static let standardOutput = STDOUT_FILENO
     static let standardError = STDERR_FILENO
 

@@ -96,12 +96,14 @@ class Connection:
     def _send(self, data):
         """Sends all of `data`, and takes what arrives meanwhile: a server may wait for that."""
         view = memoryview(data)
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN | select.POLLOUT)
         try:
             while view:
-                readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE_SECONDS)
-                if writable:
+                events = sum(event for _, event in poller.poll(1000 * PATIENCE_SECONDS))
+                if events & select.POLLOUT:
                     view = view[self.socket.send(view[:1 << 18], socket.MSG_DONTWAIT):]
-                elif readable:
+                elif events:
                     arrived = self.socket.recv(1 << 18)
                     if not arrived:
                         raise Lost("closed by the server")

@@ -21,6 +21,15 @@ package enum ListenError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// Readies an accepted connection: nothing is held back to be sent with more, and a peer that is
+/// gone without a word is found out within two minutes. Its peer's address; nil when it is broken
+/// already.
+func prepareConnection(_ descriptor: Int32) -> PeerAddress? {
+    var peer = memkv_peer()
+    guard unsafe memkv_prepare_connection(descriptor, &peer) == 0 else { return nil }
+    return PeerAddress(bits: peer.address, isIPv6: peer.is_ipv6)
+}
+
 /// A listening socket. Open as long as any handle on it; every shard may accept from it.
 package final class TCPListener: Sendable {
     let descriptor: Int32

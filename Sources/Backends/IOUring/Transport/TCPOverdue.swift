@@ -1,8 +1,10 @@
-// Overdue connections: frames that don't become whole, and responses that nobody takes.
+// Overdue connections and requests: what has begun must end in time.
 //
-// Always holds: a request whose frame isn't whole by its deadline, or that waits for memory until
-// then, ends its connection, and so does a peer that takes none of its response for a minute; their
-// slabs and places go to the others. A request without a deadline has a minute, like everywhere.
+// Always holds: a connection that hasn't finished Connect, a header or frame that has begun, a
+// request that waits for room, a response that isn't taken, and a refused peer that doesn't go,
+// each ends its connection at its deadline, counted by which it was; their memory goes to the
+// others. A whole request that the engine hasn't taken by its deadline is answered so. A greeted
+// session between two frames may be silent for ever.
 
 #if IOUring
 
@@ -12,42 +14,86 @@ internal import Wire
 extension TCPTransport {
     /// How often connections are looked at.
     static var patrolMicroseconds: UInt64 { 100_000 }
-    /// What a request without a deadline is given, and how long a response may stand still.
-    private static var longestMicroseconds: UInt64 { 60_000_000 }
+    /// What a request without a deadline is given.
+    static var longestRequestMicroseconds: UInt64 { 60_000_000 }
 
     /// Ends what is overdue; does nothing between two looks.
     func endOverdue(now: Instant) {
         guard nextPatrol <= now else { return }
         let isEmpty = connections.count == freeConnections.count
         nextPatrol = isEmpty ? .never : now.advanced(byMicroseconds: Self.patrolMicroseconds)
-        for session in 0..<connections.count
-        where connections[session].descriptor >= 0 && isOverdue(session, now: now) {
-            counters.add(to: .overdueConnections)
+        for session in 0..<connections.count where connections[session].descriptor >= 0 {
+            guard let reason = overdue(session, now: now) else { continue }
+            counters.add(to: reason)
             act(session, connections[session].machine.broken(), now: now)
+        }
+        for entry in 0..<limits.requests
+        where entries[entry].state == .ready && dueTime(of: entry) <= now {
+            counters.add(to: .overdueRequests)
+            removeReady(entry)
+            releaseInbound(entry)
+            let request = entries[entry].header
+            answer(
+                entry,
+                FrameHeader(
+                    operation: request.operation, isResponse: true, status: .deadlineExceeded,
+                    namespace: request.namespace, requestID: request.requestID))
         }
     }
 
-    private func isOverdue(_ session: Int, now: Instant) -> Bool {
-        let connection = connections[session]
-        if connection.machine.state == .closed { return false }
-        if connection.isSending,
-            connection.sendingSince.advanced(byMicroseconds: Self.longestMicroseconds) <= now
+    /// What a connection must be ended for; nil for nothing.
+    private func overdue(_ session: Int, now: Instant) -> TransportCounter? {
+        let state = connections[session].machine.state
+        let phaseSince = connections[session].phaseSince
+        switch state {
+        case .closed: return nil
+        case .header:
+            if connections[session].isReceiving,
+                isOver(phaseSince, limits.headerMicroseconds, now)
+            {
+                return .overdueHeaders
+            }
+        case .waiting:
+            if let header = connections[session].waitingHeader {
+                if dueTime(of: header, arrival: phaseSince) <= now { return .overdueWaits }
+            } else if dueTime(of: connections[session].incoming) <= now {
+                return .overdueWaits
+            }
+        case .receiving:
+            if isOver(phaseSince, limits.frameMicroseconds, now)
+                || dueTime(of: connections[session].incoming) <= now
+            {
+                return .overdueFrames
+            }
+        case .finishing: break
+        case .lingering:
+            return isOver(phaseSince, limits.responseMicroseconds, now) ? .overdueFarewells : nil
+        }
+        if isOver(connections[session].sendingSince, limits.responseMicroseconds, now) {
+            return .overdueResponses
+        }
+        if !connections[session].machine.isGreeted, state != .finishing,
+            isOver(connections[session].openedAt, limits.halfOpenMicroseconds, now)
         {
-            return true
+            return .overdueGreetings
         }
-        if let header = connection.waitingHeader {
-            return dueTime(of: header, arrival: connection.waitingSince) <= now
-        }
-        guard connection.incoming != RequestEntry.none else { return false }
-        let entry = connection.incoming
-        return dueTime(of: entries[entry].header, arrival: entries[entry].arrival) <= now
+        return nil
+    }
+
+    private func isOver(_ start: Instant, _ microseconds: UInt64, _ now: Instant) -> Bool {
+        start != .never && start.advanced(byMicroseconds: microseconds) <= now
+    }
+
+    /// When the request of `entry` must be answered.
+    func dueTime(of entry: Int) -> Instant {
+        dueTime(of: entries[entry].header, arrival: entries[entry].arrival)
     }
 
     private func dueTime(of header: FrameHeader, arrival: Instant) -> Instant {
         let given = UInt64(header.deadlineMicroseconds)
         return arrival.advanced(
             byMicroseconds: given == 0
-                ? Self.longestMicroseconds : min(given, Self.longestMicroseconds))
+                ? Self.longestRequestMicroseconds : min(given, Self.longestRequestMicroseconds))
     }
 }
 

@@ -13,8 +13,6 @@ internal import Glibc
 internal import Ring
 internal import Wire
 
-func setNoDelay(_ descriptor: Int32) -> Bool { memkv_set_no_delay(descriptor) == 0 }
-
 /// ADDRESS:PORT of a connection's other end, for the log.
 func peerName(_ descriptor: Int32) -> String {
     var text = [CChar](repeating: 0, count: Int(MEMKV_PEER_NAME_BYTES))
@@ -33,6 +31,9 @@ extension TCPTransport {
         return RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes) + tagBytes(of: next, session)
     }
 
+    /// Longest receive or send of one session: so long, at most, the others' wait behind it.
+    static var pieceBytes: UInt64 { 128 << 10 }
+
     /// What a refused peer may still send before the connection is reset.
     private static var lingerLimitBytes: UInt64 { 64 << 20 }
 
@@ -44,7 +45,7 @@ extension TCPTransport {
             case .header:
                 guard connections[session].machine.mayTakeHeader else { return }
                 guard connections[session].windowCount >= RequestMemory.headerBytes else {
-                    receiveAhead(session)
+                    receiveAhead(session, now: now)
                     return
                 }
                 act(session, takeHeader(session), now: now)
@@ -53,6 +54,7 @@ extension TCPTransport {
                     receiveIntoPlace(session)
                     return
                 }
+                connections[session].phaseSince = .never
                 act(session, completeFrame(session), now: now)
             case .lingering:
                 connections[session].lingeredBytes += connections[session].windowCount
@@ -61,7 +63,7 @@ extension TCPTransport {
                 if connections[session].lingeredBytes > Self.lingerLimitBytes {
                     act(session, connections[session].machine.broken(), now: now)
                 } else {
-                    receiveAhead(session)
+                    receiveAhead(session, now: now)
                 }
                 return
             case .waiting, .finishing, .closed: return
@@ -103,8 +105,11 @@ extension TCPTransport {
     /// Does what a session's machine decided.
     func act(_ session: Int, _ action: ServerSession.Action, now: Instant) {
         switch action {
-        case .nothing, .receive: break
-        case .findRoom(let header): findEntry(session, header, now: now)
+        case .nothing: break
+        case .receive: connections[session].phaseSince = now
+        case .findRoom(let header):
+            connections[session].phaseSince = now
+            findEntry(session, header, now: now)
         case .deliver: deliver(session)
         case .readGreeting: act(session, greet(session), now: now)
         case .welcome(let version): welcome(session, version: version)
@@ -113,6 +118,7 @@ extension TCPTransport {
         case .admit: admit(session)
         case .refuse(let header, let refusal): refuse(session, header, refusal)
         case .halfClose:
+            connections[session].phaseSince = now
             shutdown(connections[session].descriptor, Int32(SHUT_WR))
             pump(session, now: now)
         case .close(let truncated):
@@ -132,8 +138,7 @@ extension TCPTransport {
             forbid(entry)
             return
         }
-        entries[entry].state = .ready
-        ready.append(entry)
+        enqueue(entry)
         deliveredSinceLook = true
     }
 
@@ -143,58 +148,49 @@ extension TCPTransport {
         guard entryWaiters.isEmpty, let entry = takeEntry(for: session, header: header, now: now)
         else {
             connections[session].waitingHeader = header
-            connections[session].waitingSince = now
             entryWaiters.append(session)
             return
         }
-        connections[session].incoming = entry
-        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
-            act(session, connections[session].machine.roomFound(), now: now)
-        } else {
-            slabWaiters.append(session)
+        findRoom(session, entry, now: now)
+    }
+
+    /// Gives what became free to those who wait: in their order, but those who have their share
+    /// already let the others pass.
+    func serveWaiters(now: Instant) {
+        for _ in 0..<slabWaiters.count {
+            guard let session = slabWaiters.popFirst() else { break }
+            if findSlabs(connections[session].incoming) {
+                act(session, connections[session].machine.roomFound(), now: now)
+                pump(session, now: now)
+            } else {
+                slabWaiters.append(session)
+            }
+        }
+        for _ in 0..<entryWaiters.count where !freeEntries.isEmpty {
+            guard let session = entryWaiters.popFirst() else { break }
+            if grantEntry(session, now: now) {
+                pump(session, now: now)
+            } else {
+                entryWaiters.append(session)
+            }
         }
     }
 
-    /// True when the entry has the slabs its payload needs.
-    private func findSlabs(_ entry: Int) -> Bool {
-        let length = ByteCount(UInt64(entries[entry].header.payloadBytes))
-        if length == .zero { return true }
-        let wanted = slabs.slabs(for: length)
-        guard inboundSlabs + wanted <= inboundSlabLimit,
-            let lease = slabs.lease(lengthBytes: length)
+    private func grantEntry(_ session: Int, now: Instant) -> Bool {
+        let since = connections[session].phaseSince
+        guard let header = connections[session].waitingHeader,
+            let entry = takeEntry(for: session, header: header, now: since)
         else { return false }
-        entries[entry].inbound = consume lease
-        entries[entry].inboundSlabs = wanted
-        inboundSlabs += wanted
+        connections[session].waitingHeader = nil
+        findRoom(session, entry, now: now)
         return true
     }
 
-    /// Gives what became free to those who wait, in their order.
-    func serveWaiters(now: Instant) {
-        while let session = slabWaiters.first, findSlabs(connections[session].incoming) {
-            _ = slabWaiters.popFirst()
-            act(session, connections[session].machine.roomFound(), now: now)
-            pump(session, now: now)
-        }
-        var served = 0
-        let limit = entryWaiters.count
-        while served < limit, !freeEntries.isEmpty, let session = entryWaiters.first,
-            let header = connections[session].waitingHeader
-        {
-            _ = entryWaiters.popFirst()
-            served += 1
-            grantEntry(session, header)
-            pump(session, now: now)
-        }
-    }
-
-    private func grantEntry(_ session: Int, _ header: FrameHeader) {
-        let since = connections[session].waitingSince
-        guard let entry = takeEntry(for: session, header: header, now: since) else { return }
-        connections[session].waitingHeader = nil
+    /// Finds slabs for a request that has its entry, or has it wait for them.
+    private func findRoom(_ session: Int, _ entry: Int, now: Instant) {
         connections[session].incoming = entry
-        if slabWaiters.isEmpty || header.payloadBytes == 0, findSlabs(entry) {
-            act(session, connections[session].machine.roomFound(), now: since)
+        if slabWaiters.isEmpty || entries[entry].header.payloadBytes == 0, findSlabs(entry) {
+            act(session, connections[session].machine.roomFound(), now: now)
         } else {
             slabWaiters.append(session)
         }
@@ -252,9 +248,16 @@ extension TCPTransport {
     }
 
     /// Has the window filled behind the bytes it holds.
-    private func receiveAhead(_ session: Int) {
+    private func receiveAhead(_ session: Int, now: Instant) {
         let window = memory.window(session)
         let held = connections[session].windowCount
+        if connections[session].machine.state == .header {
+            if held == 0 {
+                connections[session].phaseSince = .never
+            } else if connections[session].phaseSince == .never {
+                connections[session].phaseSince = now
+            }
+        }
         if connections[session].windowStart > 0 {
             arena.copy(
                 from: window.start.advanced(by: connections[session].windowStart), to: window.start,
@@ -273,14 +276,15 @@ extension TCPTransport {
             userData: receiveUserData(session))
     }
 
-    /// Has the rest of the incoming frame received where it belongs.
+    /// Has the next piece of the incoming frame received where it belongs.
     private func receiveIntoPlace(_ session: Int) {
         let entry = connections[session].incoming
         let message = 2 * session
         vectors.clear(message)
         var offset = entries[entry].received
-        while offset < entries[entry].incomingBytes, vectors.room(message) > 0 {
-            let range = place(entry, from: offset, limit: .max)
+        let end = min(entries[entry].incomingBytes, offset + Self.pieceBytes)
+        while offset < end, vectors.room(message) > 0 {
+            let range = place(entry, from: offset, limit: end - offset)
             unsafe vectors.append(arena.bytes(range), to: message)
             offset += range.length.rawValue
         }

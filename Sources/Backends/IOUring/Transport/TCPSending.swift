@@ -14,9 +14,6 @@ internal import Ring
 internal import Wire
 
 extension TCPTransport {
-    /// No further response is added to a message of this many bytes: slabs come back sooner.
-    private static var messageBytes: UInt64 { 4 << 20 }
-
     /// Writes an entry's response header and puts it behind its session's other responses.
     func answer(_ entry: Int, _ header: FrameHeader) {
         var header = header
@@ -77,12 +74,12 @@ extension TCPTransport {
             connections[session].incoming = RequestEntry.none
             _ = connections[session].machine.responseLeft()
         }
-        let entry = configuration.requestLimit + session
+        let entry = limits.requests + session
         entries[entry].session = session
         answer(entry, header)
     }
 
-    /// Has a session's responses sent, as many as one message holds, unless some are on their way.
+    /// Has the next piece of a session's responses sent, unless one is on its way.
     func send(_ session: Int) {
         guard !connections[session].isSending, connections[session].machine.state != .closed else {
             return
@@ -92,9 +89,11 @@ extension TCPTransport {
         var entry = connections[session].firstResponse
         var offset = connections[session].sentBytes
         var total: UInt64 = 0
-        while entry != RequestEntry.none, total < Self.messageBytes, vectors.room(message) > 0 {
-            while offset < entries[entry].outgoingBytes, vectors.room(message) > 0 {
-                let range = outgoing(entry, from: offset)
+        while entry != RequestEntry.none, total < Self.pieceBytes, vectors.room(message) > 0 {
+            while offset < entries[entry].outgoingBytes, total < Self.pieceBytes,
+                vectors.room(message) > 0
+            {
+                let range = outgoing(entry, from: offset, limit: Self.pieceBytes - total)
                 unsafe vectors.append(arena.bytes(range), to: message)
                 offset += range.length.rawValue
                 total += range.length.rawValue
@@ -104,24 +103,27 @@ extension TCPTransport {
         }
         guard total > 0 else { return }
         connections[session].isSending = true
-        connections[session].sendingSince = now()
+        if connections[session].sendingSince == .never {
+            connections[session].sendingSince = now()
+        }
         shard.ring.sendWhole(
             connections[session].descriptor, vectors, message, userData: sendUserData(session))
     }
 
-    /// The contiguous memory of a response's bytes from `offset` on.
-    private func outgoing(_ entry: Int, from offset: UInt64) -> ArenaRange {
+    /// The contiguous memory of a response's bytes from `offset` on, `limit` at most.
+    private func outgoing(_ entry: Int, from offset: UInt64, limit: UInt64) -> ArenaRange {
         if offset < RequestMemory.headerBytes {
             return memory.responseHeader(entry).part(
-                at: offset, length: ByteCount(RequestMemory.headerBytes - offset))
+                at: offset,
+                length: ByteCount(min(limit, RequestMemory.headerBytes - offset)))
         }
         let behindHeader = offset - RequestMemory.headerBytes
         let bodyBytes = entries[entry].responseBodyBytes + entries[entry].responseTagBytes
         if behindHeader < bodyBytes {
             return memory.responseBody(entry).part(
-                at: behindHeader, length: ByteCount(bodyBytes - behindHeader))
+                at: behindHeader, length: ByteCount(min(limit, bodyBytes - behindHeader)))
         }
-        let rest = ByteCount(entries[entry].outgoingBytes - offset)
+        let rest = ByteCount(min(limit, entries[entry].outgoingBytes - offset))
         guard
             let range = entries[entry].outbound?.piece(at: behindHeader - bodyBytes, limit: rest)
         else { preconditionFailure("a response's payload without slabs") }
@@ -158,9 +160,10 @@ extension TCPTransport {
             let next = entries[entry].next
             connections[session].firstResponse = next
             if next == RequestEntry.none { connections[session].lastResponse = RequestEntry.none }
+            connections[session].sendingSince = next == RequestEntry.none ? .never : now
             free(entry)
             let action =
-                entry < configuration.requestLimit
+                entry < limits.requests
                 ? connections[session].machine.responseLeft()
                 : connections[session].machine.refusalSent()
             act(session, action, now: now)

@@ -4,12 +4,14 @@
 // and one send in flight; a request entry and a lease belong to one session, the engine or nobody;
 // a session's place is given away only when the kernel has let go of it. A session that must wait,
 // for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
-// Waiting is first come, first served. Payloads are received into slabs and sent from them; only
-// what was read ahead with a header (4 KiB at most, nothing behind a frame that had a payload) is
-// copied.
+// What one session may have of what all share, and whose turn it is, TCPScheduling.swift says, so
+// that none holds up the others. Bytes move in pieces of 128 KiB at most. Payloads are received
+// into slabs and sent from them; only what was read ahead with a header (4 KiB at most, nothing
+// behind a frame that had a payload) is copied.
 //
-// This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two
-// directions; TCPAuthentication.swift what sessions with a key need.
+// This file holds the tables and the port; TCPConnections.swift how connections come and go,
+// TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines,
+// TCPAuthentication.swift what sessions with a key need.
 
 #if IOUring
 
@@ -22,7 +24,8 @@ package import Wire
 package final class TCPTransport: Transport, CompletionHandler {
     let shard: ShardRing
     let listener: TCPListener
-    let configuration: TransportConfiguration
+    let limits: SessionLimits
+    let budget: TransportBudget
     let slabs: SlabPool
     let arena: Arena
     let memory: RequestMemory
@@ -46,48 +49,50 @@ package final class TCPTransport: Transport, CompletionHandler {
     let vectors: MessageVectors
     var freeEntries: FixedQueue<Int>
     var freeConnections: FixedQueue<Int>
-    var ready: FixedQueue<Int>
+    /// Sessions with whole requests that wait for the engine.
+    var runnable: FixedQueue<Int>
+    /// Work that the engine may still be handed before the next look at the network.
+    var turnLeft: Int64 = 0
     var dirty: FixedQueue<Int>
     /// Sessions that wait for a request entry, and, holding one, for slabs.
     var entryWaiters: FixedQueue<Int>
     var slabWaiters: FixedQueue<Int>
-    let inboundSlabLimit: UInt32
-    var inboundSlabs: UInt32 = 0
-    let limits: FrameLimits
+    let slabsPerSession: UInt64
+    let frameLimits: FrameLimits
 
     /// True when a request became ready inside `prepare`.
     var deliveredSinceLook = false
 
     private var source: UInt64 = 0
-    private var isListening = false
-    private var isAccepting = false
-    private var acceptRetry = Instant.never
+    var isListening = false
+    var isAccepting = false
+    var acceptRetry = Instant.never
     /// When connections are looked at for what is overdue; `never` while there are none.
     var nextPatrol = Instant.never
 
     /// What an operation in flight is, in the upper half of its number; the lower half is the
     /// session.
-    private enum Kind: UInt64 { case accept, receive, send }
+    enum Kind: UInt64 { case accept, receive, send }
 
-    /// Pause after an accept that failed for want of descriptors or memory.
-    private static let acceptPauseMicroseconds: UInt64 = 100_000
     /// Slabs may be freed by other shards, which don't say so: how often waiting sessions look.
     private static let slabPauseMicroseconds: UInt64 = 1000
 
-    /// A transport that listens once told to. `range` is `configuration.memoryBytes` of the pool's
-    /// arena. Traps on a configuration that is impossible with this pool.
+    /// A transport that listens once told to. `budget` is the same for all of a daemon's
+    /// transports; `range` is `configuration.memoryBytes` of the pool's arena. Traps on a
+    /// configuration that is impossible with this pool.
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
-        range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
+        budget: TransportBudget, range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
         greeting: ConnectResponse, keys: ServerKeys = ServerKeys()
     ) {
         if let sentence = configuration.impossibility(with: slabs) { preconditionFailure(sentence) }
         precondition(range.length >= configuration.memoryBytes, "too little memory for a transport")
-        let sessions = configuration.sessionLimit
-        let requests = configuration.requestLimit
+        let sessions = configuration.limits.sessions
+        let requests = configuration.limits.requests
         self.shard = shard
         self.listener = listener
-        self.configuration = configuration
+        limits = configuration.limits
+        self.budget = budget
         self.slabs = slabs
         self.counters = counters
         self.greeting = greeting
@@ -96,23 +101,23 @@ package final class TCPTransport: Transport, CompletionHandler {
         knownKeys = keys.current
         arena = slabs.arena
         memory = RequestMemory(range: range, requestLimit: requests)
-        let limits = FrameLimits(
+        let frameLimits = FrameLimits(
             maximumBodyBytes: BodyLayout.bodyLimitBytes,
-            maximumPayloadBytes: configuration.payloadLimitBytes)
-        self.limits = limits
+            maximumPayloadBytes: configuration.limits.payloadLimitBytes)
+        self.frameLimits = frameLimits
         let machine = ServerSession(
-            limits: limits, outstandingLimit: configuration.requestsPerSession)
+            limits: frameLimits, outstandingLimit: configuration.limits.requestsPerSession)
         entries = FixedTable(count: requests + sessions) { _ in RequestEntry() }
         connections = FixedTable(count: sessions) { _ in Connection(machine: machine) }
         authentications = FixedTable(count: sessions) { _ in nil }
         vectors = MessageVectors(count: 2 * sessions)
         freeEntries = FixedQueue(capacity: requests)
-        ready = FixedQueue(capacity: requests)
+        runnable = FixedQueue(capacity: sessions)
         freeConnections = FixedQueue(capacity: sessions)
         dirty = FixedQueue(capacity: sessions)
         entryWaiters = FixedQueue(capacity: sessions)
         slabWaiters = FixedQueue(capacity: sessions)
-        inboundSlabLimit = configuration.inboundSlabs(of: slabs) ?? 0
+        slabsPerSession = configuration.slabsPerSession(of: slabs)
         for index in 0..<requests { freeEntries.append(index) }
         for index in 0..<sessions { freeConnections.append(index) }
         source = shard.attach(self)
@@ -120,7 +125,7 @@ package final class TCPTransport: Transport, CompletionHandler {
 
     /// Operations this transport may have in flight at once: part of the ring's limit.
     package static func inFlightLimit(for configuration: TransportConfiguration) -> Int {
-        2 * configuration.sessionLimit + 2
+        2 * configuration.limits.sessions + 2
     }
 
     deinit {
@@ -132,8 +137,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     // MARK: - The port
 
     package func nextRequest(now: Instant) -> Request? {
-        guard let entry = ready.popFirst() else { return nil }
-        entries[entry].state = .taken
+        guard let entry = nextInTurn() else { return nil }
         let header = entries[entry].header
         let arrival = entries[entry].arrival
         let deadline =
@@ -146,11 +150,17 @@ package final class TCPTransport: Transport, CompletionHandler {
             arrival: arrival,
             body: memory.body(entry).part(at: 0, length: ByteCount(UInt64(header.bodyBytes))),
             responseBody: memory.responseBody(entry), payloadBytes: header.payloadBytes,
-            payloadChecksum: header.payloadChecksum)
+            payloadChecksum: header.payloadChecksum,
+            isRepeated: entries[entry].knownResponseBytes > 0,
+            expectedResponseBytes: max(1, entries[entry].expectedBytes))
     }
 
     package func takePayload(of request: RequestHandle) -> SlabLease? {
         entries[taken(request)].inbound.take()
+    }
+
+    package func admitsResponse(to request: RequestHandle, lengthBytes: UInt64) -> Bool {
+        admitResponse(taken(request), lengthBytes: lengthBytes)
     }
 
     package func respond(
@@ -168,7 +178,8 @@ package final class TCPTransport: Transport, CompletionHandler {
             response.bodyBytes <= BodyLayout.bodyLimitBytes
                 && UInt64(response.payloadBytes) <= held.rawValue,
             "a response longer than what holds it")
-        entries[entry].outbound = payload
+        takeBack(entry, responseBytes: UInt64(response.payloadBytes))
+        keep(payload, for: entry, payloadBytes: response.payloadBytes)
         answer(
             entry,
             FrameHeader(
@@ -176,6 +187,25 @@ package final class TCPTransport: Transport, CompletionHandler {
                 status: response.status, namespace: entries[entry].header.namespace,
                 requestID: entries[entry].header.requestID, bodyBytes: response.bodyBytes,
                 payloadBytes: response.payloadBytes, payloadChecksum: response.payloadChecksum))
+    }
+
+    /// Keeps a response's memory until it has left, counted against its session.
+    private func keep(
+        _ payload: consuming SlabLease?, for entry: Int, payloadBytes: UInt32
+    ) {
+        releaseOutbound(entry)
+        guard let payload else { return }
+        let session = entries[entry].session
+        entries[entry].outboundSlabs = payload.count
+        connections[session].heldSlabs += payload.count
+        entries[entry].outbound = consume payload
+        switch entries[entry].header.operation {
+        case .tcpGet, .tcpBatchGet:
+            connections[session].scheduling.expectedResponseBytes = UInt64(payloadBytes)
+        case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
+            .tcpBatchDelete:
+            break
+        }
     }
 
     private func taken(_ request: RequestHandle) -> Int {
@@ -233,6 +263,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     package func prepare(now: Instant) -> Bool {
         // What was delivered before this has been offered to the engine already.
         deliveredSinceLook = false
+        turnLeft = Self.turnBytes
         adoptKeys(now: now)
         if isListening, !isAccepting, acceptRetry <= now { accept() }
         endOverdue(now: now)
@@ -246,7 +277,7 @@ package final class TCPTransport: Transport, CompletionHandler {
 
     package func nextWake(now: Instant) -> Instant {
         let next = min(acceptRetry, nextPatrol)
-        if slabWaiters.isEmpty { return next }
+        if slabWaiters.isEmpty, runnable.isEmpty { return next }
         return min(next, now.advanced(byMicroseconds: Self.slabPauseMicroseconds))
     }
 
@@ -260,129 +291,12 @@ package final class TCPTransport: Transport, CompletionHandler {
         }
     }
 
-    private func userData(_ kind: Kind, _ session: Int) -> UInt64 {
+    func userData(_ kind: Kind, _ session: Int) -> UInt64 {
         ShardRing.userData(source: source, kind.rawValue << 32 | UInt64(session))
     }
 
     func receiveUserData(_ session: Int) -> UInt64 { userData(.receive, session) }
     func sendUserData(_ session: Int) -> UInt64 { userData(.send, session) }
-
-    // MARK: - Connections
-
-    private func accept() {
-        isAccepting = true
-        acceptRetry = .never
-        shard.ring.acceptMany(listener.descriptor, userData: userData(.accept, 0))
-    }
-
-    private func accepted(_ result: Int32, hasMore: Bool, now: Instant) {
-        isAccepting = hasMore
-        if result >= 0 {
-            if isListening { open(result, now: now) } else { close(result) }
-        } else if isListening {
-            counters.add(to: .failedAccepts)
-        }
-        guard isListening, !isAccepting else { return }
-        // Out of descriptors or memory, another try at once would fail at once.
-        let isExhausted = [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-result)
-        if isExhausted {
-            acceptRetry = now.advanced(byMicroseconds: Self.acceptPauseMicroseconds)
-        } else {
-            accept()
-        }
-    }
-
-    private func open(_ descriptor: Int32, now: Instant) {
-        guard let session = freeConnections.popFirst() else {
-            counters.add(to: .refusedConnections)
-            close(descriptor)
-            return
-        }
-        nextPatrol = min(nextPatrol, now.advanced(byMicroseconds: Self.patrolMicroseconds))
-        // Refused only by a connection that is broken already; its first receive will say so.
-        _ = setNoDelay(descriptor)
-        connections[session] = Connection(
-            descriptor: descriptor,
-            machine: ServerSession(
-                limits: limits, outstandingLimit: configuration.requestsPerSession))
-        counters.add(to: .acceptedConnections)
-        counters.set(
-            .activeConnections, to: UInt64(connections.count - freeConnections.count))
-        pump(session, now: now)
-    }
-
-    /// Lets go of a closed session's things, once the kernel has.
-    func reclaim(_ session: Int) {
-        guard connections[session].machine.state == .closed, connections[session].descriptor >= 0,
-            !connections[session].isReceiving, !connections[session].isSending
-        else { return }
-        if connections[session].incoming != RequestEntry.none {
-            free(connections[session].incoming)
-        }
-        var response = connections[session].firstResponse
-        while response != RequestEntry.none {
-            let next = entries[response].next
-            free(response)
-            response = next
-        }
-        close(connections[session].descriptor)
-        forgetKeys(session)
-        connections[session] = Connection(machine: connections[session].machine)
-        freeConnections.append(session)
-        counters.set(
-            .activeConnections, to: UInt64(connections.count - freeConnections.count))
-    }
-
-    /// Cuts a closed session off: its requests' responses will go nowhere.
-    func cutOff(_ session: Int) {
-        entryWaiters.removeAll { $0 == session }
-        slabWaiters.removeAll { $0 == session }
-        dirty.removeAll { $0 == session }
-        connections[session].isDirty = false
-        for entry in 0..<configuration.requestLimit where entries[entry].session == session {
-            switch entries[entry].state {
-            case .ready:
-                ready.removeAll { $0 == entry }
-                free(entry)
-            case .taken: entries[entry].state = .orphaned
-            case .free, .receiving, .orphaned, .answered: break
-            }
-        }
-        // Ends what is in flight, with an error; the descriptor itself stays until it has ended.
-        shutdown(connections[session].descriptor, Int32(SHUT_RDWR))
-        reclaim(session)
-    }
-
-    // MARK: - Entries
-
-    func takeEntry(for session: Int, header: FrameHeader, now: Instant) -> Int? {
-        guard let entry = freeEntries.popFirst() else { return nil }
-        entries[entry].state = .receiving
-        entries[entry].generation &+= 1
-        entries[entry].session = session
-        entries[entry].header = header
-        entries[entry].tagBytes = tagBytes(of: header, session)
-        entries[entry].arrival = now
-        entries[entry].received = 0
-        entries[entry].next = RequestEntry.none
-        return entry
-    }
-
-    /// Ends an entry's use, and its leases.
-    func free(_ entry: Int) {
-        releaseInbound(entry)
-        entries[entry].outbound = nil
-        precondition(entries[entry].state != .free, "request entry \(entry) is freed twice")
-        entries[entry].state = .free
-        if entry < configuration.requestLimit { freeEntries.append(entry) }
-    }
-
-    /// Ends the payload's way in: the engine has had its chance to take the lease.
-    func releaseInbound(_ entry: Int) {
-        entries[entry].inbound = nil
-        inboundSlabs -= entries[entry].inboundSlabs
-        entries[entry].inboundSlabs = 0
-    }
 }
 
 #endif

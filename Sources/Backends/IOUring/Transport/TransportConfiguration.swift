@@ -5,60 +5,62 @@
 package import Engine
 internal import Wire
 
-/// Limits of one shard's TCP transport. Fixed for its life.
+/// What one shard's TCP transport is made of. Fixed for its life.
 package struct TransportConfiguration: Sendable {
-    /// Connections at once; one more is closed as soon as it is accepted.
-    package var sessionLimit = 256
-    /// Requests of all sessions from their header's arrival until their response has left.
-    package var requestLimit = 512
-    /// Requests of one session; at this many it isn't read from until a response has left.
-    package var requestsPerSession = 64
-    /// Longest payload accepted, in bytes.
-    package var payloadLimitBytes: UInt32 = 16 << 20
-    /// Slabs that payloads on their way in may hold at once; nil for half of the pool, or three
-    /// quarters of one too small for that. What is left lets gets go on.
+    package var limits = SessionLimits()
+    /// Slabs that payloads on their way in may hold at once, in all shards; nil for half of the
+    /// pool, or three quarters of one too small for that. What is left lets gets go on.
     package var inboundSlabLimit: UInt32?
-    /// Transports that share the pool, each with an even part of what payloads on their way in may
-    /// hold.
-    private let sharers: UInt32
 
-    /// The configuration of one of `sharers` transports over one pool.
-    package init(sharedBy sharers: Int = 1) {
-        precondition(sharers >= 1, "a pool that nobody uses")
-        self.sharers = UInt32(sharers)
-    }
+    package init(limits: SessionLimits = SessionLimits()) { self.limits = limits }
 
     /// Arena bytes the transport needs: a body and a response body for every request, a window of
     /// received bytes for every session.
     package var memoryBytes: ByteCount {
         ByteCount(
-            UInt64(requestLimit) * RequestMemory.entryBytes
-                + UInt64(sessionLimit) * RequestMemory.sessionBytes)
+            UInt64(limits.requests) * RequestMemory.entryBytes
+                + UInt64(limits.sessions) * RequestMemory.sessionBytes)
     }
 
     /// Slabs for payloads on their way in, from this pool; nil when the longest payload doesn't
     /// fit.
     func inboundSlabs(of pool: SlabPool) -> UInt32? {
-        let needed = pool.slabs(for: ByteCount(UInt64(payloadLimitBytes)))
+        let needed = pool.slabs(for: ByteCount(UInt64(limits.payloadLimitBytes)))
         if let inboundSlabLimit { return inboundSlabLimit >= needed ? inboundSlabLimit : nil }
-        let half = pool.slabCount / 2 / sharers
+        let half = pool.slabCount / 2
         if half >= needed { return half }
-        if sharers > 1 { return nil }
         let threeQuarters = pool.slabCount * 3 / 4
         return threeQuarters >= needed ? threeQuarters : nil
     }
 
     /// A sentence naming what is impossible, or nil.
     package func impossibility(with pool: SlabPool) -> String? {
-        if sessionLimit < 1 || sessionLimit > 65536 || requestLimit < 1 || requestLimit > 65536 {
-            return "the limits of sessions and of requests must lie between 1 and 65536"
+        if limits.sessions < 1 || limits.sessions > SessionLimits.mostSessions {
+            return "network.limits.sessions must lie between 1 and \(SessionLimits.mostSessions)"
         }
-        if requestsPerSession < 1 { return "a session must be allowed at least one request" }
+        if limits.requests < 1 || limits.requests > SessionLimits.mostRequests {
+            return "network.limits.requests must lie between 1 and \(SessionLimits.mostRequests)"
+        }
+        if limits.sessionsPerAddress < 1 || limits.requestsPerSession < 1 {
+            return "an address must be allowed one session, and a session one request, at least"
+        }
+        if let contradiction = limits.contradiction { return contradiction.problem }
         if inboundSlabs(of: pool) == nil {
-            return "a payload of \(payloadLimitBytes) bytes doesn't fit into the slabs left for "
-                + "payloads on their way in: raise memory.max_size"
+            return "a payload of \(limits.payloadLimitBytes) bytes doesn't fit into the slabs left "
+                + "for payloads on their way in: raise memory.max_size"
+        }
+        if slabsPerSession(of: pool) < pool.slabs(for: payloadLimit) {
+            return "network.limits.bytes_per_session holds fewer slabs than one payload of "
+                + "\(limits.payloadLimitBytes) bytes takes: raise it"
         }
         return nil
+    }
+
+    private var payloadLimit: ByteCount { ByteCount(UInt64(limits.payloadLimitBytes)) }
+
+    /// Slabs of `pool` that one session may hold.
+    func slabsPerSession(of pool: SlabPool) -> UInt64 {
+        limits.bytesPerSession / pool.slabBytes.rawValue
     }
 }
 

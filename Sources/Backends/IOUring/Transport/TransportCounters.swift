@@ -11,8 +11,10 @@ private import Synchronization
 /// Events and levels of a transport.
 package enum TransportCounter: Int, CaseIterable, Sendable {
     case acceptedConnections
-    /// Accepted and closed at once: the table of sessions was full.
+    /// Accepted and closed at once: as many sessions as are allowed stand already.
     case refusedConnections
+    /// Accepted and closed at once: their address has as many sessions as it may.
+    case refusedAddresses
     /// Connections the kernel could not hand over: no descriptors, no memory.
     case failedAccepts
     /// A level: sessions open now.
@@ -29,8 +31,23 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     case refusedTooLarge
     /// Connections that ended inside a frame.
     case truncatedFrames
-    /// Ended because a frame didn't become whole, or a response wasn't taken, in time.
-    case overdueConnections
+    /// Closed because Connect wasn't finished in time.
+    case overdueGreetings
+    /// Closed because a header that had begun didn't end in time.
+    case overdueHeaders
+    /// Closed because body or payload of a frame didn't come in time.
+    case overdueFrames
+    /// Closed because their request's deadline passed before there was room to receive it.
+    case overdueWaits
+    /// Closed because the peer didn't take a response in time.
+    case overdueResponses
+    /// Closed because the peer didn't close after its last response.
+    case overdueFarewells
+    /// Requests answered *deadline exceeded* before the engine took them.
+    case overdueRequests
+    /// Responses that had to wait because their session's share of the slabs, or the slabs, were
+    /// in use.
+    case postponedResponses
     /// Sessions whose client has shown to have a key.
     case authenticatedSessions
     /// No key, an unknown one, or a wrong proof.
@@ -41,6 +58,21 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     case forbiddenRequests
     /// Sessions that ended because their key was taken away.
     case revokedSessions
+
+    /// True for what ended or refused a client; false for what is part of serving one.
+    package var isRefusal: Bool {
+        switch self {
+        case .acceptedConnections, .activeConnections, .requests, .responses, .bytesReceived,
+            .bytesSent, .postponedResponses, .authenticatedSessions:
+            false
+        case .refusedConnections, .refusedAddresses, .failedAccepts, .refusedNotAFrame,
+            .refusedUnsupportedVersion, .refusedInvalid, .refusedTooLarge, .truncatedFrames,
+            .overdueGreetings, .overdueHeaders, .overdueFrames, .overdueWaits, .overdueResponses,
+            .overdueFarewells, .overdueRequests, .failedAuthentications, .forgedFrames,
+            .forbiddenRequests, .revokedSessions:
+            true
+        }
+    }
 }
 
 /// The counters of one shard's transport. The transport writes, any thread reads.

@@ -11,7 +11,7 @@ struct RequestEntry: ~Copyable {
         case free
         /// Body and payload are coming in, or room for them is awaited.
         case receiving
-        /// Whole, waiting for the engine.
+        /// Whole, in its session's list of requests that wait for the engine.
         case ready
         /// The engine has it.
         case taken
@@ -35,10 +35,18 @@ struct RequestEntry: ~Copyable {
     /// Slabs counted against the share of payloads on their way in.
     var inboundSlabs: UInt32 = 0
     var outbound: SlabLease?
+    /// Slabs that the response holds, or that the engine was admitted to take for it.
+    var outboundSlabs: UInt32 = 0
+    /// Length of the response's payload, from an attempt that wasn't admitted; 0 while unknown.
+    var knownResponseBytes: UInt64 = 0
+    /// Payload bytes of the response that its session was charged for in advance.
+    var expectedBytes: UInt64 = 0
+    /// What the request counts for in its session's bytes in the engine.
+    var bytesInEngine: UInt64 = 0
     var responseBodyBytes: UInt64 = 0
     var responseTagBytes: UInt64 = 0
     var responsePayloadBytes: UInt64 = 0
-    /// The next response of the same session.
+    /// The next of the same session's requests that wait, or of its responses.
     var next = RequestEntry.none
 
     static let none = -1
@@ -63,19 +71,28 @@ struct Connection: Sendable {
     /// The bytes received and not yet used lie between these places of the session's window.
     var windowStart: UInt64 = 0
     var windowEnd: UInt64 = 0
+    var address = PeerAddress(bits: 0, isIPv6: false)
+    var openedAt = Instant.never
+    /// When what the peer owes now began: a header's first byte, a frame's body, the end.
+    var phaseSince = Instant.never
     /// Bytes thrown away while lingering.
     var lingeredBytes: UInt64 = 0
     var isReceiving = false
     var isSending = false
-    /// When the send in flight was begun.
+    /// When the first response's turn to leave came.
     var sendingSince = Instant.never
     /// In the queue of sessions that have something to send.
     var isDirty = false
-    /// The frame for which an entry is awaited, and since when.
+    /// The frame for which an entry is awaited.
     var waitingHeader: FrameHeader?
-    var waitingSince = Instant.never
     /// The request whose frame is coming in.
     var incoming = RequestEntry.none
+    /// Whole requests in the order of their arrival, linked through their entries.
+    var firstReady = RequestEntry.none
+    var lastReady = RequestEntry.none
+    var scheduling = SessionScheduling()
+    /// Slabs of its payloads, requests' and responses'.
+    var heldSlabs: UInt32 = 0
     /// Responses in the order in which they leave, linked through their entries.
     var firstResponse = RequestEntry.none
     var lastResponse = RequestEntry.none
