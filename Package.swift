@@ -71,14 +71,16 @@ let package = Package(
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
+        // Documents that people write, read against a schema.
         .target(
-            name: "Settings",
-            dependencies: ["Engine", .product(name: "Yams", package: "Yams")],
+            name: "Schema", dependencies: [.product(name: "Yams", package: "Yams")],
             swiftSettings: houseRules),
+        .target(
+            name: "Settings", dependencies: ["Engine", "Schema"], swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: [
-                "Engine", "Wire", "Ring", "IOUring", "Admin", "Settings",
+                "Engine", "Wire", "Ring", "IOUring", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules + plantedBugs),
@@ -94,7 +96,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Engine"],
+            name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),

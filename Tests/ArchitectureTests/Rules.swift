@@ -36,13 +36,14 @@ enum Rules {
             "Sources/engine-benchmark/",
             ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
         ),
-        ("Sources/Settings/", ["Engine", "Yams"]),
+        ("Sources/Schema/", ["Yams"]),
+        ("Sources/Settings/", ["Engine", "Schema"]),
         ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
         (
             "Sources/memkvd/",
             [
                 "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "Ring",
-                "Settings", "Synchronization", "Wire",
+                "Schema", "Settings", "Synchronization", "Wire",
             ]
         ),
         (
