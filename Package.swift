@@ -87,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: [
-                "Client", "Wire", "Engine", "IOUring",
+                "Client", "Wire", "Engine", "IOUring", "Schema",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
 

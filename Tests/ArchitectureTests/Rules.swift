@@ -31,7 +31,7 @@ enum Rules {
             "Sources/crash-enumeration/",
             ["ArgumentParser", "CrashEnumeration", "Engine", "Judgement", "Sim"]
         ),
-        ("Sources/Client/", ["Glibc", "Wire"]),
+        ("Sources/Client/", ["Glibc", "Synchronization", "Wire"]),
         (
             "Sources/engine-benchmark/",
             ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
@@ -50,7 +50,7 @@ enum Rules {
             "Sources/memkv/",
             [
                 "ArgumentParser", "Client", "Engine", "Foundation", "Glibc", "IOUring", "Ring",
-                "Settings", "Sim", "Synchronization", "Wire",
+                "Schema", "Settings", "Sim", "Synchronization", "Wire",
             ]
         ),
     ]
@@ -80,6 +80,10 @@ enum Rules {
         "Sources/Wire/StreamingDigest.swift": "owns the C digest's state",
         "Sources/Client/Bytes.swift": "the buffer: the client's payload memory",
         "Sources/Client/Socket.swift": "the C library's calls on sockets",
+        "Sources/Client/Sockets/DetachedThread.swift": "threads of the C library",
+        "Sources/Client/Sockets/PollEntry.swift": "the C library's poll",
+        "Sources/Client/Sockets/SocketAddress.swift": "the C library's resolver",
+        "Sources/Client/Sockets/WakeUp.swift": "a socket pair of the C library",
         "Sources/Backends/Sim/SectorBytes.swift": "copies between a simulated drive and the arena",
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
