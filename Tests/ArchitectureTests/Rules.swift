@@ -71,7 +71,7 @@ enum Rules {
         "async", "await", "Task", "TaskGroup", "actor", "Mutex", "ContinuousClock",
         "SuspendingClock", "DispatchQueue", "Foundation", "Dispatch", "Thread",
     ]
-    static let coreFolders = ["Sources/Engine/", "Sources/Wire/"]
+    static let coreFolders = ["Sources/Engine/", "Sources/Wire/", "Sources/Client/Core/"]
 
     /// The files that may say `unsafe` or `@unchecked`, with the reason.
     static let unsafeFiles: [String: String] = [

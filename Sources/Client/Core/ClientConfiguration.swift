@@ -1,4 +1,5 @@
-// ClientConfiguration: what a client is told at its start. Each bound is a table's or a wait's size.
+// ClientConfiguration: what a client is told at its start. Each bound is the size of a table or of
+// a wait.
 
 /// Servers, sizes and times of a client.
 package struct ClientConfiguration: Hashable, Sendable {

@@ -1,4 +1,5 @@
-// UnfinishedFiles: temporary files that must not outlive the process, removed when a signal ends it.
+// UnfinishedFiles: temporary files that must not outlive the process: removed when a signal ends
+// it.
 //
 // Always holds: SIGINT, SIGTERM and SIGHUP still end the process as they would have, once the files
 // are gone. Only from the first file on: before it, signals do what they always do. kill -9 leaves

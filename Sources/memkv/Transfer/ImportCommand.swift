@@ -10,9 +10,9 @@ struct Import: MemkvCommand {
         abstract: "Store files as content-addressed blocks and write a manifest of them.",
         discussion: """
             Each block's key is its SHA-256, and the servers share the blocks by their keys. \
-            Blocks that are there already are not sent again. The manifest appears only when every block has been acknowledged. A lost \
-            connection is made \
-            anew until nothing has been stored for --timeout seconds.
+            Blocks that are there already are not sent again. The manifest appears only when \
+            every block has been acknowledged. A lost connection is made anew until nothing has \
+            been stored for --timeout seconds.
             """)
 
     @OptionGroup var global: GlobalOptions

@@ -101,8 +101,8 @@ struct Manifest: Codable {
             guard block.length <= longestBlockBytes else {
                 throw CommandFailure(
                     .damaged,
-                    "\(path): block \(index) of '\(file.name)' has \(block.length) bytes, more than "
-                        + "any server holds")
+                    "\(path): block \(index) of '\(file.name)' has \(block.length) bytes, more "
+                        + "than any server holds")
             }
             guard BlockKey(namespace: Namespace(0), hexadecimal: block.key) != nil else {
                 throw CommandFailure(
