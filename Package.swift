@@ -121,7 +121,7 @@ let package = Package(
             dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv", "memkvd"],
             swiftSettings: houseRules),
     ]
 )

@@ -108,6 +108,7 @@ enum Rules {
         "Sources/Backends/IOUring/Transport/TCPSending.swift": "bytes to send, for the kernel",
         "Sources/Backends/IOUring/Transport/TransportCounters.swift": "the counters' atomics",
         "Sources/memkv/Files/LocalFiles.swift": "the C library's calls on files",
+        "Sources/memkv/Files/UnfinishedFiles.swift": "a signal set of the C library",
         "Sources/memkv/Transfer/BlockingQueue.swift": "shared by threads, under its own lock",
         "Sources/memkv/Transfer/ProgressBar.swift": "shared by threads, under its own lock",
         "Sources/memkvd/System/SystemCalls.swift": "the C library's calls on files and streams",
