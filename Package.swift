@@ -16,6 +16,17 @@ let houseRules: [SwiftSetting] = [
 // hold none.
 let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
 
+// What needs Linux's io_uring: `swift build --disable-default-traits` leaves it out, and liburing.
+#if os(Linux)
+let defaultTraits: Set<String> = ["IOUring"]
+#else
+let defaultTraits: Set<String> = []
+#endif
+let ioUringTargets: [Target.Dependency] = [
+    .target(name: "IOUring", condition: .when(traits: ["IOUring"])),
+    .target(name: "Ring", condition: .when(traits: ["IOUring"])),
+]
+
 let package = Package(
     name: "memkv",
     platforms: [.macOS(.v26)],
@@ -24,6 +35,12 @@ let package = Package(
         .executable(name: "memkv", targets: ["memkv"]),
         .executable(name: "crash-enumeration", targets: ["crash-enumeration"]),
         .executable(name: "engine-benchmark", targets: ["engine-benchmark"]),
+    ],
+    traits: [
+        .trait(
+            name: "IOUring",
+            description: "The io_uring backend: drives, TCP and the daemon. Needs liburing."),
+        .default(enabledTraits: defaultTraits),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -34,7 +51,10 @@ let package = Package(
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
-        .target(name: "CIOURing", linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CIOURing",
+            cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
+            linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
@@ -61,8 +81,8 @@ let package = Package(
         // What the scripts in Benchmarks/ measure with.
         .executableTarget(
             name: "engine-benchmark",
-            dependencies: [
-                "Engine", "IOUring", "Ring", "Wire", "Client",
+            dependencies: ioUringTargets + [
+                "Engine", "Wire", "Client",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
         .target(
@@ -79,15 +99,15 @@ let package = Package(
             name: "Settings", dependencies: ["Engine", "Schema"], swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
-            dependencies: [
-                "Engine", "Wire", "Ring", "IOUring", "Admin", "Schema", "Settings",
+            dependencies: ioUringTargets + [
+                "Engine", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
-            dependencies: [
-                "Client", "Wire", "Engine", "IOUring", "Schema",
+            dependencies: ioUringTargets + [
+                "Client", "Wire", "Engine", "Schema",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
 
@@ -118,7 +138,7 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "IOUringTests",
-            dependencies: ["ContractSuites", "Engine", "IOUring", "Ring", "Wire"],
+            dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests", dependencies: ["Client", "Wire", "memkv", "memkvd"],

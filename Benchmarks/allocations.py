@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Counts the heap allocations of memkvd's shard thread over mixed operations, after a warm-up.
+"""Counts the heap allocations of memkvd's shard threads over mixed operations, after a warm-up.
 
-Passes when there are none at all: Wire, TCP, engine, drive, checkpoints and evictions included. The
-control is built in: the same counter must have seen the thread allocate while it started.
+Passes when there are none at all: Wire, TCP, engine, two shards and what crosses between them,
+drives, checkpoints and evictions included. The control is built in: the same counter must have seen
+the threads allocate while they started.
 Ends with "N passed, N failed"; exit status 1 when anything failed.
 """
 
@@ -18,6 +19,8 @@ import sys
 import tempfile
 
 import common
+
+SHARDS = 2
 
 
 def main():
@@ -50,19 +53,24 @@ def measure(options, memkvd, tool, directory):
         file.write(bytes(4096))
     with open(path, "r+b") as file:
         words = mmap.mmap(file.fileno(), 4096)
-    data = os.path.join(directory, "data")
-    # Without eviction these operations fill more than 80 % of it: at half, eviction takes part.
+    drives = [os.path.join(directory, f"drive-{number}") for number in range(SHARDS)]
+    subprocess.run([common.program("memkv", options.tools), "setup", "--max-size", "128 MiB",
+                    "--min-slot", "4 KiB", "--drives", *drives], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    media = ", ".join(f'{{ media: "{drive}" }}' for drive in drives)
+    # Without eviction these operations fill more than 80 % of it: at a third, eviction takes part.
     server = common.Server(
         memkvd, directory, options.port,
-        "{ max_size: 256 MiB, min_slot: 4 KiB, eviction: { watermark: 50 } }", data=data,
+        f"{{ mode: file, min_slot: 4 KiB, shards: {SHARDS}, eviction: {{ watermark: 35 }}, "
+        f"drives: [ {media} ] }}",
         environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path})
     try:
-        return count(options, tool, server, words, os.path.join(data, "drive-0.memkv"))
+        return count(options, tool, server, words, drives)
     finally:
         server.kill()
 
 
-def count(options, tool, server, words, drive):
+def count(options, tool, server, words, drives):
     def counted():
         return struct.unpack_from("<5Q", words)
 
@@ -71,20 +79,21 @@ def count(options, tool, server, words, drive):
                                str(operations), "--seed", str(seed))
 
     allocations, size, _, threads, _ = counted()
-    print(f"start: {allocations} allocations, {size} bytes, by {threads} shard's thread")
-    is_counting = allocations > 0 and threads == 1
-    print(f"{'PASS' if is_counting else 'FAIL'}: the counter counts the shard's thread")
+    print(f"start: {allocations} allocations, {size} bytes, by {threads} shards' threads")
+    is_counting = allocations > 0 and threads == SHARDS
+    print(f"{'PASS' if is_counting else 'FAIL'}: the counter counts the shards' threads")
     mixed(options.warm_up, seed=1)
     before = counted()
-    checkpoint = superblock(drive)
+    checkpoints = [superblock(drive) for drive in drives]
     struct.pack_into("<Q", words, 8 * 4, options.trace)
     result = mixed(options.operations, seed=2)
     after = counted()
     allocations, size, frees = (after[i] - before[i] for i in range(3))
-    has_checkpoint = superblock(drive) != checkpoint
+    has_checkpoint = all(
+        superblock(drive) != before for drive, before in zip(drives, checkpoints))
     print(f"{result['operations']} operations ({result['misses']} misses) in "
           f"{result['seconds']:.1f} s, "
-          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint, the store at the end "
+          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint of every drive, the store at the end "
           f"{server.fill_percent():.0f} % full: {allocations} allocations, "
           f"{size} bytes, {frees} frees")
     is_clean = allocations == 0 and frees == 0 and has_checkpoint

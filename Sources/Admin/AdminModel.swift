@@ -16,15 +16,21 @@ package struct AdminAnswer: Hashable, Sendable {
 
 /// The server as the admin endpoint sees it.
 package struct AdminModel: Sendable {
-    /// One shard: its cells and the names of its drives, in the cells' order.
+    /// One shard: its cells, and the names and numbers of its drives in the cells' order.
     package struct Shard: Sendable {
         let cells: ShardCells
         let drivePaths: [String]
+        let driveNumbers: [DriveNumber]
 
-        package init(cells: ShardCells, drivePaths: [String]) {
+        /// Without `driveNumbers`, the only shard.
+        package init(
+            cells: ShardCells, drivePaths: [String], driveNumbers: [DriveNumber]? = nil
+        ) {
             precondition(cells.drives.count == drivePaths.count, "a drive without a name")
             self.cells = cells
             self.drivePaths = drivePaths
+            self.driveNumbers =
+                driveNumbers ?? drivePaths.indices.map { DriveNumber(UInt16($0)) }
         }
     }
 
@@ -163,9 +169,17 @@ package struct AdminModel: Sendable {
         shards.reduce(0) { $0 + value($1.cells) }
     }
 
-    /// Every shard's drives, in the order of their device ids.
+    /// Every shard's drives, in the order of the configuration: a drive's place is its device id.
     private var drives: [(path: String, cells: DriveCells)] {
-        shards.flatMap { Array(zip($0.drivePaths, $0.cells.drives)) }
-            .map { (path: $0.0, cells: $0.1) }
+        shards.flatMap { shard in
+            shard.drivePaths.indices.map { index in
+                (
+                    number: shard.driveNumbers[index], path: shard.drivePaths[index],
+                    cells: shard.cells.drives[index]
+                )
+            }
+        }
+        .sorted { $0.number < $1.number }
+        .map { (path: $0.path, cells: $0.cells) }
     }
 }

@@ -1,4 +1,5 @@
 // Opening drives: flags, ioctls and statx facts that Swift can't import.
+#if defined(MEMKV_IO_URING)
 #define _GNU_SOURCE
 #include "CIOURing.h"
 
@@ -135,3 +136,4 @@ int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive 
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, 4096) == 0;
     return 0;
 }
+#endif

@@ -1,5 +1,6 @@
 // The ring's part of the shim: completions in batches, and the submissions liburing 2.3 has no
 // helper for; clocks, wake-ups, memory and processors.
+#if defined(MEMKV_IO_URING)
 #define _GNU_SOURCE
 #include "CIOURing.h"
 
@@ -88,3 +89,4 @@ int memkv_pin_to_processor(int processor) {
 }
 
 int memkv_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }
+#endif

@@ -1,4 +1,5 @@
 // TCP sockets: the address structures that are clumsy outside C.
+#if defined(MEMKV_IO_URING)
 #define _GNU_SOURCE
 #include "CIOURing.h"
 
@@ -43,3 +44,4 @@ int memkv_set_no_delay(int fd) {
     int one = 1;
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 ? 0 : -errno;
 }
+#endif

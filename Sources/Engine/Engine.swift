@@ -8,10 +8,13 @@
 
 import Wire
 
+/// Slabs may be freed by other shards, which don't say so: how often a waiting engine looks.
+private let slabPauseMicroseconds: UInt64 = 1000
+
 /// The store of one shard, over its drives and its transport.
 package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyable>: ~Copyable {
     /// Operations kept free for what a request has begun (items of batches), and for eviction.
-    var reservedForItems: Int { min(16, operations.count / 4) }
+    var reservedForItems: Int { min(16, operations.ownCount / 4) }
 
     var device: CheckedDevice<Device>
     package var transport: Link
@@ -20,8 +23,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     package let configuration: EngineConfiguration
 
     let memory: EngineMemory
+    let place: ShardPlace
     var drives: FixedArray<Drive>
-    var placement = Placement()
+    var placement: Placement
     var operations: OperationTable
     var locks: KeyLocks
     var readers: SlotReaders
@@ -36,8 +40,20 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// The step's time.
     var now = Instant(nanoseconds: 0)
     var began: Instant?
-    /// The drives are known to be one store; until then none of them recovers.
+    /// The drives of all shards are known to be one store; until then none of them recovers.
     var isStoreEstablished = false
+    /// The other shards know this one's drives, know that they have recovered, and know that this
+    /// one will ask for nothing more.
+    var hasAnnounced = false
+    var hasNotedRecovery = false
+    var hasNotedQuiet = false
+    /// One for each shard, this one's own unused.
+    var peers: FixedArray<Peer>
+    var peersToWake: UInt64 = 0
+    /// Whose requests are taken first in the next step.
+    var nextPeer = 0
+    /// The roster's epoch when the step began.
+    var seenEpoch: UInt64 = 0
     var earliestDeadline = Instant.never
     var hasWorked = false
 
@@ -51,13 +67,16 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
                 * DriveMemory.bytes(leafCacheBytes: configuration.leafCacheBytes).rawValue)
     }
 
-    /// An engine that begins to recover at its first step. Traps on an impossible configuration.
+    /// An engine that begins to recover at its first step; without a `place`, the only one of its
+    /// daemon. Traps on an impossible configuration.
     package init(
         configuration: EngineConfiguration, device: consuming Device, transport: consuming Link,
-        memory: EngineMemory, cells: ShardCells
+        memory: EngineMemory, cells: ShardCells, place: ShardPlace? = nil
     ) {
         if let impossibility = configuration.impossibility { preconditionFailure(impossibility) }
         let driveCount = device.driveCount
+        let place = place ?? .alone(driveCount: driveCount)
+        precondition(place.driveNumbers.count == driveCount, "drives without a number")
         precondition(cells.drives.count == driveCount, "cells for another number of drives")
         var planner = ArenaPlanner(length: memory.privateRange.length)
         var memories: [DriveMemory] = []
@@ -73,12 +92,17 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         self.memory = memory
         self.cells = cells
         self.transport = transport
-        operations = OperationTable(count: configuration.operationLimit + driveCount)
+        self.place = place
+        placement = Placement(ownShard: place.shard)
+        peers = FixedArray(count: place.post.shardCount, repeating: Peer())
+        operations = OperationTable(
+            shard: place.shard, ownLimit: configuration.operationLimit + driveCount,
+            peerLimit: place.post.shardCount > 1 ? configuration.operationLimit : 0)
         locks = KeyLocks(capacity: operations.count, seed: configuration.hashSeed)
         readers = SlotReaders(capacity: operations.count, seed: configuration.hashSeed)
         self.device = CheckedDevice(
             backend: device, cells: cells, arenaLength: memory.arena.length,
-            queueLimit: configuration.operationLimit * 40 + 4096)
+            queueLimit: operations.count * 40 + 4096)
         #if PLANTED_BUGS
         self.device.skipsFlushes = configuration.plantedBug == .noFlush
         #endif
@@ -96,10 +120,16 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         precondition(self.now <= now, "time went backwards")
         self.now = now
         hasWorked = false
+        seenEpoch = place.post.roster.epoch
         if began == nil { begin() }
         while let (purpose, operation, error) = device.nextCompletion(now: now) {
             hasWorked = true
             complete(purpose, operation, error)
+            runReady()
+        }
+        if peers.count > 1 {
+            takeReplies()
+            takePeerRequests()
             runReady()
         }
         takeRequests()
@@ -109,7 +139,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             runReady()
         }
         wakeSlabWaiters()
-        if !itemWaiters.isEmpty, operations.count - operations.inUse > reservedForItems {
+        if !itemWaiters.isEmpty, operations.ownCount - operations.ownInUse > reservedForItems {
             operations.move(&itemWaiters, to: &ready)
             runReady()
         }
@@ -124,12 +154,22 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         for index in 0..<drives.count { beginRecovery(DriveIndex(UInt16(index))) }
     }
 
-    /// When `step` must be called though nothing completes: the earliest deadline.
-    package var nextWake: Instant { earliestDeadline }
+    /// When `step` must be called though nothing completes: the earliest deadline, and soon while
+    /// slabs are awaited that another shard may free.
+    package var nextWake: Instant {
+        if peers.count == 1 || slabWaiters.isEmpty { return earliestDeadline }
+        return min(earliestDeadline, now.advanced(byMicroseconds: slabPauseMicroseconds))
+    }
 
-    /// Stops taking requests, finishes what is in flight, checkpoints; ends in `stopped`.
+    /// Stops taking requests, finishes what is in flight, here and for other shards, checkpoints;
+    /// ends in `stopped`. All shards of a daemon are to be told.
     package mutating func beginDrain() {
-        if phase == .recovering || phase == .serving { phase = .draining }
+        guard phase == .recovering || phase == .serving else { return }
+        phase = .draining
+        if isStoreEstablished { return }
+        // Nothing has begun, and another shard may be why it never will.
+        noteQuiet()
+        phase = .stopped
     }
 
     /// Begins a checkpoint of every drive that has anything to fold.
@@ -200,11 +240,12 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         let pinned = operations[index].pinnedFrame
         operations[index].pinnedFrame = nil
         switch operations[index].kind {
-        case .put: advancePut(index)
-        case .get: advanceGet(index)
-        case .remove: advanceRemove(index)
+        case .put: if isForeign(index) { forward(index) } else { advancePut(index) }
+        case .get: if isForeign(index) { forward(index) } else { advanceGet(index) }
+        case .remove: if isForeign(index) { forward(index) } else { advanceRemove(index) }
         case .lookups: advanceLookups(index)
         case .batchGet, .batchPut, .batchDelete: advanceBatch(index)
+        case .peerLookup: advancePeerLookup(index)
         case .evictor: advanceEvictor(index)
         }
         if let pinned { drives[drive].leaves.unpin(pinned) }
@@ -231,16 +272,36 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         switch phase {
         case .recovering:
             for index in 0..<drives.count where drives[index].state == .recovering { return }
+            noteRecovery()
+            guard place.post.roster.recoveredShards == peers.count else { return }
             phase = .serving
             cells.record(now.microseconds(since: began ?? now), in: .recovery)
             hasWorked = true
         case .draining:
-            if operations.inUse > 0 { return }
+            if operations.ownInUse > 0 { return }
+            noteQuiet()
+            guard place.post.roster.quietShards == peers.count, operations.inUse == 0 else {
+                return
+            }
             for index in 0..<drives.count where !isDrained(DriveIndex(UInt16(index))) { return }
             phase = .stopped
             hasWorked = true
         case .serving, .stopped, .refused: break
         }
+    }
+
+    private mutating func noteRecovery() {
+        if hasNotedRecovery { return }
+        hasNotedRecovery = true
+        place.post.roster.noteRecovered()
+        wakeAllPeers()
+    }
+
+    private mutating func noteQuiet() {
+        if hasNotedQuiet { return }
+        hasNotedQuiet = true
+        place.post.roster.noteQuiet()
+        wakeAllPeers()
     }
 
     private mutating func answerDeadlines() {

@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 
 /// A mapping and the kind of its pages.
@@ -50,3 +52,5 @@ package func dropPages(_ bytes: UnsafeMutableRawBufferPointer) {
     // Advice only: refused, the memory stays as it is, which a discard allows.
     _ = unsafe memkv_drop_pages(bytes.baseAddress, bytes.count)
 }
+
+#endif

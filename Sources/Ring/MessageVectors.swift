@@ -6,6 +6,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 
 /// `count` messages, each a list of up to `pieceLimit` stretches of memory.
@@ -57,3 +59,5 @@ package struct MessageVectors: ~Copyable {
         return unsafe messages + index
     }
 }
+
+#endif

@@ -8,6 +8,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Glibc
 
@@ -164,3 +166,5 @@ package struct Ring: ~Copyable {
         }
     }
 }
+
+#endif

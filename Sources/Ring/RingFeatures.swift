@@ -1,5 +1,7 @@
 // What this kernel gives a ring, and what it refuses, in words an operator can act on.
 
+#if IOUring
+
 /// A ring's modes and registrations, fixed once it is set up.
 package struct RingFeatures: Hashable, Sendable {
     /// One thread submits; the kernel skips locks.
@@ -35,3 +37,5 @@ package struct RingFeatures: Hashable, Sendable {
             + missing.joined(separator: ", ")
     }
 }
+
+#endif

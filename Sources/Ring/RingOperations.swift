@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Glibc
 
@@ -150,3 +152,5 @@ extension Ring {
         unsafe io_uring_sqe_set_data64(entry, userData)
     }
 }
+
+#endif

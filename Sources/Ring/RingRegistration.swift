@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Glibc
 
@@ -59,3 +61,5 @@ extension Ring {
     /// Lets go of every registered file.
     package mutating func unregisterFiles() { _ = unsafe io_uring_unregister_files(ring) }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: a wake is never lost; many before the ring looks count as one. The descriptor stays
 // open as long as any handle on it.
 
+#if IOUring
+
 internal import CIOURing
 internal import Glibc
 
@@ -34,3 +36,5 @@ package final class RingWaker: Sendable {
         precondition(taken == 8, "an eventfd refused to be read: \(SystemError(errno))")
     }
 }
+
+#endif

@@ -1,5 +1,7 @@
 // An errno with its name, so that messages say both what failed and why.
 
+#if IOUring
+
 internal import Glibc
 
 /// A positive errno, as the kernel gave it.
@@ -33,3 +35,5 @@ package enum RingError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+#endif

@@ -2,6 +2,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 
 /// Names the calling thread; at most 15 bytes.
@@ -9,3 +11,5 @@ package func nameThread(_ name: String) throws(SystemError) {
     let result = unsafe memkv_name_thread(name)
     if result < 0 { throw SystemError(result) }
 }
+
+#endif

@@ -12,10 +12,22 @@ struct EngineBenchmark: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "engine-benchmark",
         abstract: "Runs one part of a measurement; the scripts in Benchmarks/ call it.",
-        subcommands: [
-            RatioCommand.self, FillCommand.self, ReadAllCommand.self, MixedCommand.self,
-            ThroughputCommand.self,
-        ])
+        subcommands: commands)
+
+    #if IOUring
+    private static let commands: [any ParsableCommand.Type] = [
+        RatioCommand.self, FillCommand.self, ReadAllCommand.self, MixedCommand.self,
+        ThroughputCommand.self,
+    ]
+    #else
+    private static let commands: [any ParsableCommand.Type] = []
+
+    func run() throws {
+        throw BenchmarkFailure(
+            "this build can't measure: it has no io_uring, the package trait IOUring of builds on "
+                + "Linux")
+    }
+    #endif
 }
 
 /// Something that didn't go as a measurement needs it, in a sentence.

@@ -49,6 +49,8 @@ struct Flags: ParsableCommand {
     }
 }
 
+#if IOUring
+
 @main
 struct Main {
     /// Longest configuration file that is read.
@@ -111,3 +113,18 @@ struct Main {
         exit(code.rawValue)
     }
 }
+
+#else
+
+@main
+struct Main {
+    static func main() {
+        SystemCalls.write(
+            "memkvd: this build can't serve: it has no io_uring, the package trait IOUring of "
+                + "builds on Linux\n",
+            to: SystemCalls.standardError)
+        exit(ExitCode.failed.rawValue)
+    }
+}
+
+#endif

@@ -88,6 +88,18 @@ import Testing
         #expect(Rules.staleExceptions(existing: []).count >= Rules.unsafeFiles.count)
     }
 
+    @Test func whatNeedsTheRingOutsideItsTraitIsCaught() {
+        func problems(_ path: String, _ lines: String...) -> [String] {
+            Self.problems(path, lines.joined(separator: "\n")).filter { $0.contains("#if") }
+        }
+        #expect(problems("Sources/memkvd/A.swift", "internal import Ring").count == 1)
+        #expect(problems("Sources/memkvd/A.swift", "import Ring", "#if IOUring").count == 1)
+        #expect(problems("Sources/memkvd/A.swift", "#if IOUring", "import Ring").isEmpty)
+        #expect(problems("Sources/memkvd/A.swift", "import Engine").isEmpty)
+        #expect(problems("Sources/Ring/A.swift", "struct A {}").count == 1)
+        #expect(problems("Sources/Ring/A.swift", "#if IOUring", "struct A {}").isEmpty)
+    }
+
     @Test func wordsInCommentsAndTextsAreNoCode() {
         let problems = Self.problems(
             "Sources/Engine/A.swift",

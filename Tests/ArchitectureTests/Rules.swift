@@ -60,6 +60,15 @@ enum Rules {
         "Sources/Engine/Memory/SlabPool.swift": (
             "Synchronization", "slabs are shared by all shards: a compare-and-swap list"
         ),
+        "Sources/Engine/Shards/Mailbox.swift": (
+            "Synchronization", "the cursors of a ring between two shards"
+        ),
+        "Sources/Engine/Shards/Roster.swift": (
+            "Synchronization", "written by each shard, read by all"
+        ),
+        "Sources/Engine/Shards/ShardPost.swift": (
+            "Synchronization", "who sleeps is asked by whoever sends"
+        ),
         "Sources/Engine/Observation/Cells.swift": (
             "Synchronization", "cells are read by the admin thread: relaxed loads and stores"
         ),
@@ -88,6 +97,8 @@ enum Rules {
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
         "Sources/Engine/Memory/SlabPool.swift": "the slabs' links and marks",
+        "Sources/Engine/Shards/Mailbox.swift": "the messages' places",
+        "Sources/Engine/Shards/Roster.swift": "the announcements' places",
         "Sources/Engine/Operations/Operation.swift": "operations are reached by address",
         "Sources/Engine/Observation/Cells.swift": "the cells' atomics",
         "Sources/Ring/MappedMemory.swift": "the mapping that arenas are made of",
@@ -122,7 +133,8 @@ enum Rules {
 
     /// Everything that is wrong with `file` by itself.
     static func violations(in file: SourceText) -> [Violation] {
-        imports(file) + core(file) + unsafe(file) + lines(file) + functions(file) + notes(file)
+        imports(file) + core(file) + unsafe(file) + ioUring(file) + lines(file) + functions(file)
+            + notes(file)
     }
 
     // MARK: Imports
@@ -155,6 +167,32 @@ enum Rules {
                 path: file.path, line: $0.line,
                 problem: "\"\($0.text)\" in the synchronous core")
         }
+    }
+
+    // MARK: The trait
+
+    /// What must stand behind `#if IOUring`: builds without the trait have no liburing.
+    static let ioUringModules: Set<String> = ["CIOURing", "IOUring", "Ring"]
+    static let ioUringFolders = ["Sources/Ring/", "Sources/Backends/IOUring/"]
+
+    private static func ioUring(_ file: SourceText) -> [Violation] {
+        let words = file.words
+        let imports = words.indices.first {
+            words[$0].text == "import" && $0 + 1 < words.count
+                && ioUringModules.contains(words[$0 + 1].text)
+        }
+        let isAllOfIt = ioUringFolders.contains { file.path.hasPrefix($0) }
+        guard let first = isAllOfIt ? words.startIndex : imports else { return [] }
+        let isConditional = words.indices.prefix(first + 1).contains {
+            words[$0].text == "if" && words[$0].before == "#" && $0 + 1 < words.count
+                && words[$0 + 1].text == "IOUring"
+        }
+        if isConditional { return [] }
+        return [
+            Violation(
+                path: file.path, line: 1,
+                problem: "is or imports io_uring's modules outside \"#if IOUring\"")
+        ]
     }
 
     // MARK: Unsafe code

@@ -1,5 +1,7 @@
 // Asking a daemon to stop: seen by whoever looks, whenever it was asked.
 
+#if IOUring
+
 import Testing
 
 @testable import memkvd
@@ -24,3 +26,5 @@ import Testing
         #expect(ending.failure?.message == "first")
     }
 }
+
+#endif

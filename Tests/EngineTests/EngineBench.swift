@@ -247,7 +247,7 @@ final class EngineBench {
 }
 
 extension SimulatedDevice {
-    fileprivate convenience init(
+    convenience init(
         drives images: [DriveImage], _ settings: BenchSettings, world: SimulatedWorld, arena: Arena
     ) {
         self.init(

@@ -125,7 +125,7 @@ import Wire
             let key = BlockKey(
                 namespace: Namespace(0),
                 littleEndianWords: [words[0], words[1], words[2], words[3]])
-            if bench.engine.placement.drive(of: key) == DriveIndex(0) {
+            if bench.engine.placement.home(of: key).drive == DriveIndex(0) {
                 #expect([.ok, .notFound].contains(reply.status))
             }
         }

@@ -1,5 +1,7 @@
 // The device contract on everything a real drive can be, and what is particular to each.
 
+#if IOUring
+
 import ContractSuites
 import Engine
 import Glibc
@@ -205,3 +207,5 @@ struct DriveBench {
         #expect(DeviceError(errno: code, onBlockDevice: onBlockDevice) == meaning)
     }
 }
+
+#endif

@@ -5,6 +5,8 @@
 // until eight are there and answered last one first. The stopped server's counts must be its start
 // values.
 
+#if IOUring
+
 import Engine
 import Glibc
 import IOUring
@@ -199,3 +201,5 @@ private func runEchoServer(_ context: UnsafeMutableRawPointer?) -> UnsafeMutable
     unsafe Unmanaged<EchoServer>.fromOpaque(context).takeRetainedValue().run()
     return nil
 }
+
+#endif

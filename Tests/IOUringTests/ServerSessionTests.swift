@@ -1,5 +1,7 @@
 // The server's session machine by itself: each event in the states that may have it.
 
+#if IOUring
+
 import IOUring
 import Testing
 import Wire
@@ -150,3 +152,5 @@ import Wire
         }
     }
 }
+
+#endif

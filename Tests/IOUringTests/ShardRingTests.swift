@@ -1,5 +1,7 @@
 // The shard's ring by itself: waiting, waking, and what happens when the kernel refuses something.
 
+#if IOUring
+
 import ContractSuites
 import Engine
 import Glibc
@@ -77,3 +79,5 @@ private func wakeLater(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawP
     unsafe Unmanaged<RingWaker>.fromOpaque(context).takeRetainedValue().wake()
     return nil
 }
+
+#endif

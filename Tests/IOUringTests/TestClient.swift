@@ -1,5 +1,7 @@
 // A client made of a blocking socket and nothing of the server's code but the header's codec.
 
+#if IOUring
+
 import Engine
 import Glibc
 import IOUring
@@ -114,3 +116,5 @@ final class TestClient {
 
     func stopSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 }
+
+#endif

@@ -1,6 +1,8 @@
 // Places for drives: files on two kinds of file system, and loop devices, made and removed by the
 // test.
 
+#if IOUring
+
 import Glibc
 import IOUring
 
@@ -65,3 +67,5 @@ func run(_ command: String) -> String {
     let bytes = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
     return String(decoding: bytes, as: UTF8.self)
 }
+
+#endif

@@ -1,5 +1,7 @@
 // TCP on the ring against clients that are broken, hostile, or gone.
 
+#if IOUring
+
 import ContractSuites
 import Engine
 import IOUring
@@ -164,3 +166,5 @@ import Wire
         }
     }
 }
+
+#endif

@@ -1,6 +1,8 @@
 // TCP on the ring, with real sockets against an engine that only echoes: what a well-behaved client
 // sees.
 
+#if IOUring
+
 import ContractSuites
 import Engine
 import IOUring
@@ -220,3 +222,5 @@ import Wire
         }
     }
 }
+
+#endif

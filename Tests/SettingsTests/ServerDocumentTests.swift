@@ -131,6 +131,27 @@ private let twoFileDrives = """
                 == "memkvd.yaml:1: \(key): not built in this version; remove the key")
     }
 
+    @Test func shardsNeedADriveAndSlabsEach() throws {
+        let drives = ["storage:", "  mode: file", "  drives: [{ media: /a }, { media: /b }]"]
+        func text(_ more: String) -> String { (drives + [more]).joined(separator: "\n") }
+        #expect(try settings(text("  shards: 2")).shardCount(processors: 1) == 2)
+        #expect(try settings(text("")).shardCount(processors: 1) == 1)
+        #expect(try settings(text("")).shardCount(processors: 8) == 2)
+        let small = "memory: { max_size: 32 MiB }"
+        #expect(try settings(text(small)).shardCount(processors: 8) == 1)
+        #expect(
+            refusal(text("  shards: 3"))
+                == "memkvd.yaml:4: storage.shards: 3 shards for 2 drives; a drive belongs to one "
+                + "shard, so there can't be more shards than drives")
+        #expect(
+            refusal(text("  shards: 2"), small)
+                == "memkvd.yaml:4: storage.shards: 2 shards need a pool of 64 MiB, two "
+                + "of the largest payloads each; raise memory.max_size")
+        #expect(
+            refusal(text("  shards: 0"))
+                == "memkvd.yaml:4: storage.shards: \"0\" is not a whole number from 1 to 16")
+    }
+
     @Test func aPromiseThatIsNotBuiltIsRefused() {
         #expect(
             refusal("storage:", "  durability: relaxed", data: "/x")

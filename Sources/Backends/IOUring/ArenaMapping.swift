@@ -2,6 +2,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 package import Engine
 package import Ring
 
@@ -20,3 +22,5 @@ package func mapArena(bytes: ByteCount) throws(SystemError) -> ArenaMapping {
         isHugePaged: memory.hugePageBytes != nil)
     return ArenaMapping(arena: arena, description: memory.description)
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: it never allocates after `init`. It refuses, by trapping, one element more than it
 // was made for: its capacity is a sum that its owner has proven.
 
+#if IOUring
+
 /// A bounded queue.
 struct FixedQueue<Element: Sendable>: Sendable {
     private var elements: [Element?]
@@ -41,3 +43,5 @@ struct FixedQueue<Element: Sendable>: Sendable {
         return place < elements.count ? place : place - elements.count
     }
 }
+
+#endif

@@ -6,6 +6,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 /// A bounded table.
 @safe
 struct FixedTable<Element: ~Copyable>: ~Copyable {
@@ -37,3 +39,5 @@ struct FixedTable<Element: ~Copyable>: ~Copyable {
         return unsafe places + index
     }
 }
+
+#endif

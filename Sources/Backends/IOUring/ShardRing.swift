@@ -4,6 +4,8 @@
 // attached handler, named in the top byte of its user data; `enter` never spins: asked to wait, it
 // blocks until a completion, a wake-up, or the given instant.
 
+#if IOUring
+
 package import Engine
 package import Ring
 
@@ -115,3 +117,5 @@ package final class ShardRing {
         ring.awaitWake(waker, userData: Self.userData(source: Self.wakeSource, 0))
     }
 }
+
+#endif

@@ -82,8 +82,11 @@ package final class SlabPool: @unchecked Sendable {
             unsafe links[Int(slab.rawValue)] = first.rawValue
             first = slab
         }
-        return SlabLease(pool: self, first: first, count: wanted)
+        return SlabLease(pool: self, chain: SlabChain(first: first, count: wanted))
     }
+
+    /// Ownership of slabs that another thread's lease was handed over as; once for each hand-over.
+    func adopt(_ chain: SlabChain) -> SlabLease { SlabLease(pool: self, chain: chain) }
 
     /// The memory of one slab.
     package func memory(of slab: SlabIndex) -> ArenaRange {
@@ -155,22 +158,69 @@ package final class SlabPool: @unchecked Sendable {
     }
 }
 
+/// Slabs one behind the other, without owning them: good while the lease that it is of lives.
+package struct SlabChain: Sendable {
+    fileprivate let first: SlabIndex
+    package let count: UInt32
+}
+
+extension SlabPool {
+    /// The longest contiguous piece of memory that begins `offset` bytes into `chain`, `limit` at
+    /// most.
+    package func piece(of chain: SlabChain, at offset: UInt64, limit: ByteCount) -> ArenaRange {
+        let capacity = UInt64(chain.count) * slabBytes.rawValue
+        precondition(offset < capacity, "byte \(offset) of slabs for \(capacity)")
+        var slab = chain.first
+        for _ in 0..<(offset / slabBytes.rawValue) { slab = next(after: slab) }
+        let inside = offset % slabBytes.rawValue
+        let length = min(limit.rawValue, slabBytes.rawValue - inside)
+        return memory(of: slab).part(at: inside, length: ByteCount(length))
+    }
+
+    /// XXH3-64 of `length` bytes of `chain` from `offset`.
+    package func checksum(
+        of chain: SlabChain, at offset: UInt64 = 0, length: ByteCount,
+        using streaming: inout StreamingChecksum
+    ) -> UInt64 {
+        var position = offset
+        let end = offset + length.rawValue
+        let whole = length == .zero ? nil : piece(of: chain, at: offset, limit: length)
+        if let whole, whole.length == length { return arena.checksum(whole) }
+        streaming.begin()
+        while position < end {
+            let range = piece(of: chain, at: position, limit: ByteCount(end - position))
+            arena.add(range, to: &streaming)
+            position += range.length.rawValue
+        }
+        return streaming.end()
+    }
+}
+
 /// Sole ownership of a chain of slabs: one value's memory while the kernel or a NIC may hold it.
 ///
 /// Gives the slabs back when it ends; whoever submits an operation on them keeps the lease until
 /// that operation has completed.
 package struct SlabLease: ~Copyable {
     package let pool: SlabPool
-    private let first: SlabIndex
-    package let count: UInt32
+    /// The slabs, for whoever works on them while the lease lives.
+    package let chain: SlabChain
+    private var isHandedOver = false
 
-    fileprivate init(pool: SlabPool, first: SlabIndex, count: UInt32) {
+    fileprivate init(pool: SlabPool, chain: SlabChain) {
         self.pool = pool
-        self.first = first
-        self.count = count
+        self.chain = chain
     }
 
-    deinit { pool.giveBack(from: first) }
+    deinit { if !isHandedOver { pool.giveBack(from: chain.first) } }
+
+    /// Ends the lease without giving its slabs back: they are the receiver's, who must `adopt`
+    /// them.
+    consuming func handOver() -> SlabChain {
+        isHandedOver = true
+        return chain
+    }
+
+    package var count: UInt32 { chain.count }
 
     /// Bytes the lease can hold.
     package var capacity: ByteCount { ByteCount(UInt64(count) * pool.slabBytes.rawValue) }
@@ -178,29 +228,13 @@ package struct SlabLease: ~Copyable {
     /// The longest contiguous piece of memory that begins `offset` bytes into the lease, `limit` at
     /// most.
     package func piece(at offset: UInt64, limit: ByteCount) -> ArenaRange {
-        precondition(
-            offset < capacity.rawValue, "byte \(offset) of a lease of \(capacity.rawValue)")
-        var slab = first
-        for _ in 0..<(offset / pool.slabBytes.rawValue) { slab = pool.next(after: slab) }
-        let inside = offset % pool.slabBytes.rawValue
-        let length = min(limit.rawValue, pool.slabBytes.rawValue - inside)
-        return pool.memory(of: slab).part(at: inside, length: ByteCount(length))
+        pool.piece(of: chain, at: offset, limit: limit)
     }
 
     /// XXH3-64 of `length` bytes from `offset`.
     package func checksum(
         at offset: UInt64 = 0, length: ByteCount, using streaming: inout StreamingChecksum
     ) -> UInt64 {
-        var position = offset
-        let end = offset + length.rawValue
-        let whole = length == .zero ? nil : piece(at: offset, limit: length)
-        if let whole, whole.length == length { return pool.arena.checksum(whole) }
-        streaming.begin()
-        while position < end {
-            let range = piece(at: position, limit: ByteCount(end - position))
-            pool.arena.add(range, to: &streaming)
-            position += range.length.rawValue
-        }
-        return streaming.end()
+        pool.checksum(of: chain, at: offset, length: length, using: &streaming)
     }
 }

@@ -17,7 +17,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func takeRequests() {
         guard phase == .serving || phase == .draining else { return }
         var payloadBytes: UInt64 = 0
-        while operations.inUse < operations.count / 2, payloadBytes < payloadBytesPerStep,
+        while operations.ownInUse < operations.ownCount / 2, payloadBytes < payloadBytesPerStep,
             let request = transport.nextRequest(now: now)
         {
             hasWorked = true
@@ -73,6 +73,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
         }
         if let payload = transport.takePayload(of: request.handle) {
+            operations[index].payload = payload.chain
             operations[index].lease = consume payload
         }
         if kind == .put {
@@ -83,10 +84,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations.append(index, to: &ready)
     }
 
-    /// Tells an operation its key, and with it its drive.
+    /// Tells an operation its key, and with it its shard and its drive.
     mutating func setKey(of index: OperationIndex, to key: BlockKey) {
+        let home = placement.home(of: key)
         operations[index].key = key
-        operations[index].drive = placement.drive(of: key)
+        operations[index].shard = home.shard
+        operations[index].drive = home.drive
     }
 
     private func itemCount(of request: Request) -> UInt32 {
@@ -144,7 +147,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             itemFinished(of: parent, item: item, status, entry)
             return
         }
-        if !operations[index].isAnswered { answer(index, status) }
+        if let caller = operations[index].caller {
+            reply(index, to: caller, status)
+        } else if !operations[index].isAnswered {
+            answer(index, status)
+        }
         operations.giveBack(index)
     }
 
@@ -179,11 +186,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch operations[index].kind {
         case .put, .remove:
             switch operations[index].state {
-            case .moving, .awaitingFlush, .voiding, .awaitingVoid: isChange = true
+            case .moving, .awaitingFlush, .voiding, .awaitingVoid, .forwarded: isChange = true
             case .begun, .waitingForKey, .lookingUp, .placing, .collecting: isChange = false
             }
         case .batchPut, .batchDelete: isChange = operations[index].nextItem > 0
-        case .get, .lookups, .batchGet, .evictor: isChange = false
+        case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false
         }
         cells.add(to: .deadlineResponses)
         operations[index].isAnswered = true

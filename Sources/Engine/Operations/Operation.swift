@@ -14,6 +14,8 @@ enum OperationKind: UInt8, Sendable {
     /// Looks keys up one after the other: exists and stat.
     case lookups
     case batchGet, batchPut, batchDelete
+    /// Looks one key up for another shard.
+    case peerLookup
     /// A drive's eviction hand, walking the leaves.
     case evictor
 }
@@ -39,6 +41,8 @@ enum OperationState: UInt8, Sendable {
     case awaitingVoid
     /// A batch: items are in progress.
     case collecting
+    /// Its key's shard has it.
+    case forwarded
 }
 
 /// An operation in progress.
@@ -54,12 +58,16 @@ struct Operation: ~Copyable {
     /// The batch that this is an item of, and which item.
     var parent = OperationIndex.none
     var item: UInt32 = 0
+    /// The operation of another shard that this one is done for.
+    var caller: Caller?
     /// The client has its answer, or there is no client.
     var isAnswered = false
     var deadline = Instant.never
     var arrival = Instant(nanoseconds: 0)
 
     var key = BlockKey.lowest
+    /// Where the key belongs: a shard, and a drive there.
+    var shard = ShardIndex(0)
     var drive = DriveIndex(0)
     var holdsKey = false
     /// The frame pinned for this operation while it was waiting for it.
@@ -71,9 +79,13 @@ struct Operation: ~Copyable {
     var previous = SlotExtent.none
     var hasPrevious = false
     var reason = RemovalReason.deleted
-    /// Holds the operation's payload; an item of a batch uses its parent's instead.
+    /// Where the payload is: in the operation's own lease, its batch's, or its caller's, all of
+    /// which last longer than the operation's work on it.
+    var payload: SlabChain?
+    var payloadOffset: UInt64 = 0
     var lease: SlabLease?
-    var leaseOffset: UInt64 = 0
+    /// A get whose place was planned for the value that `entry` describes, and for no other.
+    var isPlanned = false
     /// The slabs it waits for.
     var slabsWanted: UInt32 = 0
     var deviceOperations = 0
@@ -95,28 +107,53 @@ struct Operation: ~Copyable {
     var payloadBytes: UInt64 = 0
     /// A batch of gets: where the last value ends, which is where the payload ends.
     var payloadEnd: UInt64 = 0
+    /// A stat: the key is there.
+    var isFound = false
 }
 
-/// All operations of an engine.
+/// All operations of an engine. Other shards' operations have places of their own.
 struct OperationTable: ~Copyable {
     private var operations: FixedArray<Operation>
     private var free: RingQueue<OperationIndex>
     let count: Int
+    private let shard: ShardIndex
+    private let peerLimit: Int
+    private var peersInUse = 0
 
-    init(count: Int) {
-        self.count = count
+    /// Places for `ownLimit` operations of shard `shard` and `peerLimit` of others.
+    init(shard: ShardIndex, ownLimit: Int, peerLimit: Int) {
+        self.shard = shard
+        count = ownLimit + peerLimit
+        self.peerLimit = peerLimit
         operations = FixedArray(count: count) { _ in Operation() }
         free = RingQueue(capacity: count)
         for index in 0..<count { free.append(OperationIndex(Int32(index))) }
     }
 
     var inUse: Int { count - free.count }
+    /// This shard's own, and its places.
+    var ownInUse: Int { inUse - peersInUse }
+    var ownCount: Int { count - peerLimit }
 
-    /// A fresh operation, or nil when no more than `reserve` are left.
+    var hasRoomForPeers: Bool { peersInUse < peerLimit }
+
+    /// A fresh operation, or nil when no more than `reserve` of this shard's places are left.
     mutating func take(_ kind: OperationKind, leaving reserve: Int) -> OperationIndex? {
-        guard free.count > reserve, let index = free.popFirst() else { return nil }
+        ownCount - ownInUse > reserve ? take(kind) : nil
+    }
+
+    /// A fresh operation for another shard; traps without room.
+    mutating func takeForPeer(_ kind: OperationKind) -> OperationIndex {
+        precondition(hasRoomForPeers, "more operations of other shards than places")
+        peersInUse += 1
+        return take(kind)
+    }
+
+    private mutating func take(_ kind: OperationKind) -> OperationIndex {
+        guard let index = free.popFirst() else { preconditionFailure("no place below the limit") }
         operations[Int(index.rawValue)] = Operation()
         operations[Int(index.rawValue)].kind = kind
+        operations[Int(index.rawValue)].shard = shard
         operations[Int(index.rawValue)].isActive = true
         return index
     }
@@ -128,6 +165,7 @@ struct OperationTable: ~Copyable {
         precondition(operations[operation].deviceOperations == 0, "ended with I/O in flight")
         precondition(!operations[operation].isWaiting, "ended while it waits")
         precondition(!operations[operation].holdsKey, "ended while it owns its key")
+        if operations[operation].caller != nil { peersInUse -= 1 }
         operations[operation] = Operation()
         free.append(index)
     }

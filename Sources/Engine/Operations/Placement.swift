@@ -6,123 +6,171 @@
 
 import Wire
 
-/// The store's members and where they are in this shard.
+/// The store's members and where they are among the daemon's shards.
 struct Placement: Sendable {
     private(set) var storeID = StoreIdentity(high: 0, low: 0)
     private var members = InlineArray<64, StoreIdentity>(repeating: StoreIdentity(high: 0, low: 0))
-    private var drives = InlineArray<64, UInt16>(repeating: 0)
+    private var homes = InlineArray<64, DriveHome?>(repeating: nil)
     private var count = 0
+    /// Where every key is while no member is known.
+    private let ownHome: DriveHome
 
-    init() {}
+    init(ownShard: ShardIndex) {
+        ownHome = DriveHome(shard: ownShard, drive: DriveIndex(0))
+    }
 
-    /// The members that `superblock` names; their drives are told by `assign`.
-    init(_ superblock: Superblock) {
+    /// Takes the members that `superblock` names; their homes are told by `assign`.
+    mutating func adopt(_ superblock: Superblock) {
         storeID = superblock.storeID
         count = superblock.memberCount
         members = superblock.members
-        for index in 0..<count { drives[index] = .max }
+        for index in 0..<count { homes[index] = nil }
     }
 
     /// What became of an assignment.
     enum Assignment { case assigned, assignedBefore, noMember }
 
-    /// Drive `drive` is the member `driveID`, unless another drive is it already.
-    mutating func assign(_ driveID: StoreIdentity, to drive: DriveIndex) -> Assignment {
+    /// The drive at `home` is the member `driveID`, unless another drive is it already.
+    mutating func assign(_ driveID: StoreIdentity, to home: DriveHome) -> Assignment {
         for index in 0..<count where members[index] == driveID {
-            if drives[index] != .max { return .assignedBefore }
-            drives[index] = drive.rawValue
+            if homes[index] != nil { return .assignedBefore }
+            homes[index] = home
             return .assigned
         }
         return .noMember
     }
 
-    /// Gives members without a drive to the configured drives without a member, in order: they are
-    /// absent.
-    mutating func assignAbsent(_ absent: DriveIndex) -> Bool {
-        for index in 0..<count where drives[index] == .max {
-            drives[index] = absent.rawValue
-            return true
+    /// Makes the first member without a drive that of a configured drive that isn't there.
+    mutating func assignAbsent(_ absent: DriveHome) {
+        for index in 0..<count where homes[index] == nil {
+            homes[index] = absent
+            return
         }
-        return false
     }
 
     /// Members that no configured drive stands for.
     var unassigned: Int {
         var missing = 0
-        for index in 0..<count where drives[index] == .max { missing += 1 }
+        for index in 0..<count where homes[index] == nil { missing += 1 }
         return missing
     }
 
-    func drive(of key: BlockKey) -> DriveIndex {
-        if count <= 1 { return DriveIndex(0) }
+    /// The shard and the drive that `key` belongs to.
+    func home(of key: BlockKey) -> DriveHome {
         var best = 0
         var bestWeight: UInt64 = 0
-        for index in 0..<count {
-            let weight = key.mixed(seed: members[index].high ^ members[index].low)
-            if index == 0 || weight > bestWeight {
-                best = index
-                bestWeight = weight
+        if count > 1 {
+            for index in 0..<count {
+                let weight = key.mixed(seed: members[index].high ^ members[index].low)
+                if index == 0 || weight > bestWeight {
+                    best = index
+                    bestWeight = weight
+                }
             }
         }
-        return DriveIndex(drives[best])
+        return homes[best] ?? ownHome
     }
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
-    /// Once every drive's superblock has been read or the drive is absent: says which member each
-    /// one is and lets them recover, or refuses. Nothing is written to any drive before.
+    /// Once this shard's superblocks have been read or their drives are known to be absent: tells
+    /// the other shards. Once all shards have: says which member each drive is and lets this
+    /// shard's recover, or refuses. Nothing is written to any drive before.
     mutating func establishStore() {
-        for index in 0..<drives.count where drives[index].state == .recovering {
-            let isRead = drives[index].recovery.step == .awaitingOthers
-            if !isRead, drives[index].refusal == nil { return }
-        }
+        if !hasAnnounced, isEveryDriveKnown { announceDrives() }
+        guard hasAnnounced, place.post.roster.isComplete else { return }
         isStoreEstablished = true
         hasWorked = true
-        for index in 0..<drives.count where drives[index].refusal != nil { phase = .refused }
-        if phase != .refused { establishPlacement() }
-        if phase == .refused { return }
+        guard establishPlacement() else {
+            var isRefusedHere = false
+            for index in 0..<drives.count where drives[index].refusal != nil {
+                isRefusedHere = true
+            }
+            // Another shard says why.
+            phase = isRefusedHere ? .refused : .stopped
+            return
+        }
         for index in 0..<drives.count where drives[index].recovery.step == .awaitingOthers {
             beginIndexStep(.roots, on: DriveIndex(UInt16(index)))
         }
     }
 
-    /// Says which member each drive is, or refuses.
-    private mutating func establishPlacement() {
-        guard let first = firstRead else { return }
-        placement = Placement(drives[first].superblock)
-        for index in 0..<drives.count where drives[index].superblock.memberCount > 0 {
-            let superblock = drives[index].superblock
-            guard superblock.storeID == placement.storeID else {
-                refuse(index, .foreignStore)
-                continue
-            }
-            switch placement.assign(superblock.driveID, to: DriveIndex(UInt16(index))) {
-            case .assigned: break
-            case .assignedBefore: refuse(index, .copyOfAnother)
-            case .noMember: refuse(index, .foreignStore)
+    private var isEveryDriveKnown: Bool {
+        for index in 0..<drives.count where drives[index].state == .recovering {
+            let isRead = drives[index].recovery.step == .awaitingOthers
+            if !isRead, drives[index].refusal == nil { return false }
+        }
+        return true
+    }
+
+    private mutating func announceDrives() {
+        hasAnnounced = true
+        hasWorked = true
+        for index in 0..<drives.count {
+            let standing: DriveAnnouncement.Standing =
+                drives[index].refusal != nil
+                ? .refused
+                : drives[index].superblock.memberCount > 0
+                    ? .member(drives[index].superblock) : .absent
+            let home = DriveHome(shard: place.shard, drive: DriveIndex(UInt16(index)))
+            place.post.roster.announce(
+                place.driveNumbers[index], DriveAnnouncement(home: home, standing: standing))
+        }
+        wakeAllPeers()
+    }
+
+    /// Says which member each drive is; false when a drive is refused. Every shard comes to the
+    /// same result, since all of them go by the same roster.
+    private mutating func establishPlacement() -> Bool {
+        let roster = place.post.roster
+        let numbers = (0..<roster.driveCount).map { DriveNumber(UInt16($0)) }
+        var isAccepted = true
+        var first: (home: DriveHome, superblock: Superblock)?
+        for number in numbers {
+            let announcement = roster.announcement(of: number)
+            switch announcement.standing {
+            case .refused: isAccepted = false
+            case .member(let superblock):
+                if first == nil { first = (announcement.home, superblock) }
+            case .absent: break
             }
         }
-        for index in 0..<drives.count where drives[index].superblock.memberCount == 0 {
-            _ = placement.assignAbsent(DriveIndex(UInt16(index)))
+        guard isAccepted, let first else { return isAccepted }
+        placement.adopt(first.superblock)
+        for number in numbers {
+            let announcement = roster.announcement(of: number)
+            guard case .member(let superblock) = announcement.standing else { continue }
+            var refusal: DriveRefusal?
+            if superblock.storeID != placement.storeID {
+                refusal = .foreignStore
+            } else {
+                switch placement.assign(superblock.driveID, to: announcement.home) {
+                case .assigned: break
+                case .assignedBefore: refusal = .copyOfAnother
+                case .noMember: refusal = .foreignStore
+                }
+            }
+            if let refusal {
+                isAccepted = false
+                refuse(announcement.home, refusal)
+            }
         }
-        if placement.unassigned > 0, phase != .refused {
+        for number in numbers {
+            let announcement = roster.announcement(of: number)
+            if case .absent = announcement.standing { placement.assignAbsent(announcement.home) }
+        }
+        if placement.unassigned > 0, isAccepted {
+            isAccepted = false
             refuse(
-                first,
+                first.home,
                 .membersMissing(
-                    configured: drives.count, members: drives[first].superblock.memberCount))
+                    configured: numbers.count, members: first.superblock.memberCount))
         }
+        return isAccepted
     }
 
-    /// A drive whose superblock is known.
-    private var firstRead: Int? {
-        for index in 0..<drives.count where drives[index].superblock.memberCount > 0 {
-            return index
-        }
-        return nil
-    }
-
-    private mutating func refuse(_ drive: Int, _ refusal: DriveRefusal) {
-        drives[drive].refusal = refusal
-        phase = .refused
+    /// Refuses a drive, if it is this shard's.
+    private mutating func refuse(_ home: DriveHome, _ refusal: DriveRefusal) {
+        if home.shard == place.shard { drives[home.drive].refusal = refusal }
     }
 }

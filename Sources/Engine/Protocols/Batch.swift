@@ -1,7 +1,8 @@
 // Batch: many puts, gets or deletes in one frame: one parent operation, one item operation per key.
 //
 //   batchPut, batchDelete   begun ──► collecting: items begin as places are free ──► ok
-//   batchGet                begun: looks every key up, plans the payload ──► collecting ──► ok
+//   batchGet                begun: looks every key up (Lookups.swift), plans the payload
+//                           ──► collecting ──► ok
 //
 // Always holds: the parent owns the memory of the whole batch until its last item has ended; each
 // item has a status of its own; a batch is answered once, when all its items have ended.
@@ -62,7 +63,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .batchPut: .put
         case .batchGet: .get
         case .batchDelete: .remove
-        case .put, .get, .remove, .lookups, .evictor:
+        case .put, .get, .remove, .lookups, .peerLookup, .evictor:
             preconditionFailure("a \(kind) has no items")
         }
     }
@@ -78,11 +79,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let place = request.body.start.advanced(by: UInt64(item * itemBytes))
         setKey(of: child, to: memory.arena.loadKey(place, namespace: request.namespace))
         operations[child].entry.key = operations[child].key
+        operations[child].payload = operations[parent].payload
         if isPut {
             operations[child].entry.lengthBytes = UInt32(
                 truncatingIfNeeded: memory.arena.loadWord(place.advanced(by: 32)))
             operations[child].entry.checksum = memory.arena.loadWord(place.advanced(by: 40))
-            operations[child].leaseOffset = operations[parent].payloadBytes
+            operations[child].payloadOffset = operations[parent].payloadBytes
             operations[parent].payloadBytes = BodyLayout.nextBatchOffset(
                 after: operations[parent].payloadBytes,
                 lengthBytes: operations[child].entry.lengthBytes)
@@ -91,7 +93,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[child].entry.lengthBytes = UInt32(
                 truncatingIfNeeded: memory.arena.loadWord(words) >> 32)
             operations[child].entry.checksum = memory.arena.loadWord(words.advanced(by: 8))
-            operations[child].leaseOffset = batchGetOffset(of: item, request)
+            operations[child].payloadOffset = batchGetOffset(of: item, request)
+            operations[child].isPlanned = true
         }
     }
 
@@ -149,39 +152,30 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return offset
     }
 
-    /// Looks up every key and plans where its value goes; then takes the memory and begins to read.
+    /// Plans where each value goes, once every key has been looked up; then takes the memory and
+    /// begins to read.
     private mutating func planBatchGet(_ index: OperationIndex) {
-        guard let request = operations[index].request else {
-            preconditionFailure("a batch without a request")
+        guard lookUpItems(of: index) else { return }
+        guard let request = operations[index].request, !operations[index].isAnswered else {
+            finish(index, .deadlineExceeded)
+            return
         }
-        while operations[index].nextItem < operations[index].itemCount {
-            if giveUpEarly(index) { return }
-            let item = operations[index].nextItem
-            let key = request.body.start.advanced(by: UInt64(item * BodyLayout.keyBytes))
-            setKey(of: index, to: memory.arena.loadKey(key, namespace: request.namespace))
-            var status = Status.notFound
-            var length: UInt32 = 0
-            var checksum: UInt64 = 0
-            switch lookUp(index) {
-            case .waiting: return
-            case .absent, .unavailable: cells.add(to: .notFoundResponses)
-            case .found(let entry):
-                let end = operations[index].payloadBytes + UInt64(entry.lengthBytes)
-                if end > UInt64(configuration.valueLimitBytes) {
-                    status = .tooLarge
-                } else {
-                    status = .ok
-                    length = entry.lengthBytes
-                    checksum = entry.checksum
-                    operations[index].payloadEnd = end
-                    operations[index].payloadBytes = BodyLayout.nextBatchOffset(
-                        after: operations[index].payloadBytes, lengthBytes: length)
-                }
-            }
+        // Begun anew when it had to wait for slabs.
+        operations[index].payloadBytes = 0
+        for item in 0..<operations[index].itemCount {
             let place = batchGetItem(item, of: request)
-            memory.arena.storeWord(UInt64(status.rawValue) | UInt64(length) << 32, at: place)
-            memory.arena.storeWord(checksum, at: place.advanced(by: 8))
-            operations[index].nextItem += 1
+            let word = memory.arena.loadWord(place)
+            guard UInt8(truncatingIfNeeded: word) == Status.ok.rawValue else { continue }
+            let length = UInt32(truncatingIfNeeded: word >> 32)
+            let end = operations[index].payloadBytes + UInt64(length)
+            if end > UInt64(configuration.valueLimitBytes) {
+                memory.arena.storeWord(UInt64(Status.tooLarge.rawValue), at: place)
+                memory.arena.storeWord(0, at: place.advanced(by: 8))
+                continue
+            }
+            operations[index].payloadEnd = end
+            operations[index].payloadBytes = BodyLayout.nextBatchOffset(
+                after: operations[index].payloadBytes, lengthBytes: length)
         }
         beginBatchGet(index)
     }
@@ -194,6 +188,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return
             }
             zero(lease, length: operations[index].payloadEnd)
+            operations[index].payload = lease.chain
             operations[index].lease = consume lease
         }
         operations[index].nextItem = 0

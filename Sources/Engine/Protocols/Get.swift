@@ -25,7 +25,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func read(_ entry: BlockEntry, for index: OperationIndex) {
         let drive = operations[index].drive
-        if operations[index].parent == .none {
+        if !operations[index].isPlanned {
             // A lease from an earlier try may be for a value of another length.
             let length = ByteCount(UInt64(entry.lengthBytes))
             operations[index].lease = nil
@@ -33,6 +33,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 waitForSlabs(index, length)
                 return
             }
+            operations[index].payload = lease.chain
             operations[index].lease = consume lease
         } else if entry.lengthBytes != operations[index].entry.lengthBytes
             || entry.checksum != operations[index].entry.checksum
@@ -81,15 +82,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func verify(_ index: OperationIndex, against entry: BlockEntry) -> Bool {
-        let owner =
-            operations[index].parent == .none ? index : operations[index].parent
-        guard let lease = operations[owner].lease.take() else {
-            preconditionFailure("a get without memory")
-        }
-        let actual = lease.checksum(
-            at: operations[index].leaseOffset, length: ByteCount(UInt64(entry.lengthBytes)),
-            using: &streaming)
-        operations[owner].lease = consume lease
+        let actual = memory.slabs.checksum(
+            of: payload(of: index), at: operations[index].payloadOffset,
+            length: ByteCount(UInt64(entry.lengthBytes)), using: &streaming)
         #if PLANTED_BUGS
         if isPlanted(.checksumNotCompared) { return true }
         #endif

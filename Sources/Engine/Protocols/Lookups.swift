@@ -1,54 +1,121 @@
-// Lookups: exists (a batch of keys) and stat (one key): answers from the index alone, no payload is
-// read.
+// Lookups: exists (a batch of keys), stat (one key) and the plan of a batch of gets: answers from
+// the index alone, no payload is read.
+//
+//   begun ──► every key looked up here, or asked of its shard ──► collecting ──► all known
+//
+// Always holds: a result is written into the response's body by this shard only, and only while the
+// request is not answered, because the body is the transport's afterwards; an operation that has
+// asked another shard stays until it has heard.
 
 import Wire
 
+/// What is known of a key that is there.
+struct FoundBlock: Sendable {
+    var lengthBytes: UInt32
+    var checksum: UInt64
+    var version: Version
+}
+
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advanceLookups(_ index: OperationIndex) {
+        guard lookUpItems(of: index) else { return }
+        guard let request = operations[index].request else {
+            preconditionFailure("lookups without a request")
+        }
+        if request.operation == .stat {
+            finishStat(index, request)
+        } else {
+            finishBatch(index, itemBytes: BodyLayout.statusItemBytes)
+        }
+    }
+
+    /// Looks up the keys of a request, from where it stopped; true when all of them are known.
+    mutating func lookUpItems(of index: OperationIndex) -> Bool {
         guard let request = operations[index].request else {
             preconditionFailure("lookups without a request")
         }
         while operations[index].nextItem < operations[index].itemCount {
-            if giveUpEarly(index) { return }
+            if operations[index].itemsInProgress == 0 {
+                if giveUpEarly(index) { return false }
+            } else if operations[index].deadline <= now {
+                // Nothing more is asked; what was asked is awaited.
+                if !operations[index].isAnswered { answerLate(index) }
+                operations[index].itemCount = operations[index].nextItem
+                break
+            }
             let item = operations[index].nextItem
             let place = request.body.start.advanced(by: UInt64(item * BodyLayout.keyBytes))
             setKey(of: index, to: memory.arena.loadKey(place, namespace: request.namespace))
-            let found: BlockEntry?
-            switch lookUp(index) {
-            case .waiting: return
-            case .absent, .unavailable: found = nil
-            case .found(let entry): found = entry
+            if isForeign(index) {
+                guard ask(.lookup, for: index, item: item) else { return false }
+                operations[index].itemsInProgress += 1
+            } else {
+                switch lookUp(index) {
+                case .waiting: return false
+                case .absent, .unavailable: note(nil, item: item, of: index)
+                case .found(let entry):
+                    let found = FoundBlock(
+                        lengthBytes: entry.lengthBytes, checksum: entry.checksum,
+                        version: entry.version)
+                    note(found, item: item, of: index)
+                }
             }
-            if request.operation == .stat {
-                finishStat(index, found)
-                return
-            }
-            let status: Status = found == nil ? .notFound : .ok
-            memory.arena.storeWord(
-                UInt64(status.rawValue),
-                at: request.responseBody.start.advanced(
-                    by: UInt64(item * BodyLayout.statusItemBytes)))
             operations[index].nextItem += 1
         }
-        finishBatch(index, itemBytes: BodyLayout.statusItemBytes)
+        return operations[index].itemsInProgress == 0
     }
 
-    private mutating func finishStat(_ index: OperationIndex, _ found: BlockEntry?) {
-        guard let found, let request = operations[index].request,
-            !operations[index].isAnswered
-        else {
-            if found == nil { cells.add(to: .notFoundResponses) }
-            finish(index, .notFound)
+    /// Another shard has looked up a key for `index`.
+    mutating func lookedUpElsewhere(_ index: OperationIndex, _ reply: PeerReply) {
+        operations[index].itemsInProgress -= 1
+        let found = FoundBlock(
+            lengthBytes: reply.lengthBytes, checksum: reply.checksum, version: reply.version)
+        note(reply.status == .ok ? found : nil, item: reply.item, of: index)
+        let isLast =
+            operations[index].itemsInProgress == 0
+            && operations[index].nextItem == operations[index].itemCount
+        if isLast, !operations[index].isWaiting { operations.append(index, to: &ready) }
+    }
+
+    /// Writes down what is known of an item.
+    private mutating func note(_ found: FoundBlock?, item: UInt32, of index: OperationIndex) {
+        guard let request = operations[index].request, !operations[index].isAnswered else {
             return
         }
         let body = request.responseBody.start
-        memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
-        memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
-        memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
-        respond(
-            index, to: request,
-            Response(status: .ok, bodyBytes: BodyLayout.statResponseBytes))
-        finish(index, .ok)
+        let status: Status = found == nil ? .notFound : .ok
+        switch request.operation {
+        case .stat:
+            guard let found else {
+                cells.add(to: .notFoundResponses)
+                return
+            }
+            memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
+            memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
+            memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
+            operations[index].isFound = true
+        case .exists:
+            memory.arena.storeWord(
+                UInt64(status.rawValue),
+                at: body.advanced(by: UInt64(item * BodyLayout.statusItemBytes)))
+        case .tcpBatchGet:
+            if found == nil { cells.add(to: .notFoundResponses) }
+            let place = body.advanced(by: UInt64(item * BodyLayout.batchGetItemBytes))
+            memory.arena.storeWord(
+                UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)
+            memory.arena.storeWord(found?.checksum ?? 0, at: place.advanced(by: 8))
+        case .connect, .tcpPut, .tcpGet, .tcpDelete, .tcpBatchPut, .tcpBatchDelete:
+            preconditionFailure("lookups for a \(request.operation)")
+        }
+    }
+
+    private mutating func finishStat(_ index: OperationIndex, _ request: Request) {
+        if operations[index].isFound, !operations[index].isAnswered {
+            respond(
+                index, to: request,
+                Response(status: .ok, bodyBytes: BodyLayout.statResponseBytes))
+        }
+        finish(index, operations[index].isFound ? .ok : .notFound)
     }
 
     /// Answers a batch whose items' words stand in the response body, and ends it.

@@ -9,20 +9,17 @@ import Wire
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Submits every piece of the value of `index`, reads or writes.
     mutating func submitPayload(of index: OperationIndex, _ action: DeviceAction) {
-        let owner = operations[index].parent == .none ? index : operations[index].parent
-        guard let lease = operations[owner].lease.take() else {
-            preconditionFailure("a payload without memory")
-        }
+        let payload = payload(of: index)
         let drive = operations[index].drive
         let layout = drives[drive].superblock.layout
         let entry = operations[index].entry
-        let leaseOffset = operations[index].leaseOffset
+        let payloadOffset = operations[index].payloadOffset
         let length = UInt64(entry.lengthBytes)
         let block = UInt64(device.geometry(of: drive).logicalBlockBytes)
         let padded = (length + block - 1) / block * block
         if action == .write, padded > length {
-            let rest = lease.piece(
-                at: leaseOffset + length, limit: ByteCount(padded - length))
+            let rest = memory.slabs.piece(
+                of: payload, at: payloadOffset + length, limit: ByteCount(padded - length))
             memory.arena.zero(rest)
         }
         let slotBytes = layout.classes.slotBytes(of: entry.sizeClass).rawValue
@@ -31,7 +28,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         while position < padded {
             let inSlot = position % slotBytes
             let limit = min(padded - position, slotBytes - inSlot)
-            let piece = lease.piece(at: leaseOffset + position, limit: ByteCount(limit))
+            let piece = memory.slabs.piece(
+                of: payload, at: payloadOffset + position, limit: ByteCount(limit))
             let slot = layout.offset(of: entry.slots[Int(position / slotBytes)])
             operations[index].deviceOperations += 1
             device.submit(
@@ -39,7 +37,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 for: action == .read ? .payloadRead(index) : .payloadWrite(index), now: now)
             position += piece.length.rawValue
         }
-        operations[owner].lease = consume lease
+    }
+
+    /// Where the payload of `index` is.
+    func payload(of index: OperationIndex) -> SlabChain {
+        guard let payload = operations[index].payload else {
+            preconditionFailure("a \(operations[index].kind) without a payload's memory")
+        }
+        return payload
     }
 
     /// One piece has completed.
@@ -52,7 +57,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch operations[index].kind {
         case .put: putMoved(index)
         case .get: getMoved(index)
-        case .remove, .lookups, .batchGet, .batchPut, .batchDelete, .evictor:
+        case .remove, .lookups, .batchGet, .batchPut, .batchDelete, .peerLookup, .evictor:
             preconditionFailure("payload of a \(operations[index].kind)")
         }
     }

@@ -20,7 +20,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .waitingForKey, .lookingUp: lookUpForPut(index)
         case .placing: placePut(index)
         case .voiding: voidPut(index)
-        case .moving, .awaitingFlush, .awaitingVoid, .collecting:
+        case .moving, .awaitingFlush, .awaitingVoid, .collecting, .forwarded:
             preconditionFailure("a put resumed in state \(operations[index].state)")
         }
     }
@@ -43,16 +43,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func payloadChecksum(of index: OperationIndex) -> UInt64 {
-        let owner =
-            operations[index].parent == .none ? index : operations[index].parent
-        guard let lease = operations[owner].lease.take() else {
-            preconditionFailure("a put without a payload")
-        }
-        let checksum = lease.checksum(
-            at: operations[index].leaseOffset,
+        memory.slabs.checksum(
+            of: payload(of: index), at: operations[index].payloadOffset,
             length: ByteCount(UInt64(operations[index].entry.lengthBytes)), using: &streaming)
-        operations[owner].lease = consume lease
-        return checksum
     }
 
     private mutating func lookUpForPut(_ index: OperationIndex) {

@@ -24,7 +24,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
         case .waitingForKey, .lookingUp: lookUpForRemove(index)
         case .placing: stageRemove(index)
-        case .moving, .awaitingFlush, .voiding, .awaitingVoid, .collecting:
+        case .moving, .awaitingFlush, .voiding, .awaitingVoid, .collecting, .forwarded:
             preconditionFailure("a removal resumed in state \(operations[index].state)")
         }
     }

@@ -18,6 +18,7 @@ package struct ServerDocument: Sendable {
     var drives: Setting<[Drive]>?
     var evictionEnabled: Setting<Bool>?
     var evictionWatermark: Setting<Int>?
+    var shards: Setting<Int>?
 
     /// One entry of `storage.drives`.
     struct Drive: Sendable {
@@ -48,6 +49,7 @@ package struct ServerDocument: Sendable {
         blockSize = try storage.size("block_size")
         minimumSlot = try storage.size("min_slot")
         driveSize = try storage.size("max_size")
+        shards = try storage.number("shards", in: 1...ShardPost.shardLimit)
         if let durability = try storage.word("durability", among: ["durable", "relaxed"]),
             durability.value == "relaxed"
         {
@@ -79,6 +81,7 @@ package struct ServerDocument: Sendable {
     static let storage = SectionSchema(
         keys: [
             "mode", "block_size", "min_slot", "max_size", "drives", "eviction", "durability",
+            "shards",
         ])
     static let eviction = SectionSchema(keys: ["enabled", "watermark"])
     static let drive = SectionSchema(keys: ["media", "max_size"])

@@ -19,6 +19,22 @@ extension ServerSettings {
         engine = try Self.engine(document)
         (slabBytes, poolBytes) = try Self.memory(document)
         store = try Self.store(invocation, document)
+        configuredShards = document.shards?.value
+        if let shards = document.shards { try check(shards) }
+    }
+
+    private func check(_ shards: Setting<Int>) throws(ConfigurationError) {
+        if shards.value > store.driveCount {
+            throw shards.refused(
+                "\(shards.value) shards for \(store.driveCount) drives; a drive belongs to one "
+                    + "shard, so there can't be more shards than drives")
+        }
+        let needed = UInt64(shards.value) * Self.poolBytesPerShard(slabBytes).rawValue
+        if poolBytes.rawValue < needed {
+            throw shards.refused(
+                "\(shards.value) shards need a pool of \(ByteSize.format(ByteCount(needed))), two "
+                    + "of the largest payloads each; raise memory.max_size")
+        }
     }
 
     private static func engine(
@@ -63,8 +79,7 @@ extension ServerSettings {
         }
         // One payload on its way in and one on its way out must always fit, or nothing could move;
         // a batch's may be that large though its values are small.
-        let payload = ByteCount(largestValueBytes).roundedUp(to: slab)
-        let least = ByteCount(2 * payload.rawValue)
+        let least = poolBytesPerShard(slab)
         if pool < least {
             throw (document.poolSize ?? document.slabSize)?.refused(
                 "a pool of \(ByteSize.format(pool)) is too small: two of the largest payloads need "

@@ -14,6 +14,14 @@ package enum StorePlan: Hashable, Sendable {
     case drives([DrivePlace], mode: DriveMode)
     /// One drive without media, empty at every start.
     case memory(driveBytes: ByteCount)
+
+    /// Drives of the store, those that aren't there included.
+    package var driveCount: Int {
+        switch self {
+        case .directory, .memory: 1
+        case .drives(let places, _): places.count
+        }
+    }
 }
 
 /// One drive of a configuration.
@@ -32,6 +40,22 @@ package struct ServerSettings: Sendable {
     package let poolBytes: ByteCount
     package let store: StorePlan
     package let engine: EngineConfiguration
+    /// What the file says of `storage.shards`; nil where it is silent.
+    package let configuredShards: Int?
+
+    /// Shards to run on a machine that lets this process use `processors`: as configured, or one
+    /// for each processor as far as there are drives for them and slabs for their clients.
+    package func shardCount(processors: Int) -> Int {
+        let most = min(processors, store.driveCount, ShardPost.shardLimit)
+        let fitting = Int(poolBytes.rawValue / Self.poolBytesPerShard(slabBytes).rawValue)
+        return configuredShards ?? max(1, min(most, fitting))
+    }
+
+    /// Bytes of pool that each shard needs: one of the largest payloads on its way in and one on
+    /// its way out.
+    static func poolBytesPerShard(_ slabBytes: ByteCount) -> ByteCount {
+        ByteCount(2 * ByteCount(largestValueBytes).roundedUp(to: slabBytes).rawValue)
+    }
 
     /// Slab size without `memory.block_size`.
     package static let standardSlabBytes = ByteCount(UInt64(2 << 20))

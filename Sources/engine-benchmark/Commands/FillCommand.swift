@@ -1,6 +1,8 @@
 // fill: a store of many small blocks, half of them replaced by others, and then no orderly end: the
 // process kills itself, as `kill -9` would.
 
+#if IOUring
+
 import ArgumentParser
 import Engine
 import Glibc
@@ -88,3 +90,5 @@ struct FillCommand: ParsableCommand {
         return run.seconds
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 //
 // A miss, and a store that is full for the moment, are answers like others; anything else fails.
 
+#if IOUring
+
 import ArgumentParser
 import Client
 import Wire
@@ -142,3 +144,5 @@ final class MixedClient {
         }
     }
 }
+
+#endif

@@ -1,6 +1,8 @@
 // ratio: the engine's half of a comparison with fio: durable puts of whole blocks, then gets of all
 // of them in another order, each verified by the engine.
 
+#if IOUring
+
 import ArgumentParser
 import Engine
 import IOUring
@@ -44,3 +46,5 @@ struct RatioCommand: ParsableCommand {
             """)
     }
 }
+
+#endif

@@ -1,6 +1,8 @@
 // read-all: gets every block that `fill` left behind from a server, in batches, and says how many
 // were there.
 
+#if IOUring
+
 import ArgumentParser
 import Client
 import Wire
@@ -46,3 +48,5 @@ struct ReadAllCommand: ParsableCommand {
         print("{\"found\": \(found), \"seconds\": \(Double(microseconds) / 1e6)}")
     }
 }
+
+#endif

@@ -1,5 +1,7 @@
 // throughput: one kind of request, over one connection, as fast as it goes.
 
+#if IOUring
+
 import ArgumentParser
 import Client
 import Wire
@@ -82,3 +84,5 @@ struct ThroughputCommand: ParsableCommand {
         if let place = places.removeValue(forKey: outcome.tag) { free.append(place) }
     }
 }
+
+#endif

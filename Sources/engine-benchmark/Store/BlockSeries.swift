@@ -1,6 +1,8 @@
 // BlockSeries: keys and lengths made from a number and a seed, so that two processes agree on them
 // without a file between them.
 
+#if IOUring
+
 import Wire
 
 /// An endless series of blocks.
@@ -36,3 +38,5 @@ struct SeededGenerator: RandomNumberGenerator {
         return BlockKey.finalize(state)
     }
 }
+
+#endif

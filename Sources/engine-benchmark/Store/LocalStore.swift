@@ -2,6 +2,8 @@
 //
 // Always holds: made and used by one thread; every run ends with nothing in flight.
 
+#if IOUring
+
 import Engine
 import IOUring
 import Ring
@@ -116,3 +118,5 @@ struct LocalStore: ~Copyable {
             flushes: cells.drives[0].value(DriveCounter.flushes) - flushes)
     }
 }
+
+#endif

@@ -5,6 +5,8 @@
 // was known before for a whole slab, and is computed here for a part of one. What a get brings is
 // dropped: the engine has verified it. Puts must not follow gets, which write into the slabs.
 
+#if IOUring
+
 import Engine
 import Wire
 
@@ -136,3 +138,5 @@ struct LocalTransport: ~Copyable, Transport {
         return arena.checksum(range)
     }
 }
+
+#endif

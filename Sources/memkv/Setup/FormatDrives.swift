@@ -2,6 +2,8 @@
 //
 // Always holds: looking changes nothing and makes nothing; formatting is the engine's own.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 
@@ -81,3 +83,5 @@ extension CommandFailure {
             .refused, sentence.contains(drive.path) ? sentence : "\(drive.path): \(sentence)")
     }
 }
+
+#endif

@@ -59,6 +59,12 @@ struct Setup: ParsableCommand {
         if let path = LocalFiles.firstRepeated(in: drives) {
             throw CommandFailure(.usage, "\(path) is named twice after --drives")
         }
+        try carryOut(plan)
+        print(plan.configurationYAML, terminator: "")
+    }
+
+    #if IOUring
+    private func carryOut(_ plan: SetupPlan) throws {
         let contents = try plan.drives.map { drive in try FormatDrives.content(of: drive) }
         switch try plan.decide(contents, force: force, idempotent: idempotent) {
         case .keep:
@@ -70,6 +76,13 @@ struct Setup: ParsableCommand {
                 Terminal.standardError("memkv: \(drive.path) is formatted")
             }
         }
-        print(plan.configurationYAML, terminator: "")
     }
+    #else
+    private func carryOut(_ plan: SetupPlan) throws {
+        throw CommandFailure(
+            .refused,
+            "this build can't format drives: it has no io_uring, the package trait IOUring of "
+                + "builds on Linux")
+    }
+    #endif
 }

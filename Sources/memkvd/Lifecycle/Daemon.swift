@@ -4,6 +4,8 @@
 // Always holds: the admin endpoint answers from the moment the drives are open until the last of
 // them has ended, the drain included; the daemon ends when all shards have, never before.
 
+#if IOUring
+
 internal import Admin
 internal import Engine
 internal import Glibc
@@ -32,10 +34,12 @@ struct Daemon {
         self.started = started
         let listener = try Self.listen(settings.listen)
         store = try StoreFiles(settings)
-        let transport = TransportConfiguration()
+        let shardCount = settings.shardCount(processors: Processors.count)
+        let transport = TransportConfiguration(sharedBy: shardCount)
+        let division = DriveDivision(driveCount: store.drives.count, shardCount: shardCount)
         let memory = try DaemonMemory(
             settings: settings, transport: transport,
-            driveCounts: [store.drives.count])
+            driveCounts: division.shards.map(\.count))
         memoryDescription = memory.description
         slabs = memory.slabs
         var engine = settings.engine
@@ -43,14 +47,19 @@ struct Daemon {
         #if PLANTED_BUGS
         engine.plantedBug = try PlantedBugSwitch.chosen()
         #endif
-        // One shard in this version, which has all drives.
-        let plan = ShardPlan(
-            index: 0, drives: store.drives, driveNames: store.names,
-            formatsDrives: store.drives.contains { $0.mode == .memory }, engine: engine,
-            transport: transport, memory: memory.engines[0],
-            transportRange: memory.transports[0], formatRange: memory.formatRange,
-            listener: listener, cells: ShardCells(driveCount: store.drives.count))
-        plans = [plan]
+        let post = ShardPost(shardCount: shardCount, driveCount: store.drives.count)
+        plans = division.shards.enumerated().map { [store, engine] index, drives in
+            ShardPlan(
+                index: index, drives: drives.map { store.drives[$0] },
+                driveNames: drives.map { store.names[$0] },
+                formatsDrives: store.drives[drives[0]].mode == .memory, engine: engine,
+                transport: transport, memory: memory.engines[index],
+                transportRange: memory.transports[index], formatRange: memory.formatRange,
+                listener: listener, cells: ShardCells(driveCount: drives.count),
+                place: ShardPlace(
+                    shard: ShardIndex(UInt8(index)), post: post,
+                    driveNumbers: drives.map { DriveNumber(UInt16($0)) }))
+        }
     }
 
     private static func listen(_ address: ListenAddress) throws(StartFailure) -> TCPListener {
@@ -71,6 +80,13 @@ struct Daemon {
                 + "stop it or choose another with --listen HOST:PORT")
     }
 
+    private static func nothingThere(_ absent: [String]) -> StartFailure {
+        StartFailure(
+            code: .driveRefused,
+            message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
+                + "Check storage.drives, or make the store with `memkv setup`")
+    }
+
     // MARK: Running
 
     /// Serves until `control` is asked to stop or something fails.
@@ -87,9 +103,13 @@ struct Daemon {
         for await (shard, event) in events {
             log(event, shard: shard, control: control)
             switch event {
-            case .opened:
+            case .opened(_, _, let absent):
                 progress.opened += 1
-                if progress.opened == plans.count {
+                progress.absent += absent
+                if progress.absent.count == store.drives.count {
+                    ending.record(Self.nothingThere(progress.absent))
+                    control.stop(reason: "no drive is there")
+                } else if progress.opened == plans.count {
                     // Nobody waits for it: it answers until the process ends.
                     Task { await serveAdmin(control: control, ending: ending) }
                 }
@@ -112,13 +132,19 @@ struct Daemon {
     private struct Progress {
         let shards: Int
         var opened = 0
+        /// Drives that aren't there, with the reason.
+        var absent: [String] = []
         var ready = 0
         var ended = 0
     }
 
     private func serveAdmin(control: DaemonControl, ending: Ending) async {
         let model = AdminModel(
-            shards: plans.map { .init(cells: $0.cells, drivePaths: $0.driveNames) }, slabs: slabs,
+            shards: plans.map {
+                .init(
+                    cells: $0.cells, drivePaths: $0.driveNames,
+                    driveNumbers: $0.place.driveNumbers)
+            }, slabs: slabs,
             blockSizeBytes: settings.engine.blockSizeBytes, started: started)
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
@@ -156,6 +182,7 @@ extension Daemon {
                 "min_slot":
                     "\(ByteSize.format(ByteCount(UInt64(settings.engine.minimumSlotBytes))))",
                 "eviction": "\(evictionText)", "durability": "durable",
+                "shards": "\(plans.count)",
                 "slabs": "\(slabs.slabCount) of \(ByteSize.format(slabs.slabBytes))",
                 "memory": "\(memoryDescription)",
             ])
@@ -237,3 +264,5 @@ extension Daemon {
             """, to: SystemCalls.standardOutput)
     }
 }
+
+#endif

@@ -3,6 +3,8 @@
 // Always holds: a request made before a shard has its ring is seen by its first look, one made
 // later wakes it; asking twice does what asking once does.
 
+#if IOUring
+
 internal import Ring
 internal import Synchronization
 
@@ -10,7 +12,7 @@ internal import Synchronization
 final class DaemonControl: Sendable {
     private struct State {
         var reason: String?
-        var wakers: [RingWaker] = []
+        var wakers: [Int: RingWaker] = [:]
     }
 
     private let isStopping = Atomic<Bool>(false)
@@ -21,7 +23,7 @@ final class DaemonControl: Sendable {
         isStopping.store(true, ordering: .releasing)
         state.withLock { state in
             if state.reason == nil { state.reason = reason }
-            for waker in state.wakers { waker.wake() }
+            for waker in state.wakers.values { waker.wake() }
         }
     }
 
@@ -32,7 +34,14 @@ final class DaemonControl: Sendable {
     var reason: String? { state.withLock { $0.reason } }
 
     /// A shard's way to be woken; to be given before its first look at `stopIsRequested`.
-    func add(_ waker: RingWaker) {
-        state.withLock { $0.wakers.append(waker) }
+    func add(_ waker: RingWaker, of shard: Int) {
+        state.withLock { $0.wakers[shard] = waker }
+    }
+
+    /// Ends a shard's wait; nothing when it has no ring yet.
+    func wake(_ shard: Int) {
+        state.withLock { $0.wakers[shard]?.wake() }
     }
 }
+
+#endif

@@ -2,6 +2,8 @@
 //
 // Always holds: the parts don't overlap, and nothing is given back before the process ends.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 internal import Ring
@@ -73,3 +75,5 @@ struct DaemonMemory: Sendable {
         return range
     }
 }
+
+#endif

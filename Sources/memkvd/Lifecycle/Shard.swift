@@ -3,6 +3,8 @@
 // Always holds: everything here runs on the thread that called `run`; it blocks only in its ring,
 // when the engine has nothing to do; it reports changes and never logs.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 internal import Ring
@@ -25,6 +27,8 @@ struct ShardPlan: Sendable {
     let formatRange: ArenaRange
     let listener: TCPListener
     let cells: ShardCells
+    /// Where this shard stands among the daemon's, and which of its drives it has.
+    let place: ShardPlace
 }
 
 /// A shard at work. Confined to its thread.
@@ -67,7 +71,7 @@ struct Shard: ~Copyable {
         let processor = Self.pin(plan.index)
         let ring = try Self.makeRing(plan)
         var device = try Self.openDrives(plan, ring)
-        let absent = try Self.absentDrives(device, plan)
+        let absent = Self.absentDrives(device, plan)
         if plan.formatsDrives {
             do throws(DriveFormattingFailure) {
                 try DriveFormatting.format(
@@ -87,9 +91,9 @@ struct Shard: ~Copyable {
         self.ring = ring
         engine = Engine(
             configuration: plan.engine, device: device, transport: transport,
-            memory: plan.memory, cells: plan.cells)
+            memory: plan.memory, cells: plan.cells, place: plan.place)
         driveStates = plan.drives.indices.map { _ in .recovering }
-        control.add(ring.waker)
+        control.add(ring.waker, of: plan.index)
         report(
             .opened(
                 ring: ring.features.description, processor: processor, absentDrives: absent))
@@ -154,20 +158,11 @@ struct Shard: ~Copyable {
         return StartFailure(code: code, message: error.description)
     }
 
-    /// Names of the drives that aren't there; refuses to start when none is.
-    private static func absentDrives(
-        _ device: IOUringDevice, _ plan: ShardPlan
-    ) throws(StartFailure) -> [String] {
-        let absent = plan.driveNames.enumerated().compactMap { index, name in
+    /// Names of the drives that aren't there, each with the reason.
+    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [String] {
+        plan.driveNames.enumerated().compactMap { index, name in
             device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
         }
-        if absent.count == plan.drives.count {
-            throw StartFailure(
-                code: .driveRefused,
-                message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
-                    + "Check storage.drives, or make the store with `memkv setup`")
-        }
-        return absent
     }
 
     // MARK: The loop
@@ -181,9 +176,23 @@ struct Shard: ~Copyable {
             }
             let hasWorked = engine.step(now: now())
             try follow()
+            wakePeers()
             steps += 1
             if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
-            ring.enter(wait: !hasWorked && phase != .stopped, until: engine.nextWake)
+            let mayWait = !hasWorked && phase != .stopped
+            if mayWait { plan.place.post.willSleep(plan.place.shard) }
+            ring.enter(wait: mayWait && !engine.hasNews, until: engine.nextWake)
+            if mayWait { plan.place.post.isAwake(plan.place.shard) }
+        }
+    }
+
+    /// Wakes the shards that something was sent to, those that sleep.
+    private mutating func wakePeers() {
+        var mask = engine.takePeersToWake()
+        while mask != 0 {
+            let peer = mask.trailingZeroBitCount
+            mask &= mask - 1
+            if plan.place.post.mustBeWoken(ShardIndex(UInt8(peer))) { control.wake(peer) }
         }
     }
 
@@ -226,3 +235,5 @@ struct Shard: ~Copyable {
         }
     }
 }
+
+#endif

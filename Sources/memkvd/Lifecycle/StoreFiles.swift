@@ -5,6 +5,8 @@
 // a start that was cut short leaves nothing that looks like a store. A file that exists is never
 // formatted.
 
+#if IOUring
+
 internal import Engine
 internal import IOUring
 internal import Ring
@@ -116,3 +118,5 @@ extension StartFailure {
         self.init(code: code, message: "\(failure)")
     }
 }
+
+#endif

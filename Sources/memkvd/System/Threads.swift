@@ -6,6 +6,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import Glibc
 internal import Ring
 
@@ -85,3 +87,5 @@ enum StopSignals {
         return signals
     }
 }
+
+#endif

@@ -27,7 +27,7 @@ def free_port():
 
 
 def configuration(directory, port, drives, mode="file", block_size="4 MiB", min_slot="64 KiB",
-                  eviction=False, name="memkvd.yaml"):
+                  eviction=False, name="memkvd.yaml", shards=None):
     """Writes a configuration; returns its path."""
     lines = [
         f"network: {{ address: \"127.0.0.1:{port}\" }}",
@@ -37,6 +37,7 @@ def configuration(directory, port, drives, mode="file", block_size="4 MiB", min_
         f"  block_size: {block_size}",
         f"  min_slot: {min_slot}",
         f"  eviction: {{ enabled: {'true' if eviction else 'false'} }}",
+    ] + ([f"  shards: {shards}"] if shards else []) + [
         "  drives:",
     ] + [f"    - media: \"{drive}\"" for drive in drives]
     path = directory / name

@@ -1,5 +1,7 @@
 // From the kernel's errno to the port's `DeviceError`, in one place.
 
+#if IOUring
+
 internal import Engine
 internal import Glibc
 
@@ -16,3 +18,5 @@ extension DeviceError {
         }
     }
 }
+
+#endif

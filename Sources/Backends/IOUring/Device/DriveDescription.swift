@@ -1,5 +1,7 @@
 // What a drive is to be, and why one can't be opened.
 
+#if IOUring
+
 package import Engine
 package import Ring
 
@@ -58,3 +60,5 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
         }
     }
 }
+
+#endif

@@ -4,6 +4,8 @@
 // Always holds: a file drive's superblocks, journal and index pages are allocated when it is
 // formatted, so that a file system that fills up later refuses blocks and nothing else.
 
+#if IOUring
+
 package import Engine
 internal import Ring
 
@@ -119,3 +121,5 @@ private struct Workbench {
         }
     }
 }
+
+#endif

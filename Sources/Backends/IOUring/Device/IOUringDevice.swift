@@ -10,6 +10,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 package import Engine
 internal import Glibc
 package import Ring
@@ -241,3 +243,5 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         }
     }
 }
+
+#endif

@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Engine
 internal import Glibc
@@ -107,3 +109,5 @@ struct OpenedDrive: Sendable {
         }
     }
 }
+
+#endif

@@ -13,6 +13,8 @@
 // Lingering throws away what still comes, so that the kernel doesn't reset the connection over
 // unread bytes and take the last response with it.
 
+#if IOUring
+
 package import Wire
 
 /// One session's state.
@@ -217,3 +219,5 @@ package struct ServerSession: Sendable {
         precondition(state == expected, "\(event) came to a session in state \(state)")
     }
 }
+
+#endif

@@ -1,5 +1,7 @@
 // The listening socket that a daemon's shards accept from together.
 
+#if IOUring
+
 internal import CIOURing
 internal import Glibc
 package import Ring
@@ -39,3 +41,5 @@ package final class TCPListener: Sendable {
 
     deinit { close(descriptor) }
 }
+
+#endif

@@ -4,6 +4,8 @@
 // then, ends its connection, and so does a peer that takes none of its response for a minute; their
 // slabs and places go to the others. A request without a deadline has a minute, like everywhere.
 
+#if IOUring
+
 internal import Engine
 internal import Wire
 
@@ -48,3 +50,5 @@ extension TCPTransport {
                 ? Self.longestMicroseconds : min(given, Self.longestMicroseconds))
     }
 }
+
+#endif

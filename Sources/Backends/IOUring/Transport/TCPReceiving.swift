@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Engine
 internal import Glibc
@@ -260,3 +262,5 @@ extension TCPTransport {
             connections[session].descriptor, vectors, message, userData: receiveUserData(session))
     }
 }
+
+#endif

@@ -5,6 +5,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 internal import CIOURing
 internal import Engine
 internal import Glibc
@@ -162,3 +164,5 @@ extension TCPTransport {
         }
     }
 }
+
+#endif

@@ -11,6 +11,8 @@
 // This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two
 // directions.
 
+#if IOUring
+
 package import Engine
 internal import Glibc
 internal import Ring
@@ -364,3 +366,5 @@ package final class TCPTransport: Transport, CompletionHandler {
         entries[entry].inboundSlabs = 0
     }
 }
+
+#endif

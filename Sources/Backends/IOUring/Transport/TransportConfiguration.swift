@@ -1,5 +1,7 @@
 // What a shard's TCP transport is told at start, and the memory that follows from it.
 
+#if IOUring
+
 package import Engine
 internal import Wire
 
@@ -16,8 +18,15 @@ package struct TransportConfiguration: Sendable {
     /// Slabs that payloads on their way in may hold at once; nil for half of the pool, or three
     /// quarters of one too small for that. What is left lets gets go on.
     package var inboundSlabLimit: UInt32?
+    /// Transports that share the pool, each with an even part of what payloads on their way in may
+    /// hold.
+    private let sharers: UInt32
 
-    package init() {}
+    /// The configuration of one of `sharers` transports over one pool.
+    package init(sharedBy sharers: Int = 1) {
+        precondition(sharers >= 1, "a pool that nobody uses")
+        self.sharers = UInt32(sharers)
+    }
 
     /// Arena bytes the transport needs: a body and a response body for every request, a window of
     /// received bytes for every session.
@@ -32,8 +41,9 @@ package struct TransportConfiguration: Sendable {
     func inboundSlabs(of pool: SlabPool) -> UInt32? {
         let needed = pool.slabs(for: ByteCount(UInt64(payloadLimitBytes)))
         if let inboundSlabLimit { return inboundSlabLimit >= needed ? inboundSlabLimit : nil }
-        let half = pool.slabCount / 2
+        let half = pool.slabCount / 2 / sharers
         if half >= needed { return half }
+        if sharers > 1 { return nil }
         let threeQuarters = pool.slabCount * 3 / 4
         return threeQuarters >= needed ? threeQuarters : nil
     }
@@ -90,3 +100,5 @@ struct RequestMemory: Sendable {
             length: ByteCount(length))
     }
 }
+
+#endif

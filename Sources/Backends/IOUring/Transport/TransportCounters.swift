@@ -4,6 +4,8 @@
 //
 // One of the files that may say `unsafe`.
 
+#if IOUring
+
 private import Synchronization
 
 /// Events and levels of a transport.
@@ -59,3 +61,5 @@ package final class TransportCounters: @unchecked Sendable {
         unsafe cells[counter.rawValue].store(value, ordering: .relaxed)
     }
 }
+
+#endif

@@ -1,5 +1,7 @@
 // The rows of the transport's two tables: requests and connections.
 
+#if IOUring
+
 internal import Engine
 internal import Wire
 
@@ -76,3 +78,5 @@ struct Connection: Sendable {
 
     var windowCount: UInt64 { windowEnd - windowStart }
 }
+
+#endif
