@@ -16,6 +16,7 @@ struct ThroughputCommand: ParsableCommand {
         commandName: "throughput", abstract: "Sends one kind of request to a server.")
 
     @Option(help: "HOST:PORT of the server.") var server = "127.0.0.1:9900"
+    @OptionGroup var keyInput: KeyInput
     @Option(help: "exists (batches of --batch keys), put or get.") var kind: ThroughputKind
     @Option(help: "Requests to send.") var requests = 1000
     @Option(help: "Bytes of a value.") var valueBytes = 65536
@@ -25,7 +26,7 @@ struct ThroughputCommand: ParsableCommand {
 
     func run() throws {
         let connection = try TCPConnection(
-            to: ServerAddress(parsing: server),
+            to: ServerAddress(parsing: server), key: keyInput.key(),
             deadline: TCPConnection.now.advanced(byMicroseconds: 10_000_000))
         let prepared = prepare()
         var free = Array(prepared.indices)

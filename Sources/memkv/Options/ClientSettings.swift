@@ -12,9 +12,10 @@ import Schema
 struct ClientDocument {
     var servers: [Setting<String>]?
     var transport: Setting<String>?
+    var key: Setting<String>?
 
     static let schema = SectionSchema(
-        keys: ["servers", "transport"], notBuilt: ["auth_key", "rdma_devices"])
+        keys: ["servers", "transport", "auth_key"], notBuilt: ["rdma_devices"])
     static let transports = ["auto", "rdma", "tcp"]
     private static let limitBytes = 1 << 20
 
@@ -22,6 +23,7 @@ struct ClientDocument {
         let root = try DocumentSection(document: text, file: file, schema: Self.schema)
         servers = try root.texts("servers")
         transport = try root.word("transport", among: Self.transports)
+        key = try root.text("auth_key")
     }
 
     /// Reads the file that `place` names.
@@ -42,6 +44,8 @@ struct ClientDocument {
 struct ClientSettings {
     /// One or more, none twice.
     let servers: [ServerAddress]
+    /// The file's key, as it stands there.
+    let key: Setting<String>?
 
     static let defaultServer = "127.0.0.1:9900"
 
@@ -64,6 +68,7 @@ struct ClientSettings {
                 ?? [Setting(Self.defaultServer, key: "servers", origin: .standard)]
         }
         servers = try Self.addresses(listed)
+        key = document?.key
     }
 
     private static func check(transport: Setting<String>?) throws(ConfigurationError) {
