@@ -95,21 +95,24 @@ let package = Package(
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
+        // Documents that people write, read against a schema.
         .target(
-            name: "Settings",
-            dependencies: ["Engine", "Wire", .product(name: "Yams", package: "Yams")],
+            name: "Schema", dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: houseRules),
+        .target(
+            name: "Settings", dependencies: ["Engine", "Schema", "Wire"],
             swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: ioUringTargets + [
-                "Engine", "Wire", "Admin", "Settings",
+                "Engine", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "CBlkid", "Client", "Engine", "Settings", "Wire",
+                "CBlkid", "Client", "Engine", "Schema", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules),
 
@@ -118,7 +121,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Engine", "Wire"],
+            name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
@@ -143,7 +146,8 @@ let package = Package(
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Engine", "Settings", "Wire", "memkv"],
+            name: "ClientTests",
+            dependencies: ["Client", "Engine", "Settings", "Wire", "memkv", "memkvd"],
             swiftSettings: houseRules),
     ]
 )

@@ -12,7 +12,9 @@ internal import Glibc
 internal import IOUring
 internal import Logging
 internal import Ring
+internal import Schema
 internal import Settings
+internal import Wire
 
 /// One run of memkvd.
 struct Daemon {
@@ -189,7 +191,7 @@ extension Daemon {
         logger.info(
             "start",
             metadata: [
-                "version": "\(Version.current)", "address": "\(settings.listen)",
+                "version": "\(ProductVersion.current)", "address": "\(settings.listen)",
                 "authentication": "\(authenticationText)",
                 "drives": "\(store.names.joined(separator: ","))",
                 "mode": "\(store.drives[0].mode)",

@@ -4,7 +4,6 @@
 // one. Refuses, naming file, line and dotted key: unknown and repeated keys, keys that are planned
 // but not built, a value of another kind than the one asked for, and text that isn't YAML.
 
-package import Engine
 private import Yams
 
 /// The keys that a section may hold.
@@ -194,17 +193,6 @@ package struct DocumentSection {
         }
         if text.isEmpty { throw refused(key, line, "has no value; give it one or remove the key") }
         return Setting(text, key: Self.join(path, key), origin: .line(line, file: file))
-    }
-
-    /// The size under `key`.
-    package func size(_ key: String) throws(ConfigurationError) -> Setting<ByteCount>? {
-        guard let text = try text(key) else { return nil }
-        guard let size = ByteSize.parse(text.value) else {
-            throw text.refused(
-                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or "
-                    + "TiB, such as \"4 MiB\"")
-        }
-        return Setting(size, key: text.key, origin: text.origin)
     }
 
     /// The length of time under `key`, in microseconds.

@@ -4,6 +4,7 @@
 // overflows.
 
 package import Engine
+package import Schema
 
 /// A number of bytes that a person writes or reads.
 package struct ByteSize: Hashable, Sendable {
@@ -56,4 +57,17 @@ package struct ByteSize: Hashable, Sendable {
 
     /// The shortest exact spelling of a count.
     package static func format(_ size: ByteCount) -> String { ByteSize(bytes: size.rawValue).exact }
+}
+
+extension DocumentSection {
+    /// The size under `key`.
+    package func size(_ key: String) throws(ConfigurationError) -> Setting<ByteCount>? {
+        guard let text = try text(key) else { return nil }
+        guard let size = ByteSize.parse(text.value) else {
+            throw text.refused(
+                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or "
+                    + "TiB, such as \"4 MiB\"")
+        }
+        return Setting(size, key: text.key, origin: text.origin)
+    }
 }
