@@ -88,18 +88,19 @@ final class EchoServer: Sendable {
     /// Requests held back until there are eight.
     var heldRequests: Int { held.load(ordering: .relaxed) }
 
-    /// Has the server look at what has changed.
-    func wake() { waker.withLock { $0?.wake() } }
     /// Leaves requests in the transport until `openGate`.
     func shutGate() { isGateShut.store(true, ordering: .releasing) }
 
     func openGate() {
         isGateShut.store(false, ordering: .releasing)
-        waker.withLock { $0?.wake() }
+        wake()
     }
 
     /// Namespaces of requests in the order in which they were handed over.
     var handedOver: [UInt32] { order.withLock { $0 } }
+
+    /// Has the server look at what has changed.
+    func wake() { waker.withLock { $0?.wake() } }
 
     /// Ends every connection and the thread.
     func stop() {

@@ -1,7 +1,7 @@
 // Get: reads the value of a key and verifies it.
 //
 //   begun ──► moving ──► verifying ──► ok
-//     │                      └─ bytes that don't match ─► notFound, and the block is removed as damaged
+//     │                      └─ bytes that don't match ─► notFound, and the block is removed
 //     ├─ absent ─► notFound
 //     ├─ larger than the value limit, which was lowered since ─► tooLarge
 //     └─ no room for the response ─► back to the transport, unanswered

@@ -2,8 +2,9 @@
 //
 // Always holds: each submitted operation has one place in `flights` from `submit` until its
 // completion is polled; a short transfer goes on inside; its bytes go straight between the drive
-// and the arena. Memory drives finish inside `submit`. Traps on an operation for an absent drive
-// and beyond the limit.
+// and the arena. Memory drives finish inside `submit`, long transfers a piece at a
+// time, so that they don't hold up the shard. Traps on an operation for an absent drive and beyond
+// the limit.
 //
 // A discard of a block device is the kernel's discard command; where the kernel doesn't know it
 // (before 6.12), and on files, a hole is punched.
@@ -25,6 +26,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private let flights: FixedTable<Flight>
     private var free: FixedQueue<Int>
     private var finished: FixedQueue<Int>
+    /// Long transfers of memory drives, served in turns.
+    private var copying: FixedQueue<Int>
     package let operationLimit: Int
 
     /// One operation under way.
@@ -42,6 +45,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     /// Longest single transfer given to the kernel, whose own limit is just below 2 GiB.
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
+    /// What a memory drive moves at once.
+    private static let memoryPieceBytes: UInt64 = 128 << 10
 
     /// Opens and locks `descriptions`, in their order, for a ring that has no device yet. Drives
     /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
@@ -57,6 +62,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         flights = FixedTable(count: operationLimit) { _ in Flight() }
         free = FixedQueue(capacity: operationLimit)
         finished = FixedQueue(capacity: operationLimit)
+        copying = FixedQueue(capacity: operationLimit)
         for index in 0..<operationLimit { free.append(index) }
         for description in descriptions {
             drives.append(try OpenedDrive.open(description, access: access))
@@ -120,8 +126,12 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         }
         flights[index] = Flight(operation: operation, discard: drive.discard)
         if let memory = drive.memory {
-            perform(operation, on: memory)
-            finish(index, nil)
+            if operation.action == .discard || operation.length.rawValue <= Self.memoryPieceBytes {
+                perform(operation, on: memory, from: 0, length: operation.length.rawValue)
+                finish(index, nil)
+            } else {
+                copying.append(index)
+            }
         } else if operation.action != .flush && operation.length == .zero {
             finish(index, nil)
         } else {
@@ -135,7 +145,28 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         return DeviceCompletion(tag: flights[index].operation.tag, error: flights[index].error)
     }
 
-    package func prepare(now: Instant) -> Bool { !finished.isEmpty }
+    package func prepare(now: Instant) -> Bool {
+        copyPiece()
+        return !finished.isEmpty || !copying.isEmpty
+    }
+
+    /// Moves the next piece of a memory drive's long transfers.
+    private func copyPiece() {
+        guard let index = copying.popFirst() else { return }
+        let operation = flights[index].operation
+        guard let memory = drives[Int(operation.drive.rawValue)].memory else {
+            preconditionFailure("a copy for a drive that isn't in memory")
+        }
+        let done = flights[index].done
+        let length = min(Self.memoryPieceBytes, operation.length.rawValue - done)
+        perform(operation, on: memory, from: done, length: length)
+        flights[index].done = done + length
+        if done + length == operation.length.rawValue {
+            finish(index, nil)
+        } else {
+            copying.append(index)
+        }
+    }
 
     package func nextWake(now: Instant) -> Instant { .never }
 
@@ -228,10 +259,13 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         finished.append(index)
     }
 
-    private func perform(_ operation: DeviceOperation, on memory: MappedMemory) {
-        guard operation.action != .flush, operation.length != .zero else { return }
-        let offset = Int(operation.offset.rawValue)
-        let length = Int(operation.length.rawValue)
+    /// Moves `length` bytes of an operation, from its byte `done` on.
+    private func perform(
+        _ operation: DeviceOperation, on memory: MappedMemory, from done: UInt64, length: UInt64
+    ) {
+        guard operation.action != .flush, length > 0 else { return }
+        let offset = Int(operation.offset.rawValue + done)
+        let length = Int(length)
         precondition(
             offset <= memory.byteCount && length <= memory.byteCount - offset,
             "\(length) bytes at \(offset) are outside a memory drive of \(memory.byteCount)")
@@ -241,7 +275,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             return
         }
         let bytes = unsafe arena.bytes(
-            ArenaRange(start: operation.memory, length: operation.length))
+            ArenaRange(
+                start: operation.memory.advanced(by: done), length: ByteCount(UInt64(length))))
         if operation.action == .read {
             unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(media))
         } else {

@@ -20,6 +20,7 @@ extension TCPTransport {
     /// Ends what is overdue; does nothing between two looks.
     func endOverdue(now: Instant) {
         guard nextPatrol <= now else { return }
+        beginPeriod()
         let isEmpty = connections.count == freeConnections.count
         nextPatrol = isEmpty ? .never : now.advanced(byMicroseconds: Self.patrolMicroseconds)
         for session in 0..<connections.count where connections[session].descriptor >= 0 {

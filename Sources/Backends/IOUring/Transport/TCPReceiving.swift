@@ -31,9 +31,6 @@ extension TCPTransport {
         return RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes) + tagBytes(of: next, session)
     }
 
-    /// Longest receive or send of one session: so long, at most, the others' wait behind it.
-    static var pieceBytes: UInt64 { 128 << 10 }
-
     /// What a refused peer may still send before the connection is reset.
     private static var lingerLimitBytes: UInt64 { 64 << 20 }
 
@@ -93,6 +90,7 @@ extension TCPTransport {
             return
         }
         counters.add(UInt64(result), to: .bytesReceived)
+        noteMove(session)
         switch state {
         case .header, .lingering: connections[session].windowEnd += UInt64(result)
         case .receiving: entries[connections[session].incoming].received += UInt64(result)
@@ -282,7 +280,7 @@ extension TCPTransport {
         let message = 2 * session
         vectors.clear(message)
         var offset = entries[entry].received
-        let end = min(entries[entry].incomingBytes, offset + Self.pieceBytes)
+        let end = min(entries[entry].incomingBytes, offset + pieceBytes)
         while offset < end, vectors.room(message) > 0 {
             let range = place(entry, from: offset, limit: end - offset)
             unsafe vectors.append(arena.bytes(range), to: message)

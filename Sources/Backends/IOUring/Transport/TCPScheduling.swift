@@ -24,6 +24,8 @@ struct SessionScheduling: Sendable {
     var requestsInEngine = 0
     /// Their bytes, those of expected responses included.
     var bytesInEngine: UInt64 = 0
+    /// The last period in which bytes of it have moved.
+    var period: UInt64 = 0
     /// Payload bytes of its last response: what the next one is taken for until it is known.
     var expectedResponseBytes: UInt64 = 256 << 10
 }
@@ -39,6 +41,26 @@ extension TCPTransport {
     private static var requestCostBytes: UInt64 { 8 << 10 }
     /// What a byte of body costs: keys to be looked up.
     private static var bodyCostFactor: UInt64 { 32 }
+
+    // MARK: - Pieces
+
+    /// Longest receive or send of one session: so long, at most, the others wait behind it. Short
+    /// where there are others, long where there are none: a piece has its own cost.
+    var pieceBytes: UInt64 { max(movers, moversBefore) > 1 ? 64 << 10 : 256 << 10 }
+
+    /// Bytes of a session have moved.
+    func noteMove(_ session: Int) {
+        if connections[session].scheduling.period == period { return }
+        connections[session].scheduling.period = period
+        movers += 1
+    }
+
+    /// Counts anew who moves bytes; called at each look at the connections.
+    func beginPeriod() {
+        period += 1
+        moversBefore = movers
+        movers = 0
+    }
 
     // MARK: - The lists
 

@@ -89,11 +89,11 @@ extension TCPTransport {
         var entry = connections[session].firstResponse
         var offset = connections[session].sentBytes
         var total: UInt64 = 0
-        while entry != RequestEntry.none, total < Self.pieceBytes, vectors.room(message) > 0 {
-            while offset < entries[entry].outgoingBytes, total < Self.pieceBytes,
+        while entry != RequestEntry.none, total < pieceBytes, vectors.room(message) > 0 {
+            while offset < entries[entry].outgoingBytes, total < pieceBytes,
                 vectors.room(message) > 0
             {
-                let range = outgoing(entry, from: offset, limit: Self.pieceBytes - total)
+                let range = outgoing(entry, from: offset, limit: pieceBytes - total)
                 unsafe vectors.append(arena.bytes(range), to: message)
                 offset += range.length.rawValue
                 total += range.length.rawValue
@@ -143,6 +143,7 @@ extension TCPTransport {
         }
         if result > 0 {
             counters.add(UInt64(result), to: .bytesSent)
+            noteMove(session)
             connections[session].sentBytes += UInt64(result)
             endResponses(session, now: now)
         }

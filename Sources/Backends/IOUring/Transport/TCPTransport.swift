@@ -5,7 +5,7 @@
 // a session's place is given away only when the kernel has let go of it. A session that must wait,
 // for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
 // What one session may have of what all share, and whose turn it is, TCPScheduling.swift says, so
-// that none holds up the others. Bytes move in pieces of 128 KiB at most. Payloads are received
+// that none holds up the others. Bytes move in pieces. Payloads are received
 // into slabs and sent from them; only what was read ahead with a header (4 KiB at most, nothing
 // behind a frame that had a payload) is copied.
 //
@@ -53,6 +53,11 @@ package final class TCPTransport: Transport, CompletionHandler {
     var runnable: FixedQueue<Int>
     /// Work that the engine may still be handed before the next look at the network.
     var turnLeft: Int64 = 0
+    /// Periods between two looks at the connections; sessions that have moved bytes in this one, and
+    /// in the one before.
+    var period: UInt64 = 1
+    var movers = 0
+    var moversBefore = 0
     var dirty: FixedQueue<Int>
     /// Sessions that wait for a request entry, and, holding one, for slabs.
     var entryWaiters: FixedQueue<Int>
