@@ -21,9 +21,20 @@ def program(name, folder=None):
     return path
 
 
-def run_json(*command):
+# A key for the servers of a measurement, and how far sessions with it are authenticated: what comes
+# into the configuration's network section, what engine-benchmark gets on its standard input and its
+# command line.
+KEY = "5e" * 32
+AUTHENTICATION = {
+    "off": ("", None, []),
+    "frames": (f", auth_key: '{KEY}'", KEY + "\n", ["--key-from-input"]),
+    "payloads": (f", auth_key: '{KEY}', payload_mac: true", KEY + "\n", ["--key-from-input"]),
+}
+
+
+def run_json(*command, text_in=None):
     """Runs a program that prints one line of JSON, and returns it."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, input=text_in)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stderr}")
     return json.loads(done.stdout)
@@ -69,14 +80,15 @@ def machine():
 class Server:
     """A memkvd on a loopback port, from its start to its end.
 
-    `storage` is the configuration's section of that name; `data` a directory for a store in one file.
+    `storage` is the configuration's section of that name; `data` a directory for a store in one file;
+    `network` is added to that section.
     """
 
-    def __init__(self, memkvd, directory, port, storage, data=None, environment=None):
+    def __init__(self, memkvd, directory, port, storage, data=None, environment=None, network=""):
         self.port = port
         config = os.path.join(directory, "memkvd.yaml")
         with open(config, "w") as file:
-            file.write(f"network: {{ address: 127.0.0.1:{port} }}\n"
+            file.write(f"network: {{ address: 127.0.0.1:{port}{network} }}\n"
                        f"storage: {storage}\n")
         self.log_path = os.path.join(directory, "memkvd.log")
         log = open(self.log_path, "w")

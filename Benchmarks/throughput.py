@@ -23,13 +23,14 @@ PHASES = [
 ]
 
 
-def measure(tool, server, phase):
+def measure(tool, server, phase, authentication):
     name, kind, size, keys, requests, depth, batch = phase
+    _, key, flags = common.AUTHENTICATION[authentication]
     before = server.processor_seconds()
     result = common.run_json(
         tool, "throughput", "--server", server.address, "--kind", kind, "--value-bytes", str(size),
         "--keys", str(keys), "--requests", str(requests), "--depth", str(depth),
-        "--batch", str(batch))
+        "--batch", str(batch), *flags, text_in=key)
     spent = server.processor_seconds() - before
     rate = requests / result["seconds"]
     speed = "" if kind == "exists" else f", {rate * size / 2**30:.2f} GiB/s"
@@ -43,6 +44,7 @@ def main():
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
     parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
     parser.add_argument("--port", type=int, default=19960)
+    parser.add_argument("--authentication", choices=common.AUTHENTICATION, default="off")
     options = parser.parse_args()
     memkvd = common.program("memkvd", options.memkvd)
     tool = common.program("engine-benchmark", options.tools)
@@ -50,10 +52,11 @@ def main():
     directory = tempfile.mkdtemp(prefix="memkv-throughput-", dir="/dev/shm")
     try:
         server = common.Server(memkvd, directory, options.port, "{ max_size: 4 GiB }",
-                               data=os.path.join(directory, "data"))
+                               data=os.path.join(directory, "data"),
+                               network=common.AUTHENTICATION[options.authentication][0])
         try:
             for phase in PHASES:
-                measure(tool, server, phase)
+                measure(tool, server, phase, options.authentication)
         finally:
             server.kill()
     finally:

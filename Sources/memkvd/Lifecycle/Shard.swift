@@ -191,7 +191,9 @@ struct Shard: ~Copyable {
             }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
-            ring.enter(wait: mayWait && !engine.hasNews, until: engine.nextWake)
+            ring.enter(
+                wait: mayWait && !engine.hasNews,
+                until: min(engine.nextWake, refusals.due(engine.transport)))
             if mayWait { plan.place.post.isAwake(plan.place.shard) }
         }
     }
