@@ -40,14 +40,14 @@ def server_of(namespace, key, names):
 class Cluster:
     """Three memkvds with stores of their own."""
 
-    def __init__(self, stack, directory):
+    def __init__(self, stack, directory, **environment):
         self.daemons, config = {}, directory / "memkvd.yaml"
         config.write_text("storage: { max_size: 256 MiB, eviction: { enabled: false } }\n")
         for number in range(3):
             port = free_port()
             name = f"127.0.0.1:{port}"
             self.daemons[name] = Daemon(stack, directory, port, "--data", directory / f"store-{number}",
-                                        "--listen", name, "--config", config)
+                                        "--listen", name, "--config", config, **environment)
             self.daemons[name].start()
         self.names = list(self.daemons)
         self.option = ("--server", ",".join(self.names))
@@ -154,4 +154,25 @@ def imports():
                          code == 0 and sha256(copy) == sha256(file), f"exit {code}, {errors}")
 
 
-report.run([("shares", shares), ("imports", imports)])
+def keys():
+    """Servers that ask for a key, clients with and without it."""
+    with workshop("client-keys") as (stack, directory):
+        right, wrong = "11" * 32, "22" * 32
+        cluster = Cluster(stack, directory, MEMKV_AUTH_KEY=right)
+        file = random_file(directory / "file", f"{options.seed} keys")
+        manifest, copy = directory / "manifest", directory / "copy"
+        (directory / "right").write_text(right)
+        (directory / "wrong").write_text(wrong)
+        started = time.monotonic()
+        for what, more in (("without the key", []), ("with another key", ["--auth-key-file", directory / "wrong"])):
+            code, _, errors = memkv("import", *cluster.option, *more, file, "-o", manifest)
+            report.check(f"an import {what} is refused", code == 4 and not manifest.exists(), f"{code}, {errors}")
+        report.check("at once", time.monotonic() - started < 10, f"{time.monotonic() - started:.1f} s")
+        key = ("--auth-key-file", directory / "right")
+        code, _, errors = memkv("import", *cluster.option, *key, file, "-o", manifest)
+        report.check("an import with the key goes to all servers", code == 0, errors)
+        code, _, errors = memkv("export", *cluster.option, *key, manifest, "-o", copy)
+        report.check("and comes back", code == 0 and sha256(copy) == sha256(file), f"exit {code}, {errors}")
+
+
+report.run([("shares", shares), ("imports", imports), ("keys", keys)])
