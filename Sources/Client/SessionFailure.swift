@@ -19,6 +19,10 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case connectRefused(Status)
     /// No answer to Connect until its deadline.
     case connectTimedOut
+    /// The server let a deadline pass and answered nothing at all.
+    case noAnswer
+    /// This side closed it.
+    case closedByClient
 }
 
 extension SessionFailure: CustomStringConvertible {
@@ -33,6 +37,8 @@ extension SessionFailure: CustomStringConvertible {
             "the server speaks another version of the protocol; use a client of its version"
         case .connectRefused(let status): "the server refused the session: \(status)"
         case .connectTimedOut: "the server accepted the connection and didn't answer in time"
+        case .noAnswer: "the server takes requests and answers none"
+        case .closedByClient: "the client was closed"
         }
     }
 }

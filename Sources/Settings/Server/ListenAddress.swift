@@ -3,6 +3,8 @@
 // Always holds: the address is a loopback one, and the port leaves room for the admin endpoint's,
 // one higher. Refuses everything else: without authentication nobody else may reach a store.
 
+package import Schema
+
 /// An IPv4 loopback address and a port.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// The four parts, in the order in which they are written.

@@ -4,6 +4,7 @@
 // Refuses unknown keys, keys that this version doesn't build, and values of the wrong kind.
 
 internal import Engine
+package import Schema
 
 /// The settings that a configuration file gives; nil where it is silent.
 package struct ServerDocument: Sendable {

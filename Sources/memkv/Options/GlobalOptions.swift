@@ -1,13 +1,16 @@
 // Options that every command takes, before or behind its name, and what they come to with the
-// environment.
+// environment and the configuration file.
 
 import ArgumentParser
 import Client
 import Foundation
+import Schema
 import Wire
 
 struct GlobalOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The server.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "The server, or several: keys are placed over them.", valueName: "host:port,…"))
     var server: String?
 
     @Option(help: "The namespace that keys lie in. (default: 0)")
@@ -45,17 +48,12 @@ struct Settings {
     let json: Bool
 
     init(inner: GlobalOptions, outer: GlobalOptions, environment: [String: String]) throws {
-        let listed = environment["MEMKV_SERVERS"].flatMap { $0.isEmpty ? nil : $0 }
-        let text = inner.server ?? outer.server ?? listed ?? "127.0.0.1:9900"
-        do {
-            servers = try text.split(separator: ",").map { item throws(AddressError) in
-                try ServerAddress(parsing: item.trimmingCharacters(in: .whitespaces))
-            }
+        do throws(ConfigurationError) {
+            servers = try ClientSettings(
+                serverFlag: inner.server ?? outer.server, environment: environment
+            ).servers
         } catch {
             throw CommandFailure(.usage, "\(error)")
-        }
-        guard !servers.isEmpty else {
-            throw CommandFailure(.usage, "'\(text)' names no server; write HOST:PORT")
         }
         namespace = Namespace(inner.namespace ?? outer.namespace ?? 0)
         let seconds = inner.timeout ?? outer.timeout ?? 30
@@ -67,27 +65,27 @@ struct Settings {
         json = inner.json || outer.json
     }
 
-    /// The one server that blocks are stored on: keys aren't placed over several servers.
-    func onlyServer() throws -> ServerAddress {
-        guard servers.count == 1 else {
-            throw CommandFailure(
-                .usage,
-                "\(servers.count) servers are named, and this command talks to one; give --server")
-        }
-        return servers[0]
-    }
-
     /// When a wait that begins now ends.
     var deadline: MonotonicTime {
-        TCPConnection.now.advanced(byMicroseconds: timeoutMicroseconds)
+        BlockingClient.now.advanced(byMicroseconds: timeoutMicroseconds)
     }
 
-    func connect() throws -> TCPConnection {
-        let server = try onlyServer()
+    /// A client of all servers, with one connection to each.
+    func client() -> BlockingClient {
+        var configuration = ClientConfiguration(
+            servers: servers, seed: .random(in: 0 ... .max))
+        configuration.connectMicroseconds = timeoutMicroseconds
+        return BlockingClient(configuration)
+    }
+
+    /// What a server told `client` of its limits.
+    func limits(
+        of server: ServerNumber, by client: BlockingClient
+    ) throws(CommandFailure) -> ConnectResponse {
         do {
-            return try TCPConnection(to: server, deadline: deadline)
+            return try client.limits(of: server, deadline: deadline)
         } catch {
-            throw CommandFailure(error, server: server)
+            throw CommandFailure(error, server: servers[server.rawValue])
         }
     }
 

@@ -13,6 +13,7 @@ internal import IOUring
 internal import Logging
 internal import Ring
 internal import Settings
+internal import Wire
 
 /// One run of memkvd.
 struct Daemon {
@@ -173,7 +174,7 @@ extension Daemon {
         logger.info(
             "start",
             metadata: [
-                "version": "\(Version.current)", "address": "\(settings.listen)",
+                "version": "\(ProductVersion.current)", "address": "\(settings.listen)",
                 "drives": "\(store.names.joined(separator: ","))",
                 "mode": "\(store.drives[0].mode)",
                 "block_size":

@@ -4,7 +4,6 @@
 // one. Refuses, naming file, line and dotted key: unknown and repeated keys, keys that are planned
 // but not built, a value of another kind than the one asked for, and text that isn't YAML.
 
-package import Engine
 private import Yams
 
 /// The keys that a section may hold.
@@ -145,15 +144,24 @@ package struct DocumentSection {
         return Setting(text, key: Self.join(path, key), origin: .line(line, file: file))
     }
 
-    /// The size under `key`.
-    package func size(_ key: String) throws(ConfigurationError) -> Setting<ByteCount>? {
-        guard let text = try text(key) else { return nil }
-        guard let size = ByteSize.parse(text.value) else {
-            throw text.refused(
-                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or "
-                    + "TiB, such as \"4 MiB\"")
+    /// The list of texts under `key`, each not empty and with its line; nil when it isn't there.
+    package func texts(_ key: String) throws(ConfigurationError) -> [Setting<String>]? {
+        guard let (node, line) = entries[key] else { return nil }
+        guard let sequence = node.sequence, !sequence.isEmpty else {
+            throw refused(key, line, "expected a list, one entry after each dash")
         }
-        return Setting(size, key: text.key, origin: text.origin)
+        var texts: [Setting<String>] = []
+        for (index, element) in sequence.enumerated() {
+            let line = element.mark?.line ?? line
+            guard let text = element.scalar?.string, !text.isEmpty else {
+                throw refused("\(key)[\(index)]", line, "expected one value")
+            }
+            texts.append(
+                Setting(
+                    text, key: "\(Self.join(path, key))[\(index)]",
+                    origin: .line(line, file: file)))
+        }
+        return texts
     }
 
     /// The switch under `key`.

@@ -4,6 +4,7 @@
 // overflows.
 
 package import Engine
+package import Schema
 
 /// Sizes in text.
 package enum ByteSize {
@@ -29,5 +30,18 @@ package enum ByteSize {
         let unit =
             units.last { size.rawValue != 0 && size.rawValue % (1 << $0.shift) == 0 } ?? units[0]
         return "\(size.rawValue >> unit.shift) \(unit.name)"
+    }
+}
+
+extension DocumentSection {
+    /// The size under `key`.
+    package func size(_ key: String) throws(ConfigurationError) -> Setting<ByteCount>? {
+        guard let text = try text(key) else { return nil }
+        guard let size = ByteSize.parse(text.value) else {
+            throw text.refused(
+                "\"\(text.value)\" is not a size; write a whole number and B, KiB, MiB, GiB or "
+                    + "TiB, such as \"4 MiB\"")
+        }
+        return Setting(size, key: text.key, origin: text.origin)
     }
 }
