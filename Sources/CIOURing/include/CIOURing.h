@@ -63,8 +63,6 @@ int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive 
 void *memkv_map(size_t bytes, bool huge);
 // Bytes of one huge page as MAP_HUGETLB gives them by default, or 0.
 size_t memkv_huge_page_bytes(void);
-// Gives whole pages back; they read as zeros afterwards.
-int memkv_drop_pages(void *start, size_t bytes);
 
 uint64_t memkv_monotonic_nanoseconds(void);
 int memkv_eventfd(void);

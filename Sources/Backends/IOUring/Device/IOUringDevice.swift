@@ -5,8 +5,9 @@
 // and the arena. Memory drives finish inside `submit`. Traps on an operation for an absent drive
 // and beyond the limit.
 //
-// A discard of a block device is the kernel's discard command; where the kernel doesn't know it
-// (before 6.12), and on files, a hole is punched.
+// A discard of a memory drive does nothing: pages given back would have to be had from the kernel
+// again, zeroed, which costs more than the write. A discard of a block device is the kernel's
+// discard command; where the kernel doesn't know it (before 6.12), and on files, a hole is punched.
 //
 // One of the files that may say `unsafe`.
 
@@ -223,17 +224,13 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     }
 
     private func perform(_ operation: DeviceOperation, on memory: MappedMemory) {
-        guard operation.action != .flush, operation.length != .zero else { return }
+        guard operation.action == .read || operation.action == .write else { return }
         let offset = Int(operation.offset.rawValue)
         let length = Int(operation.length.rawValue)
         precondition(
             offset <= memory.byteCount && length <= memory.byteCount - offset,
             "\(length) bytes at \(offset) are outside a memory drive of \(memory.byteCount)")
         let media = unsafe UnsafeMutableRawBufferPointer(start: memory.base + offset, count: length)
-        if operation.action == .discard {
-            unsafe dropPages(media)
-            return
-        }
         let bytes = unsafe arena.bytes(
             ArenaRange(start: operation.memory, length: operation.length))
         if operation.action == .read {
