@@ -143,7 +143,7 @@ let package = Package(
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv"],
+            name: "ClientTests", dependencies: ["Client", "Wire", "memkv", "memkvd"],
             swiftSettings: houseRules),
     ]
 )

@@ -121,6 +121,7 @@ enum Rules {
         "Sources/Backends/IOUring/Transport/TransportCounters.swift": "the counters' atomics",
         "Sources/engine-benchmark/Pump/LoopbackPump.swift": "plain sockets of the C library",
         "Sources/memkv/Files/LocalFiles.swift": "the C library's calls on files",
+        "Sources/memkv/Files/UnfinishedFiles.swift": "a signal set of the C library",
         "Sources/memkv/Transfer/BlockingQueue.swift": "shared by threads, under its own lock",
         "Sources/memkv/Transfer/ProgressBar.swift": "shared by threads, under its own lock",
         "Sources/memkvd/System/SystemCalls.swift": "the C library's calls on files and streams",

@@ -1,7 +1,6 @@
 // ClientCore in the simulated network: whatever the servers and connections do, each request ends
 // once, in time, and what is told of it is true.
 
-import Foundation
 import Testing
 import Wire
 
@@ -115,7 +114,7 @@ import Wire
         let problems = world.judge()
         #expect(problems.isEmpty, "seed \(seed): \(problems.prefix(5))")
         #expect(world.order.count > 150)
-        if ProcessInfo.processInfo.environment["SHOW"] != nil { print(seed, world.histogram) }
+        #expect(world.count(of: .ok) > 100 && world.count(of: .serverUnavailable) > 50)
     }
 
     @Test func theSameSeedIsTheSameRun() {
@@ -125,7 +124,8 @@ import Wire
             load(world, requests: 100, over: 300_000)
             return world.order.map { tag in
                 let submitted = world.requests[tag]
-                return "\(tag.rawValue) \(submitted?.endedAt ?? 0) \(String(describing: submitted?.outcome))"
+                return
+                    "\(tag.rawValue) \(submitted?.endedAt ?? 0) \(String(describing: submitted?.outcome))"
             }
         }
         #expect(run() == run())
@@ -141,7 +141,8 @@ import Wire
                 let key = world.newKey(on: 0)
                 let item = PutItem(key: key, value: OwnedBytes(value).source)
                 world.submit(
-                    .put(item), within: 100_000, policy: RequestPolicy(downServer: .waitUntilDeadline),
+                    .put(item), within: 100_000,
+                    policy: RequestPolicy(downServer: .waitUntilDeadline),
                     values: [value])
                 var isFirst = true
                 world.run {

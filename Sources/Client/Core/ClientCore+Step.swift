@@ -42,9 +42,14 @@ extension ClientCore {
                 .closedByClient
             }
         let held = connection.lose(failure)
-        let isDead = error == .session(.noAnswer)
+        let wasSilent = error == .session(.noAnswer) || error == .session(.connectTimedOut)
+        if wasSilent {
+            // The server rather than the connection: the others needn't lose requests to it, too.
+            let end = now.advanced(byMicroseconds: configuration.connectMicroseconds)
+            for other in server.connections { other.prove(until: end) }
+        }
         server.noteLoss(
-            error, afterAnswer: connection.answeredCount > 0 && !isDead, now: now)
+            error, afterAnswer: connection.answeredCount > 0 && !wasSilent, now: now)
         if server.failureCount > 0 {
             let pause = configuration.reconnecting.pauseMicroseconds(
                 failures: server.failureCount, &generator)

@@ -38,7 +38,13 @@ package struct Placement: Sendable {
     /// The server whose score for the key is highest; of equals, the one whose name is first in
     /// byte order.
     package func server(for key: BlockKey) -> ServerNumber {
-        guard seeds.count > 1 else { return ServerNumber(0) }
+        seeds.count == 1 ? ServerNumber(0) : best(for: key).server
+    }
+
+    /// The highest score for the key.
+    func bestScore(for key: BlockKey) -> UInt64 { best(for: key).score }
+
+    private func best(for key: BlockKey) -> (server: ServerNumber, score: UInt64) {
         let mixed = key.mixed(seed: 0)
         var best = 0
         var bestScore = BlockKey.finalize(mixed ^ seeds[0])
@@ -48,7 +54,7 @@ package struct Placement: Sendable {
                 score > bestScore || score == bestScore && comesFirst(candidate, before: best)
             if wins { (best, bestScore) = (candidate, score) }
         }
-        return ServerNumber(best)
+        return (ServerNumber(best), bestScore)
     }
 
     private func comesFirst(_ left: Int, before right: Int) -> Bool {

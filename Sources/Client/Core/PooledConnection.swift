@@ -1,13 +1,14 @@
 // PooledConnection: one connection of the pool, from its opening to its loss.
 //
 //   opening --stream open--> greeting --Connect's answer--> ready --------> lost
-//      |                        |  \                          ^              ^
-//      |                        |   +--server was down--> proving -----------+
-//      +------------------------+----------------------------------------------+
+//      |                        |                          |    ^            ^
+//      |                        |     server was down,     v    | answer     |
+//      |                        |     another was silent  proving            |
+//      +------------------------+--------------------------+-----------------+
 //
-// Always holds: until it is ready it has an end, `givenUpAt`. A server that was down proves itself
-// by an answer to a request of our own before it gets a caller's. A part is with at most one
-// connection.
+// Always holds: until it is ready it has an end, `givenUpAt`. A server that was down, or silent on
+// another connection, proves itself by an answer to a request of our own before it gets a caller's.
+// A part is with at most one connection.
 
 internal import Wire
 
@@ -18,7 +19,7 @@ final class PooledConnection<Stream: ClientStream> {
     private var bytes: SessionBytes
     private(set) var phase = Phase.opening
     /// When it is given up unless it is ready.
-    private let givenUpAt: MonotonicTime
+    private var givenUpAt: MonotonicTime
     private let provesItself: Bool
     private var parts: [RequestTag: Part] = [:]
     /// Callers' requests that the server has answered here.
@@ -65,8 +66,8 @@ final class PooledConnection<Stream: ClientStream> {
 
     /// When it must be stepped though nothing arrives.
     func nextWake(silenceMicroseconds: UInt64) -> MonotonicTime {
-        guard phase == .ready else { return givenUpAt }
-        return min(bytes.session.earliestDeadline, silentAt(silenceMicroseconds))
+        let end = phase == .ready ? silentAt(silenceMicroseconds) : givenUpAt
+        return min(bytes.session.earliestDeadline, end)
     }
 
     // MARK: Moving on
@@ -87,22 +88,22 @@ final class PooledConnection<Stream: ClientStream> {
         outcomes += bytes.session.expire(now: now)
         if phase == .greeting, bytes.session.isReady {
             moved = true
-            becomeReady(now: now)
+            phase = .ready
+            if provesItself { prove(until: givenUpAt) }
         }
         for outcome in outcomes { take(outcome, ended: &ended) }
         return moved || !outcomes.isEmpty
     }
 
-    private func becomeReady(now: MonotonicTime) {
-        phase = .ready
-        guard provesItself else { return }
+    /// Asks it something of our own; until it has answered, it gets no caller's request any more.
+    func prove(until end: MonotonicTime) {
+        guard phase == .ready, bytes.session.hasRoom else { return }
         phase = .proving
-        listeningSince = now
+        givenUpAt = end
         do {
-            _ = try bytes.session.submit(
-                .exists([.lowest]), checksums: [], deadline: givenUpAt)
+            _ = try bytes.session.submit(.exists([.lowest]), checksums: [], deadline: end)
         } catch {
-            preconditionFailure("a new session takes no request: \(error)")
+            preconditionFailure("a session with room takes no request: \(error)")
         }
     }
 

@@ -3,7 +3,7 @@
 //
 // Always holds: SIGINT, SIGTERM and SIGHUP still end the process as they would have, once the files
 // are gone. Only from the first file on: before it, signals do what they always do. kill -9 leaves
-// the files.
+// the files. One of the files that may say `unsafe`.
 
 import Foundation
 import Glibc
@@ -46,6 +46,11 @@ enum UnfinishedFiles {
         state.withLock { state in
             for path in state.paths { LocalFiles.remove(path) }
             signal(signalNumber, SIG_DFL)
+            // Dispatch blocks what it watches.
+            var signals = sigset_t()
+            unsafe sigemptyset(&signals)
+            unsafe sigaddset(&signals, signalNumber)
+            unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
             raise(signalNumber)
             exit(128 + signalNumber)
         }

@@ -144,14 +144,15 @@ final class ClientWorld {
         requests[outcome.tag] = submitted
     }
 
-    var histogram: [String: Int] {
-        var h: [String: Int] = [:]
-        for tag in order {
-            guard let s = requests[tag], let o = s.outcome else { continue }
-            for i in 0..<(s.request.batchCount ?? 1) { h["\(s.request.changesStore ? "change" : "read") \(o.item(at: i).status)", default: 0] += 1 }
-        }
-        return h
+    /// Items of all requests that ended with `status`.
+    func count(of status: OutcomeStatus) -> Int {
+        order.compactMap { requests[$0] }.map { submitted in
+            (0..<(submitted.request.batchCount ?? 1)).count {
+                submitted.outcome?.item(at: $0).status == status
+            }
+        }.reduce(0, +)
     }
+
     // MARK: Judging
 
     /// Everything that must hold when all requests have ended and nothing is on its way.
