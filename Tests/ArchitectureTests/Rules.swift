@@ -49,8 +49,8 @@ enum Rules {
         (
             "Sources/memkv/",
             [
-                "ArgumentParser", "Client", "Engine", "Foundation", "Glibc", "IOUring", "Ring",
-                "Schema", "Settings", "Sim", "Synchronization", "Wire",
+                "ArgumentParser", "Client", "Engine", "Foundation", "Glibc", "Histogram",
+                "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization", "Wire",
             ]
         ),
     ]
@@ -88,6 +88,7 @@ enum Rules {
         "Sources/Wire/KeyDigest.swift": "hands text to the C digest",
         "Sources/Wire/StreamingDigest.swift": "owns the C digest's state",
         "Sources/Client/Bytes.swift": "the buffer: the client's payload memory",
+        "Sources/Client/ProcessorClock.swift": "the C library's clocks",
         "Sources/Client/Socket.swift": "the C library's calls on sockets",
         "Sources/Client/Sockets/DetachedThread.swift": "threads of the C library",
         "Sources/Client/Sockets/PollEntry.swift": "the C library's poll",
@@ -103,7 +104,6 @@ enum Rules {
         "Sources/Engine/Observation/Cells.swift": "the cells' atomics",
         "Sources/Ring/MappedMemory.swift": "the mapping that arenas are made of",
         "Sources/Ring/MessageVectors.swift": "the kernel's vectors for send and receive",
-        "Sources/Ring/ProcessorClock.swift": "the C library's clocks",
         "Sources/Ring/Ring.swift": "the ring itself: liburing works on pointers",
         "Sources/Ring/RingOperations.swift": "fills submissions with places in memory",
         "Sources/Ring/RingRegistration.swift": "hands the arena's pages to the kernel",

@@ -7,7 +7,6 @@
 
 import ArgumentParser
 import Client
-import Ring
 import Wire
 
 /// What is sent again and again.
@@ -51,7 +50,7 @@ struct ThroughputCommand: ParsableCommand {
         _ = try client.limits(
             of: client.placement.server(for: .lowest),
             deadline: BlockingClient.now.advanced(byMicroseconds: 10_000_000))
-        let processor = ProcessorClock.processNanoseconds
+        let processor = ProcessorClock.ownNanoseconds
         let began = BlockingClient.now
         for number in 0..<requests {
             if memory.used.count == depth { try takeOutcome(client, &memory) }
@@ -63,7 +62,7 @@ struct ThroughputCommand: ParsableCommand {
         }
         while !memory.used.isEmpty { try takeOutcome(client, &memory) }
         let microseconds = BlockingClient.now.microseconds(since: began)
-        let nanoseconds = ProcessorClock.processNanoseconds - processor
+        let nanoseconds = ProcessorClock.ownNanoseconds - processor
         print(
             """
             {"kind": "\(kind)", "requests": \(requests), \

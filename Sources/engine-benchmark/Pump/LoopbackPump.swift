@@ -67,13 +67,13 @@ enum LoopbackPump {
             checksums.append(unsafe Digest.xxh3(UnsafeRawBufferPointer(block)))
         }
         for number in 0..<plan.warmUpBlocks { receiveBlock(number) }
-        let process = ProcessorClock.processNanoseconds
+        let process = ProcessorClock.ownNanoseconds
         let thread = ProcessorClock.threadNanoseconds
         let began = MonotonicClock.nanoseconds()
         var byte: UInt8 = 1
         unsafe check(Glibc.send(socket, &byte, 1, Int32(MSG_NOSIGNAL)), "send")
         for number in 0..<plan.blocks { receiveBlock(plan.warmUpBlocks + number) }
-        let both = ProcessorClock.processNanoseconds - process
+        let both = ProcessorClock.ownNanoseconds - process
         let own = ProcessorClock.threadNanoseconds - thread
         let seconds = Double(MonotonicClock.nanoseconds() - began) / 1e9
         var sent = [UInt64](repeating: 0, count: checksums.count)

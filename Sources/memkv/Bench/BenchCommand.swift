@@ -47,9 +47,86 @@ struct BenchRunCommand: MemkvCommand {
     var seed: UInt64?
 
     @OptionGroup var global: GlobalOptions
-    @ParentCommand var bench: Bench
-    @OptionGroup var outer: GlobalOptions
+    @ParentCommand var root: Memkv
 
     /// "benc" as a number: far from what people count from.
     private static let namespace = Namespace(0x6265_6E63)
+
+    func validate() throws {
+        if store == .memory, directory != nil {
+            throw ValidationError("a store in memory has no --directory")
+        }
+    }
+
+    func run(_ settings: Settings) throws {
+        let ownOptions = store != nil || directory != nil || memkvd != nil
+        guard settings.serversAreDefault || !ownOptions else {
+            throw CommandFailure(
+                .usage,
+                "--store, --directory and --memkvd are for a server of the run's own, and one "
+                    + "that runs is named; give one or the other")
+        }
+        let report: BenchReport
+        if settings.serversAreDefault {
+            let server = try BenchServer.start(
+                BenchServer.Plan(
+                    program: memkvd, store: store ?? .file, directory: directory,
+                    driveBytes: profile.storeBytes))
+            defer { server.stop() }
+            report = try measure([server.address], child: server.processID, settings)
+        } else {
+            report = try measure(settings.servers, child: nil, settings)
+        }
+        try show(report, json: settings.json)
+    }
+
+    private func measure(
+        _ servers: [ServerAddress], child: Int32?, _ settings: Settings
+    ) throws(CommandFailure) -> BenchReport {
+        let seed = self.seed ?? .random(in: 0 ... .max)
+        let observed = ObservedServers(servers, child: child, deadline: settings.deadline)
+        var report = BenchReport(
+            profile: profile, seed: seed, servers: servers, startedByBench: child != nil, observed)
+        let namespace = global.namespace ?? root.global.namespace
+        let line = ProgressLine(isVisible: !settings.json)
+        defer { line.clear() }
+        let run = BenchRun(
+            profile,
+            blocks: BenchBlocks(
+                seed: seed, namespace: namespace.map(Namespace.init) ?? Self.namespace),
+            settings: settings, servers: servers, observed: observed,
+            progress: { line.show($0) })
+        try run.run(into: &report)
+        report.end()
+        return report
+    }
+
+    private func show(_ report: BenchReport, json: Bool) throws {
+        let data = try report.json()
+        if let output {
+            do {
+                try data.write(to: URL(fileURLWithPath: output), options: .atomic)
+            } catch {
+                throw CommandFailure(
+                    .usage, "\(output) can't be written: \(error.localizedDescription)")
+            }
+        }
+        print(
+            json ? String(decoding: data, as: UTF8.self) : BenchTable.text(of: report),
+            terminator: json ? "" : "\n")
+    }
+}
+
+/// What is being done, in one line of a terminal's stderr.
+struct ProgressLine {
+    private let isVisible: Bool
+
+    init(isVisible: Bool) { self.isVisible = isVisible && isatty(STDERR_FILENO) == 1 }
+
+    func show(_ text: String) { write("\r\(text)\u{1B}[K") }
+    func clear() { write("\r\u{1B}[K") }
+
+    private func write(_ text: String) {
+        if isVisible { FileHandle.standardError.write(Data(text.utf8)) }
+    }
 }

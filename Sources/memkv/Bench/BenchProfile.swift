@@ -34,13 +34,19 @@ enum BenchProfile: String, CaseIterable, ExpressibleByArgument {
                 .blocks(16 << 20, 2, 1), .exists(64, 1, 1), .exists(64, 8, 1),
             ]
         case .standard:
-            [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20].flatMap { bytes in
-                Self.concurrencies.map { .blocks(bytes, $0.inFlight, $0.connections) }
-            } + [.exists(1, 16, 4), .exists(64, 1, 1), .exists(64, 16, 4), .exists(512, 4, 1)]
+            [16, 64, 256, 1024, 4096, 16384].flatMap(Self.blocksAtEachConcurrency) + [
+                .exists(1, 16, 4), .exists(64, 1, 1), .exists(64, 16, 4), .exists(512, 4, 1),
+            ]
         }
     }
 
-    private static let concurrencies = [(inFlight: 1, connections: 1), (4, 1), (16, 1), (16, 8)]
+    private static func blocksAtEachConcurrency(kibibytes: Int) -> [BenchLoad] {
+        let bytes = kibibytes << 10
+        return [
+            .blocks(bytes, 1, 1), .blocks(bytes, 4, 1), .blocks(bytes, 16, 1),
+            .blocks(bytes, 16, 8),
+        ]
+    }
 
     /// Of each operation of a load, before anything is recorded.
     var warmUpMicroseconds: UInt64 {
@@ -68,6 +74,10 @@ enum BenchProfile: String, CaseIterable, ExpressibleByArgument {
         case .standard: 4 << 30
         }
     }
+
+    /// Size of the drive that a run of its own makes: its blocks with room for what was put before
+    /// and is not yet free again, and for the largest slots' alignment.
+    var storeBytes: UInt64 { 2 * storedBytesLimit + (1 << 30) }
 }
 
 extension BenchLoad {

@@ -3,8 +3,10 @@
 // Always holds: a field keeps its name and meaning within a schema number; what wasn't measured is
 // an object with the reason in a number's place; ratios stand beside the counts they come from.
 
+import Client
 import Foundation
 import Histogram
+import Wire
 
 struct BenchReport: Encodable {
     static let schemaName = "memkv-bench/1"
@@ -58,7 +60,35 @@ struct BenchReport: Encodable {
         return try encoder.encode(self) + Data("\n".utf8)
     }
 
-    static func timestamp() -> String { Date().formatted(.iso8601) }
+    init(
+        profile: BenchProfile, seed: UInt64, servers: [ServerAddress], startedByBench: Bool,
+        _ observed: ObservedServers
+    ) {
+        startedAt = Self.timestamp()
+        endedAt = startedAt
+        self.profile = profile.rawValue
+        self.seed = String(seed)
+        program = Programs(
+            version: ProductVersion.current, workingCopyCommit: MachineFacts.workingCopyCommit)
+        self.servers = Servers(
+            addresses: servers.map(\.description), startedByBench: startedByBench,
+            processes: observed.processes, drives: observed.drives)
+        machine = MachineFacts()
+        loadAtStart = MachineFacts.load
+        loadAtEnd = loadAtStart
+        method = Method(
+            warmUpMicroseconds: profile.warmUpMicroseconds,
+            measuredMicroseconds: profile.measuredMicroseconds,
+            storedBytesLimit: profile.storedBytesLimit)
+    }
+
+    /// Everything has been measured.
+    mutating func end() {
+        endedAt = Self.timestamp()
+        loadAtEnd = MachineFacts.load
+    }
+
+    private static func timestamp() -> String { Date().formatted(.iso8601) }
 }
 
 /// One operation of one load.
@@ -136,7 +166,7 @@ extension BenchCell {
         keysPerServerProcessorSecond = kernel.serverProcessor.flatMap { nanoseconds in
             Self.ratio(
                 Double(counts.keys), Double(nanoseconds) / 1e9,
-                "the server's processor time was below the clock's tick")
+                "the server's clock of processor time didn't move")
         }
         guard operation == .put else {
             let reason = "only puts are held against what is written"

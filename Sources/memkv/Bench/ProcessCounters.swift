@@ -1,31 +1,18 @@
 // ProcessCounters: what Linux has counted for a process: its processor time and the bytes it had
-// written to storage. Read from /proc.
+// written to storage.
 //
-// Always holds: a file that can't be read, or reads otherwise than documented (proc_pid_stat(5),
-// proc_pid_io(5)), is no figure but a reason.
+// Always holds: what can't be read, or reads otherwise than documented (proc_pid_io(5)), is no
+// figure but a reason.
 
+import Client
 import Foundation
 
 enum ProcessCounters {
-    /// Processor time of all threads, ended ones and the kernel's work for them included, in steps
-    /// of the kernel's clock tick (10 ms).
+    /// Processor time of all threads, ended ones and the kernel's work for them included.
     static func processorNanoseconds(of process: Int32) -> Measured<UInt64> {
-        guard let text = KernelFile.text("/proc/\(process)/stat") else {
-            return .notMeasured("/proc/\(process)/stat can't be read")
-        }
-        return processorNanoseconds(inStat: text)
+        ProcessorClock.nanoseconds(ofProcess: process).map { .value($0) }
+            ?? .notMeasured("process \(process) has no clock here: it is gone")
     }
-
-    static func processorNanoseconds(inStat text: String) -> Measured<UInt64> {
-        // The name, in parentheses, may hold anything; the numbers stand behind its last one.
-        let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
-        guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12])
-        else { return .notMeasured("/proc/PID/stat has no processor times") }
-        return .value((user + system) * (1_000_000_000 / ticksPerSecond))
-    }
-
-    /// USER_HZ, which Linux has promised programs on every architecture that Swift runs on.
-    private static let ticksPerSecond: UInt64 = 100
 
     /// Bytes that the process has had written to storage.
     static func writtenBytes(by process: Int32) -> Measured<UInt64> {

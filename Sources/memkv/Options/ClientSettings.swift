@@ -42,6 +42,8 @@ struct ClientDocument {
 struct ClientSettings {
     /// One or more, none twice.
     let servers: [ServerAddress]
+    /// Nobody named a server: it is the default one.
+    let isDefault: Bool
 
     static let defaultServer = "127.0.0.1:9900"
 
@@ -64,6 +66,7 @@ struct ClientSettings {
                 ?? [Setting(Self.defaultServer, key: "servers", origin: .standard)]
         }
         servers = try Self.addresses(listed)
+        isDefault = listed.allSatisfy { $0.origin == .standard }
     }
 
     private static func check(transport: Setting<String>?) throws(ConfigurationError) {

@@ -43,15 +43,18 @@ extension MemkvCommand {
 struct Settings {
     /// One or more.
     let servers: [ServerAddress]
+    /// Nobody named a server: it is the default one.
+    let serversAreDefault: Bool
     let namespace: Namespace
     let timeoutMicroseconds: UInt64
     let json: Bool
 
     init(inner: GlobalOptions, outer: GlobalOptions, environment: [String: String]) throws {
         do throws(ConfigurationError) {
-            servers = try ClientSettings(
-                serverFlag: inner.server ?? outer.server, environment: environment
-            ).servers
+            let settings = try ClientSettings(
+                serverFlag: inner.server ?? outer.server, environment: environment)
+            servers = settings.servers
+            serversAreDefault = settings.isDefault
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }

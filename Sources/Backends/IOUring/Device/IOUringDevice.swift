@@ -13,6 +13,7 @@
 
 #if IOUring
 
+internal import CIOURing
 package import Engine
 internal import Glibc
 package import Ring
@@ -236,7 +237,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         if operation.action == .read {
             unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(media))
         } else {
-            unsafe media.copyMemory(from: UnsafeRawBufferPointer(bytes))
+            unsafe memkv_copy_to_media(media.baseAddress, bytes.baseAddress, bytes.count)
         }
     }
 }
