@@ -143,7 +143,10 @@ let package = Package(
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Wire", "memkv", "memkvd"],
-            swiftSettings: houseRules),
+            name: "ClientTests",
+            dependencies: [
+                "Client", "Wire", "memkv", "memkvd",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ], swiftSettings: houseRules),
     ]
 )

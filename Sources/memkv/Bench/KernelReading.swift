@@ -55,9 +55,9 @@ struct KernelReading: Sendable {
         flushes = DriveCounters.flushes(of: servers.drives)
     }
 
-    private init(
-        _ clientProcessor: Measured<UInt64>, _ serverProcessor: Measured<UInt64>,
-        _ writtenBytes: Measured<UInt64>, _ flushes: Measured<UInt64>
+    init(
+        clientProcessor: Measured<UInt64>, serverProcessor: Measured<UInt64>,
+        writtenBytes: Measured<UInt64>, flushes: Measured<UInt64>
     ) {
         self.clientProcessor = clientProcessor
         self.serverProcessor = serverProcessor
@@ -68,8 +68,9 @@ struct KernelReading: Sendable {
     /// What has been counted since `earlier`.
     func since(_ earlier: KernelReading) -> KernelReading {
         KernelReading(
-            clientProcessor.since(earlier.clientProcessor),
-            serverProcessor.since(earlier.serverProcessor),
-            writtenBytes.since(earlier.writtenBytes), flushes.since(earlier.flushes))
+            clientProcessor: clientProcessor.since(earlier.clientProcessor),
+            serverProcessor: serverProcessor.since(earlier.serverProcessor),
+            writtenBytes: writtenBytes.since(earlier.writtenBytes),
+            flushes: flushes.since(earlier.flushes))
     }
 }
