@@ -5,8 +5,8 @@
 
 DATA ?= ./memkv-data
 
-BUILD_PACKAGES := liburing-dev libxxhash-dev libssl-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fio nbdkit libnbd-bin fuse3 python3
+BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev
+TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3
 
 .PHONY: build run test lint format
 

@@ -50,12 +50,16 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
-        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend.
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
+        // is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
+        .target(
+            name: "CBlkid", cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
+            linkerSettings: [.linkedLibrary("blkid", .when(traits: ["IOUring"]))]),
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
@@ -97,7 +101,8 @@ let package = Package(
             name: "Schema", dependencies: [.product(name: "Yams", package: "Yams")],
             swiftSettings: houseRules),
         .target(
-            name: "Settings", dependencies: ["Engine", "Schema"], swiftSettings: houseRules),
+            name: "Settings", dependencies: ["Engine", "Schema", "Wire"],
+            swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: ioUringTargets + [
@@ -108,7 +113,7 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "Client", "Wire", "Engine", "Schema",
+                "CBlkid", "Client", "Engine", "Schema", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
@@ -118,7 +123,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine"],
+            name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
@@ -145,7 +150,7 @@ let package = Package(
         .testTarget(
             name: "ClientTests",
             dependencies: [
-                "Client", "Wire", "memkv", "memkvd",
+                "Client", "Engine", "Settings", "Wire", "memkv", "memkvd",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
     ]

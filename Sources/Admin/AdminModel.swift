@@ -57,7 +57,7 @@ package struct AdminModel: Sendable {
     /// A drive that is still recovering is not missing, so that a liveness probe doesn't end a
     /// server in the middle of its recovery; it is not online either.
     package func health() -> AdminAnswer {
-        let states = drives.map { state(of: $0.cells) }
+        let states = drives.map(\.cells.state)
         let online = states.count { $0 == .online }
         let missing = states.count { $0 == .offline || $0 == .absent }
         let status =
@@ -71,14 +71,6 @@ package struct AdminModel: Sendable {
         ])
         return AdminAnswer(
             statusCode: status == "unhealthy" ? 503 : 200, isJSON: true, body: body.rendered)
-    }
-
-    private func state(of drive: DriveCells) -> DriveState {
-        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: drive.value(.state)))
-        else {
-            preconditionFailure("a drive in no known state")
-        }
-        return state
     }
 
     // MARK: /v1/ready
@@ -149,6 +141,8 @@ package struct AdminModel: Sendable {
                 ("usable_bytes", .number(drive.cells.value(.usableBytes))),
                 ("metadata_bytes", .number(drive.cells.value(.metadataBytes))),
                 ("used_bytes", .number(drive.cells.value(.usedBytes))),
+                // Beyond the contract.
+                ("state", .text("\(drive.cells.state)")),
             ])
         }
         func total(_ gauge: DriveGauge) -> JSONText {

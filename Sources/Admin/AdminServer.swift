@@ -1,7 +1,7 @@
 // AdminServer: the admin endpoint's HTTP. The only file that knows Hummingbird.
 //
 // Always holds: it answers from an `AdminModel`, on a thread that is no shard's, and changes
-// nothing. Refuses unknown paths and other methods than GET with 404.
+// nothing. Refuses unknown paths with 404 and other methods than GET and HEAD with 405.
 
 private import Hummingbird
 package import Logging
@@ -23,12 +23,11 @@ package enum AdminServer {
         model: AdminModel, host: String, port: UInt16, logger: Logger,
         listening: @escaping @Sendable () -> Void
     ) async throws(AdminServerError) {
-        let router = Router()
-        router.get("/v1/health") { _, _ in response(model.health()) }
-        router.get("/v1/ready") { _, _ in response(model.ready()) }
-        router.get("/v1/status") { _, _ in response(model.status(now: .now)) }
+        let responder = CallbackResponder<BasicRequestContext> { request, _ in
+            respond(to: request, model)
+        }
         let application = Application(
-            router: router,
+            responder: responder,
             configuration: .init(address: .hostname(host, port: Int(port)), serverName: nil),
             onServerRunning: { _ in listening() }, logger: logger)
         do {
@@ -39,6 +38,21 @@ package enum AdminServer {
             throw .addressInUse
         } catch {
             throw .failed("\(error)")
+        }
+    }
+
+    private static func respond(to request: Request, _ model: AdminModel) -> Response {
+        let answer: AdminAnswer
+        switch request.uri.path {
+        case "/v1/health": answer = model.health()
+        case "/v1/ready": answer = model.ready()
+        case "/v1/status": answer = model.status(now: .now)
+        default: return Response(status: .notFound)
+        }
+        switch request.method {
+        case .get: return response(answer)
+        case .head: return response(answer).createHeadResponse()
+        default: return Response(status: .methodNotAllowed, headers: [.allow: "GET, HEAD"])
         }
     }
 

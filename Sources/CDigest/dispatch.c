@@ -1,4 +1,6 @@
-// Chooses the XXH3 kernel once, by cpuid, and forwards to it; SHA-256 from libcrypto.
+// Chooses the XXH3 kernel once, by cpuid, and forwards to it; SHA-256 from libcrypto, by the calls
+// that don't allocate.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "CDigest.h"
 
 #include <openssl/sha.h>
@@ -38,5 +40,6 @@ uint64_t memkv_xxh3_end(const void *state) { return FORWARD(memkv_xxh3_end, stat
 const char *memkv_xxh3_kernel(void) { return wide() ? "avx2" : "sse2"; }
 
 int memkv_sha256(const void *bytes, size_t length, uint8_t *digest) {
-  return SHA256((const unsigned char *)bytes, length, digest) != 0;
+  SHA256_CTX state;
+  return SHA256_Init(&state) && SHA256_Update(&state, bytes, length) && SHA256_Final(digest, &state);
 }

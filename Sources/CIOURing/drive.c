@@ -51,18 +51,47 @@ static bool block_device_discards(dev_t device) {
     return false;
 }
 
-int memkv_open_block_device(const char *path, struct memkv_drive *drive) {
-    memset(drive, 0, sizeof *drive);
-    struct stat facts;
-    if (stat(path, &facts) != 0) return -errno;
-    if (!S_ISBLK(facts.st_mode)) return -ENOTBLK;
+// Waits for a lock that somebody may hold for a moment only.
+static int lock_drive(int fd) {
+    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+        if (errno != EWOULDBLOCK) return -errno;
+        lock_pause();
+    }
+    return -EWOULDBLOCK;
+}
+
+static int open_exclusively(const char *path, unsigned access) {
+    int mode = access & MEMKV_DRIVE_READ_ONLY ? O_RDONLY : O_RDWR;
     int fd = -1;
     for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
-        fd = open(path, O_RDWR | O_DIRECT | O_EXCL | O_CLOEXEC);
+        fd = open(path, mode | O_DIRECT | O_EXCL | O_CLOEXEC);
         if (fd >= 0 || errno != EBUSY) break;
         lock_pause();
     }
     if (fd < 0) return -errno;
+    // O_EXCL keeps out mounts and other servers; the lock, programs that follow the rule of
+    // systemd's device locks.
+    int locked = lock_drive(fd);
+    return locked == 0 ? fd : fail(fd, -locked);
+}
+
+static int look_at_block_device(const char *path, struct memkv_drive *drive) {
+    int fd = open(path, O_RDONLY | O_DIRECT | O_EXCL | O_CLOEXEC);
+    drive->is_in_use = fd < 0 && errno == EBUSY;
+    if (fd >= 0) close(fd);
+    fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int memkv_open_block_device(const char *path, unsigned access, struct memkv_drive *drive) {
+    memset(drive, 0, sizeof *drive);
+    struct stat facts;
+    if (stat(path, &facts) != 0) return -errno;
+    if (!S_ISBLK(facts.st_mode)) return -ENOTBLK;
+    int fd = access & MEMKV_DRIVE_LOOK ? look_at_block_device(path, drive)
+                                       : open_exclusively(path, access);
+    if (fd < 0) return fd;
     uint64_t capacity = 0;
     int logical = 0;
     if (ioctl(fd, BLKGETSIZE64, &capacity) != 0) return fail(fd, errno);
@@ -88,48 +117,54 @@ static int flush_directory(const char *path) {
     return result;
 }
 
-static int open_regular(const char *path, bool create, bool *is_direct) {
-    int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);
+static int open_regular(const char *path, int flags, bool *is_direct) {
     *is_direct = true;
-    int fd = open(path, flags | O_DIRECT, 0600);
+    int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EINVAL) {
         *is_direct = false;
-        fd = open(path, flags, 0600);
+        // Some file systems make the file before they refuse the flag.
+        fd = open(path, (flags & ~O_EXCL) | O_CLOEXEC, 0600);
     }
     return fd < 0 ? -errno : fd;
 }
 
-static int lock_file(int fd) {
-    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
-        if (errno != EWOULDBLOCK) return -errno;
-        lock_pause();
-    }
-    return -EWOULDBLOCK;
+// Makes the file `bytes` long, all zeros; durable with its name.
+static int make_sparse(int fd, const char *path, uint64_t bytes) {
+    if (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)bytes) != 0 || fsync(fd) != 0) return -errno;
+    return flush_directory(path);
 }
 
-int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive *drive) {
+int memkv_open_file(
+    const char *path, unsigned access, uint64_t create_bytes, struct memkv_drive *drive) {
     memset(drive, 0, sizeof *drive);
+    bool is_read_only = access & (MEMKV_DRIVE_READ_ONLY | MEMKV_DRIVE_LOOK);
     struct stat facts;
     // A FIFO or a device must not be opened even to look at it.
     if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) return -ENOTSUP;
-    int fd = open_regular(path, create_bytes > 0, &drive->is_direct);
+    int flags = is_read_only ? O_RDONLY : O_RDWR;
+    if (create_bytes > 0) flags |= O_CREAT;
+    if (access & MEMKV_DRIVE_NEW) flags |= O_EXCL;
+    int fd = open_regular(path, flags, &drive->is_direct);
     if (fd < 0) return fd;
-    int locked = lock_file(fd);
-    if (locked != 0) return fail(fd, -locked);
+    if (access & MEMKV_DRIVE_LOOK) {
+        drive->is_in_use = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        flock(fd, LOCK_UN);
+    } else {
+        int locked = lock_drive(fd);
+        if (locked != 0) return fail(fd, -locked);
+    }
     if (fstat(fd, &facts) != 0) return fail(fd, errno);
     if (!S_ISREG(facts.st_mode)) return fail(fd, ENOTSUP);
-    if (facts.st_size == 0 && create_bytes > 0) {
-        if (ftruncate(fd, (off_t)create_bytes) != 0) return fail(fd, errno);
-        if (fsync(fd) != 0) return fail(fd, errno);
-        int flushed = flush_directory(path);
-        if (flushed != 0) return fail(fd, -flushed);
+    if (access & MEMKV_DRIVE_NEW && facts.st_size != 0) return fail(fd, EEXIST);
+    if (create_bytes > 0 && (facts.st_size == 0 || access & MEMKV_DRIVE_REPLACE)) {
+        int made = make_sparse(fd, path, create_bytes);
+        if (made != 0) return fail(fd, -made);
         facts.st_size = (off_t)create_bytes;
-        drive->was_created = true;
     }
     drive->fd = fd;
     drive->logical_block_bytes = 4096;
     drive->capacity_bytes = (uint64_t)facts.st_size / 4096 * 4096;
+    if (is_read_only) return 0;
     // Beyond the end there is nothing to lose: only the file system's answer is of interest.
     off_t end = (facts.st_size + 4095) / 4096 * 4096;
     drive->supports_discard =

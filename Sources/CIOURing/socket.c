@@ -44,4 +44,17 @@ int memkv_set_no_delay(int fd) {
     int one = 1;
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 ? 0 : -errno;
 }
+
+int memkv_peer_name(int fd, char *text, size_t capacity) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0) return -errno;
+    char host[64], port[8];
+    if (getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return -EINVAL;
+    const char *form = address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s";
+    snprintf(text, capacity, form, host, port);
+    return 0;
+}
 #endif

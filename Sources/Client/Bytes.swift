@@ -142,6 +142,11 @@ package final class OwnedBytes: @unchecked Sendable {
     }
 }
 
+extension MessageCode {
+    /// Adds the next piece.
+    mutating func add(_ bytes: SourceBytes) { unsafe add(bytes.buffer) }
+}
+
 extension StreamingChecksum {
     /// Adds the next piece.
     mutating func add(_ bytes: SourceBytes) { unsafe add(bytes.buffer) }

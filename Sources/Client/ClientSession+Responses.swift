@@ -1,14 +1,16 @@
 // The incoming half of ClientSession: header -> body -> payload -> outcome, one response after
 // another.
 //
-// Always holds: a response is matched by its request id, in whatever order it comes; its operation
-// and lengths are checked before a byte of payload is believed. Anything else throws, and the
-// caller breaks the session.
+// Always holds: with a key, nothing of a response is looked at before its tag was found right, the
+// refusal of a handshake excepted; a response is matched by its request id, in whatever order it
+// comes; its operation and lengths are checked before a byte of payload is believed. Anything else
+// throws, and the caller breaks the session.
 
-internal import Wire
+package import Wire
 
 extension ClientSession {
-    /// Takes a response's header; returns the body's length in words.
+    /// Takes a response's header; returns how many words come before the payload: those of the body
+    /// and of the tags.
     package mutating func receiveHeader(
         words: InlineArray<8, UInt64>
     ) throws(SessionFailure) -> Int {
@@ -16,6 +18,7 @@ extension ClientSession {
         let limits = FrameLimits(
             maximumBodyBytes: BodyLayout.bodyLimitBytes,
             maximumPayloadBytes: serverLimits?.payloadLimitBytes ?? 0)
+        let isSigned = try checkTag(words)
         let header: FrameHeader
         do {
             header = try FrameHeader(words: words, limits: limits)
@@ -23,8 +26,8 @@ extension ClientSession {
             throw .malformedResponse("\(error)")
         }
         guard header.isResponse else { throw .malformedResponse("a request") }
-        guard !header.isSigned else {
-            throw .malformedResponse("a signed frame, which this version doesn't know")
+        guard header.isSigned == isSigned else {
+            throw .malformedResponse("a signed frame in a session without a key")
         }
         guard header.bodyBytes % 8 == 0 else {
             throw .malformedResponse(
@@ -32,18 +35,33 @@ extension ClientSession {
         }
         try checkExpected(header)
         incoming = .body(header)
-        return Int(header.bodyBytes / 8)
+        return Int(header.bodyBytes / 8) + (authentication?.tagWords(of: header) ?? 0)
+    }
+
+    /// True when the response is signed, and rightly so. In the handshake a server may refuse
+    /// without a signature: it may not have the key.
+    private mutating func checkTag(
+        _ words: InlineArray<8, UInt64>
+    ) throws(SessionFailure) -> Bool {
+        guard authentication != nil, phase != .connecting else { return false }
+        if phase == .authenticating, !FrameHeader.saysSigned(words) { return false }
+        try authentication?.check(header: words)
+        return FrameHeader.saysSigned(words)
     }
 
     private func checkExpected(_ header: FrameHeader) throws(SessionFailure) {
         let expectedBody: Int
         let mayHavePayload: Bool
-        if phase == .connecting {
-            guard header.operation == .connect, header.requestID == Self.connectID else {
+        if phase == .connecting || phase == .authenticating {
+            let operation: OperationCode = phase == .connecting ? .connect : .authenticate
+            guard header.operation == operation, header.requestID == Self.connectID else {
                 throw .malformedResponse(
-                    "an answer to \(header.operation) before the one to Connect")
+                    "an answer to \(header.operation) before the one to \(operation)")
             }
-            expectedBody = Int(BodyLayout.connectResponseBytes)
+            guard phase == .connecting || header.isSigned || header.status != .ok else {
+                throw .forgedResponse
+            }
+            expectedBody = phase == .connecting ? connectResponseBytes : 0
             mayHavePayload = false
         } else {
             guard let request = pending[header.requestID], request.stage != .queued else {
@@ -69,16 +87,24 @@ extension ClientSession {
         }
     }
 
-    /// Takes the body; returns where the payload's bytes go, in order. Padding is read and thrown
-    /// away.
+    private var connectResponseBytes: Int {
+        Int(
+            authentication == nil
+                ? BodyLayout.connectResponseBytes : BodyLayout.connectWithKeyResponseBytes)
+    }
+
+    /// Takes the body and the tags behind it; returns where the payload's bytes go, in order.
+    /// Padding is read and thrown away.
     package mutating func receiveBody(
         words: [UInt64]
     ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
         guard case .body(let header) = incoming else {
             preconditionFailure("a body without its header")
         }
-        incoming = .payload(header, body: words)
-        guard phase != .connecting, header.status == .ok, let request = pending[header.requestID]
+        let tag = header.isSigned ? try authentication?.check(body: words, of: header) : nil
+        let words = Array(words.prefix(Int(header.bodyBytes / 8)))
+        incoming = .payload(header, body: words, tag: tag)
+        guard phase == .ready, header.status == .ok, let request = pending[header.requestID]
         else {
             return []
         }
@@ -95,17 +121,26 @@ extension ClientSession {
         return segments
     }
 
-    /// Takes the XXH3-64 of each value that was read, in order: the response is complete. Nil for
-    /// Connect and for a request that was answered before.
+    /// For a payload that has a tag: takes its bytes, all of them, for `receivePayload`.
+    package var payloadCode: MessageCode? {
+        guard case .payload(_, _, .some) = incoming else { return nil }
+        return authentication?.beginPayload()
+    }
+
+    /// Takes the XXH3-64 of each value that was read, in order, and what became of `payloadCode`:
+    /// the response is complete. Nil for the handshake and for a request that was answered before.
     package mutating func receivePayload(
-        checksums: [UInt64]
+        checksums: [UInt64], code: MessageCode? = nil
     ) throws(SessionFailure) -> RequestOutcome? {
-        guard case .payload(let header, let body) = incoming else {
+        guard case .payload(let header, let body, let tag) = incoming else {
             preconditionFailure("a payload without its body")
         }
         incoming = .header
-        if phase == .connecting {
-            try finishConnect(header, body: body)
+        if let tag {
+            guard let code, FrameTag(ending: code).matches(tag) else { throw .forgedResponse }
+        }
+        if phase == .connecting || phase == .authenticating {
+            try finishHandshake(header, body: body)
             return nil
         }
         guard let request = pending.removeValue(forKey: header.requestID),
@@ -118,10 +153,15 @@ extension ClientSession {
             of: request.request, header: header, body: body, checksums: checksums)
     }
 
-    private mutating func finishConnect(
+    private mutating func finishHandshake(
         _ header: FrameHeader, body: [UInt64]
     ) throws(SessionFailure) {
         guard header.status == .ok else { throw .connectRefused(header.status) }
+        if phase == .authenticating {
+            phase = .ready
+            return
+        }
+        try authentication?.challenged(header, body: body)
         let told = ConnectResponse(words: [body[0], body[1], body[2], body[3], body[4]])
         guard told.version == FrameHeader.version else {
             throw .malformedResponse("Connect agreed on version \(told.version)")
@@ -130,6 +170,7 @@ extension ClientSession {
             told.payloadLimitBytes >= told.valueLimitBytes
         else { throw .malformedResponse("Connect told limits that allow nothing") }
         serverLimits = told
-        phase = .ready
+        phase = authentication == nil ? .ready : .authenticating
+        handshakeQueued = authentication != nil
     }
 }

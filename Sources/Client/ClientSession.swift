@@ -3,6 +3,9 @@
 //
 //   idle --start--> connecting --Connect's response--> ready --fail--> broken
 //
+// With a key a session goes from connecting to authenticating, and then to ready
+// (ClientAuthentication.swift).
+//
 // Always holds: each submitted request is answered exactly once; `ok` is given only to a value
 // whose XXH3-64 was verified here; no more requests are outstanding than the server allows; a
 // request that left by a connection that then broke is never called "failed" when it may have
@@ -11,10 +14,10 @@
 
 package import Wire
 
-/// A frame on its way out: header and body as little-endian words, values by reference.
+/// A frame on its way out: header, body and tags as little-endian words, values by reference.
 package struct OutgoingFrame: Sendable {
     package let tag: RequestTag
-    /// The header's eight words, then the body's.
+    /// The header's eight words, then the body's, then those of a signed frame's tags.
     package let words: [UInt64]
     package let payload: [PayloadSegment<SourceBytes>]
 }
@@ -30,6 +33,8 @@ package struct ClientSession: Sendable {
     enum Phase: Hashable {
         case idle
         case connecting
+        /// The server has shown its proof, and is shown the client's.
+        case authenticating
         case ready
         case broken(SessionFailure)
     }
@@ -54,9 +59,10 @@ package struct ClientSession: Sendable {
     enum Incoming {
         case header
         case body(FrameHeader)
-        case payload(FrameHeader, body: [UInt64])
+        case payload(FrameHeader, body: [UInt64], tag: FrameTag?)
     }
 
+    /// The request id of Connect, and of Authenticate after it.
     static let connectID: UInt64 = 0
 
     var phase = Phase.idle
@@ -65,11 +71,17 @@ package struct ClientSession: Sendable {
     /// What the server told; nil until Connect's response.
     package internal(set) var serverLimits: ConnectResponse?
     private var queue: [UInt64] = []
-    private var connectQueued = false
+    /// Connect, or Authenticate, is the next frame.
+    var handshakeQueued = false
+    /// Nil in a session without a key.
+    var authentication: ClientAuthentication?
     private var leaving: UInt64?
     private var nextID = Self.connectID + 1
 
-    package init() {}
+    /// A session without a key, or with one.
+    package init(credentials: Credentials? = nil) {
+        authentication = credentials.map { ClientAuthentication($0) }
+    }
 
     package var isReady: Bool { phase == .ready }
 
@@ -103,7 +115,7 @@ package struct ClientSession: Sendable {
     package var incomingIsAbandoned: Bool {
         switch incoming {
         case .header: false
-        case .body(let header), .payload(let header, _):
+        case .body(let header), .payload(let header, _, _):
             pending[header.requestID]?.stage == .abandoned
         }
     }
@@ -114,7 +126,7 @@ package struct ClientSession: Sendable {
     package mutating func start() {
         precondition(phase == .idle, "a session starts once")
         phase = .connecting
-        connectQueued = true
+        handshakeQueued = true
     }
 
     /// Takes `request`; its frame leaves by `nextFrame`. `checksums` are the XXH3-64 of its values.
@@ -137,20 +149,29 @@ package struct ClientSession: Sendable {
     /// left.
     package mutating func nextFrame(now: MonotonicTime) -> OutgoingFrame? {
         precondition(leaving == nil, "one frame leaves at a time")
-        if connectQueued {
-            connectQueued = false
+        if handshakeQueued {
+            handshakeQueued = false
             leaving = Self.connectID
-            return RequestEncoding.connect(id: Self.connectID)
+            return handshakeFrame()
         }
         guard phase == .ready, let id = queue.first, var request = pending[id] else { return nil }
         queue.removeFirst()
         request.stage = .sent
         pending[id] = request
         leaving = id
-        return RequestEncoding.frame(
+        let frame = RequestEncoding.frame(
             for: request.request, id: id, checksums: request.checksums,
             deadlineMicroseconds: Self.deadlineToTell(
                 remaining: request.deadline.microseconds(since: now), of: request.deadline))
+        return authentication?.sign(frame) ?? frame
+    }
+
+    private mutating func handshakeFrame() -> OutgoingFrame {
+        if phase == .authenticating, let authentication {
+            return authentication.authenticate(id: Self.connectID)
+        }
+        return authentication?.connect(id: Self.connectID, versions: RequestEncoding.versions)
+            ?? RequestEncoding.connect(id: Self.connectID)
     }
 
     /// The last byte of the frame that `nextFrame` gave has left.
@@ -200,7 +221,7 @@ package struct ClientSession: Sendable {
         let unanswered = pending.filter { $0.value.stage != .abandoned }
         pending = [:]
         queue = []
-        connectQueued = false
+        handshakeQueued = false
         incoming = .header
         return unanswered.sorted { $0.key < $1.key }.map { id, request in
             let unknown =

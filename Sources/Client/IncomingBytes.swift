@@ -13,7 +13,9 @@ struct IncomingBytes: ~Copyable {
         case payload
     }
 
-    private let prologue = OwnedBytes(count: Int(BodyLayout.bodyLimitBytes))
+    /// Room for a header, or for a body and the tags behind it.
+    private let prologue = OwnedBytes(
+        count: Int(BodyLayout.bodyLimitBytes) + 2 * FrameTag.byteCount)
     private let scratch = OwnedBytes(count: 64 << 10)
     private var part = Part.header
     private var received = 0
@@ -22,6 +24,8 @@ struct IncomingBytes: ~Copyable {
     private var segments: ArraySlice<PayloadSegment<DestinationBytes>> = []
     private var checksums: [UInt64] = []
     private var checksum = StreamingChecksum()
+    /// Of the whole payload, where it has a tag.
+    private var code: MessageCode?
 
     init() {}
 
@@ -89,6 +93,7 @@ struct IncomingBytes: ~Copyable {
         case .payload:
             guard let segment = segments.first else { preconditionFailure("a payload of nothing") }
             if case .value = segment { checksum.add(target.source.slice(from: 0, count: count)) }
+            code?.add(target.source.slice(from: 0, count: count))
             guard received == segment.count else { return nil }
             if case .value = segment { checksums.append(checksum.end()) }
             segments.removeFirst()
@@ -102,6 +107,7 @@ struct IncomingBytes: ~Copyable {
         _ body: [UInt64], session: inout ClientSession
     ) throws(SessionFailure) -> RequestOutcome? {
         segments = try session.receiveBody(words: body)[...]
+        code = session.payloadCode
         received = 0
         checksums = []
         checksum.begin()
@@ -114,6 +120,6 @@ struct IncomingBytes: ~Copyable {
     ) throws(SessionFailure) -> RequestOutcome? {
         part = .header
         received = 0
-        return try session.receivePayload(checksums: checksums)
+        return try session.receivePayload(checksums: checksums, code: code)
     }
 }

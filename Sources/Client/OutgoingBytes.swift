@@ -55,7 +55,7 @@ struct OutgoingBytes {
         hasFrame = true
     }
 
-    /// A header and the longest body.
+    /// A header, the longest body and the tags behind it.
     private static let maximumPrologueBytes =
-        FrameHeader.byteCount + Int(BodyLayout.bodyLimitBytes)
+        FrameHeader.byteCount + Int(BodyLayout.bodyLimitBytes) + 2 * FrameTag.byteCount
 }

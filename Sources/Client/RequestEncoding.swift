@@ -36,10 +36,12 @@ enum RequestEncoding {
     static func connect(id: UInt64) -> OutgoingFrame {
         let header = FrameHeader(
             operation: .connect, requestID: id, bodyBytes: BodyLayout.connectRequestBytes)
-        let versions = UInt64(FrameHeader.version) | UInt64(lowestVersion) << 16
         return OutgoingFrame(
-            tag: RequestTag(id), words: words(of: header) + [versions], payload: [])
+            tag: RequestTag(id), words: words(of: header.words) + [versions], payload: [])
     }
+
+    /// The highest and the lowest version this client understands, as Connect says them.
+    static let versions = UInt64(FrameHeader.version) | UInt64(lowestVersion) << 16
 
     static func frame(
         for request: ClientRequest, id: UInt64, checksums: [UInt64], deadlineMicroseconds: UInt32
@@ -63,7 +65,7 @@ enum RequestEncoding {
             payloadChecksum: single ? checksums.first ?? 0 : 0,
             deadlineMicroseconds: deadlineMicroseconds)
         return OutgoingFrame(
-            tag: RequestTag(id), words: words(of: header) + body, payload: payload)
+            tag: RequestTag(id), words: words(of: header.words) + body, payload: payload)
     }
 
     /// Values one after another, each from the next aligned place on.
@@ -81,9 +83,8 @@ enum RequestEncoding {
         return segments
     }
 
-    private static func words(of header: FrameHeader) -> [UInt64] {
-        let words = header.words
-        return (0..<FrameHeader.wordCount).map { words[$0] }
+    static func words(of header: InlineArray<8, UInt64>) -> [UInt64] {
+        (0..<FrameHeader.wordCount).map { header[$0] }
     }
 
     /// The oldest version this client understands.

@@ -17,6 +17,10 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case stalledInsideRequest
     /// The server answered Connect with a refusal.
     case connectRefused(Status)
+    /// The server didn't show that it has the client's key.
+    case wrongServerProof
+    /// A response whose tag is wrong: not from the server, or changed on its way.
+    case forgedResponse
     /// No answer to Connect until its deadline.
     case connectTimedOut
     /// The server let a deadline pass and answered nothing at all.
@@ -35,6 +39,11 @@ extension SessionFailure: CustomStringConvertible {
         case .stalledInsideRequest: "the server took no more bytes of a request until its deadline"
         case .connectRefused(.unsupportedVersion):
             "the server speaks another version of the protocol; use a client of its version"
+        case .connectRefused(.unauthenticated):
+            "the server asks for a key that it knows"
+        case .wrongServerProof: "the server doesn't have the key; is it the right server?"
+        case .forgedResponse:
+            "a response's tag is wrong: it was changed on its way, or isn't from the server"
         case .connectRefused(let status): "the server refused the session: \(status)"
         case .connectTimedOut: "the server accepted the connection and didn't answer in time"
         case .noAnswer: "the server takes requests and answers none"

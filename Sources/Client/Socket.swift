@@ -4,6 +4,7 @@
 // and `wait`, and those no longer than they are told. One of the files that may say `unsafe`.
 
 internal import Glibc
+private import Wire
 
 /// What one attempt to move bytes did.
 package enum SocketProgress {
@@ -22,6 +23,11 @@ package enum ConnectError: Error, Hashable, Sendable {
     case unreachable(String)
     /// The server was reached and the session couldn't be opened, or broke.
     case session(SessionFailure)
+
+    /// Whether it comes from the keys of client and server: trying again changes nothing.
+    package var isAboutKeys: Bool {
+        self == .session(.connectRefused(.unauthenticated)) || self == .session(.wrongServerProof)
+    }
 }
 
 package struct Socket: ~Copyable, ByteStream {

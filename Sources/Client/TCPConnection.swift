@@ -11,12 +11,19 @@ package import Wire
 package final class TCPConnection: BlockingPerformer {
     package let server: ServerAddress
     private let socket: Socket
-    private var bytes = SessionBytes(ClientSession())
+    private var bytes: SessionBytes
     private var ready: [RequestOutcome] = []
 
-    /// Connects and agrees on version and limits, all before `deadline`.
-    package init(to server: ServerAddress, deadline: MonotonicTime) throws(ConnectError) {
+    /// Connects and agrees on version and limits, all before `deadline`; with `key`, only with a
+    /// server that has it too.
+    package init(
+        to server: ServerAddress, key: AuthenticationKey? = nil, deadline: MonotonicTime
+    ) throws(ConnectError) {
         self.server = server
+        var generator = SystemRandomNumberGenerator()
+        let nonce = Nonce(using: &generator)
+        bytes = SessionBytes(
+            ClientSession(credentials: key.map { Credentials(key: $0, nonce: nonce) }))
         socket = try Socket.connect(to: server, until: deadline)
         bytes.session.start()
         while !bytes.session.isReady {

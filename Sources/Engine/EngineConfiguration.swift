@@ -117,11 +117,19 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// An identity drawn at random when a store or a drive is formatted.
-package struct StoreIdentity: Hashable, Sendable {
+package struct StoreIdentity: Hashable, Sendable, CustomStringConvertible {
     package let high, low: UInt64
     package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
+    }
+
+    /// 32 hex digits.
+    package var description: String {
+        [high, low].map { word in
+            let digits = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
     }
 }
 

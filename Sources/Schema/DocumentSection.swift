@@ -134,34 +134,65 @@ package struct DocumentSection {
         return sections
     }
 
+    /// An entry of a list that may hold single values and mappings.
+    package enum Item {
+        case text(Setting<String>)
+        case section(DocumentSection)
+    }
+
+    /// The list of single values and mappings under `key`; nil when it isn't there.
+    package func items(
+        _ key: String, schema: SectionSchema
+    ) throws(ConfigurationError) -> [Item]? {
+        guard let (node, line) = entries[key] else { return nil }
+        guard let sequence = node.sequence else {
+            throw refused(key, line, "expected a list, one entry after each dash")
+        }
+        var items: [Item] = []
+        for (index, element) in sequence.enumerated() {
+            let name = "\(key)[\(index)]"
+            let place = element.mark?.line ?? line
+            if element.scalar != nil {
+                items.append(.text(try text(of: element, name, place)))
+            } else {
+                items.append(
+                    .section(
+                        try DocumentSection(
+                            node: element, path: Self.join(path, name), line: place, file: file,
+                            schema: schema)))
+            }
+        }
+        return items
+    }
+
+    /// The list of single values under `key`, which isn't empty; nil when it isn't there.
+    package func texts(_ key: String) throws(ConfigurationError) -> [Setting<String>]? {
+        guard let (node, line) = entries[key] else { return nil }
+        guard let sequence = node.sequence, !sequence.isEmpty else {
+            throw refused(key, line, "expected a list with at least one entry, such as [1, 2]")
+        }
+        var texts: [Setting<String>] = []
+        for (index, element) in sequence.enumerated() {
+            texts.append(
+                try text(of: element, "\(key)[\(index)]", element.mark?.line ?? line))
+        }
+        return texts
+    }
+
     /// The text under `key`, not empty; nil when the key isn't there.
     package func text(_ key: String) throws(ConfigurationError) -> Setting<String>? {
         guard let (node, line) = entries[key] else { return nil }
+        return try text(of: node, key, line)
+    }
+
+    private func text(
+        of node: Node, _ key: String, _ line: Int
+    ) throws(ConfigurationError) -> Setting<String> {
         guard let text = node.scalar?.string else {
             throw refused(key, line, "expected one value, found a list or keys of its own")
         }
         if text.isEmpty { throw refused(key, line, "has no value; give it one or remove the key") }
         return Setting(text, key: Self.join(path, key), origin: .line(line, file: file))
-    }
-
-    /// The list of texts under `key`, each not empty and with its line; nil when it isn't there.
-    package func texts(_ key: String) throws(ConfigurationError) -> [Setting<String>]? {
-        guard let (node, line) = entries[key] else { return nil }
-        guard let sequence = node.sequence, !sequence.isEmpty else {
-            throw refused(key, line, "expected a list, one entry after each dash")
-        }
-        var texts: [Setting<String>] = []
-        for (index, element) in sequence.enumerated() {
-            let line = element.mark?.line ?? line
-            guard let text = element.scalar?.string, !text.isEmpty else {
-                throw refused("\(key)[\(index)]", line, "expected one value")
-            }
-            texts.append(
-                Setting(
-                    text, key: "\(Self.join(path, key))[\(index)]",
-                    origin: .line(line, file: file)))
-        }
-        return texts
     }
 
     /// The switch under `key`.

@@ -5,9 +5,12 @@
 // `batchAlignmentBytes`.
 //
 //   Connect      request   [highest version u16, lowest version u16, zero u32]              8
-//                response  [version u16, zero u16, batch limit u32]                        40
+//                          with a key, behind it: [key id][nonce 32]                       48
+//                response  [version u16, options u16, batch limit u32]                     40
 //                          [body limit u32, payload limit u32]
 //                          [value limit u32, requests in flight u32][store id, 2 words]
+//                          with a key, behind it: [nonce 32][server's proof 32]           104
+//   Authenticate request   [client's proof 32]                                             32
 //   one key      request   [key 32]      TcpPut, TcpGet, TcpDelete, Stat                   32
 //   Stat         response  [length u32, zero u32][checksum][version]                       24
 //   key batch    request   [key 32] × n  Exists, TcpBatchGet, TcpBatchDelete               32 n
@@ -19,7 +22,10 @@
 /// Lengths and counts shared by both ends.
 package enum BodyLayout {
     package static let connectRequestBytes: UInt32 = 8
+    package static let connectWithKeyRequestBytes: UInt32 = 48
     package static let connectResponseBytes: UInt32 = 40
+    package static let connectWithKeyResponseBytes: UInt32 = 104
+    package static let authenticateRequestBytes: UInt32 = 32
     package static let keyBytes: UInt32 = 32
     package static let statResponseBytes: UInt32 = 24
     package static let statusItemBytes: UInt32 = 8
@@ -42,6 +48,8 @@ package enum BodyLayout {
 /// What a server tells a client in Connect's response.
 package struct ConnectResponse: Hashable, Sendable {
     package var version: UInt16
+    /// Every payload of the session has a tag of its own (bit 0 of the options).
+    package var tagsPayloads = false
     package var batchLimit: UInt32
     package var bodyLimitBytes: UInt32
     package var payloadLimitBytes: UInt32
@@ -65,7 +73,7 @@ package struct ConnectResponse: Hashable, Sendable {
 
     package var words: InlineArray<5, UInt64> {
         [
-            UInt64(version) | UInt64(batchLimit) << 32,
+            UInt64(version) | (tagsPayloads ? 1 << 16 : 0) | UInt64(batchLimit) << 32,
             UInt64(bodyLimitBytes) | UInt64(payloadLimitBytes) << 32,
             UInt64(valueLimitBytes) | UInt64(requestsInFlight) << 32,
             storeID[0], storeID[1],
@@ -74,6 +82,7 @@ package struct ConnectResponse: Hashable, Sendable {
 
     package init(words: InlineArray<5, UInt64>) {
         version = UInt16(truncatingIfNeeded: words[0])
+        tagsPayloads = words[0] >> 16 & 1 != 0
         batchLimit = UInt32(truncatingIfNeeded: words[0] >> 32)
         bodyLimitBytes = UInt32(truncatingIfNeeded: words[1])
         payloadLimitBytes = UInt32(truncatingIfNeeded: words[1] >> 32)

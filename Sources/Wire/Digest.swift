@@ -28,6 +28,16 @@ package enum Digest {
         return BlockKey(namespace: namespace, littleEndianWords: words)
     }
 
+    /// SHA-256 of a transcript's words, little-endian.
+    static func sha256(_ words: InlineArray<31, UInt64>) -> Secret {
+        var bytes = words
+        for index in bytes.indices { bytes[index] = words[index].littleEndian }
+        let digest = unsafe withUnsafeBytes(of: bytes) { buffer in
+            unsafe sha256Key(buffer, namespace: Namespace(0))
+        }
+        return Secret(words: digest.littleEndianWords)
+    }
+
     /// The vector width that XXH3 runs with on this processor.
     package static var xxh3Kernel: String { unsafe String(cString: memkv_xxh3_kernel()) }
 

@@ -19,8 +19,9 @@
 //        44  (zero)           u32
 //        48  header tag       16 bytes, zero in an unsigned frame
 //
-// A signed frame's body is followed by its own 16-byte tag, which the body length doesn't count.
-// Sequence numbers are implicit: one per direction and connection, mixed into the tags, never sent.
+// A signed frame's body, if it has one, is followed by its own 16-byte tag, and where the session
+// tags payloads, a payload comes behind a tag of its own; no length counts them. What the tags are:
+// Authentication/FrameAuthenticator.swift.
 
 /// What is wrong with 64 bytes that should be a header.
 package enum FrameError: Error, Hashable, Sendable {
@@ -69,11 +70,12 @@ package struct FrameHeader: Hashable, Sendable {
     package init(
         operation: OperationCode, isResponse: Bool = false, status: Status = .ok,
         namespace: Namespace = Namespace(0), requestID: UInt64, bodyBytes: UInt32 = 0,
-        payloadBytes: UInt32 = 0, payloadChecksum: UInt64 = 0, deadlineMicroseconds: UInt32 = 0
+        payloadBytes: UInt32 = 0, payloadChecksum: UInt64 = 0, deadlineMicroseconds: UInt32 = 0,
+        isSigned: Bool = false
     ) {
         self.operation = operation
         self.isResponse = isResponse
-        self.isSigned = false
+        self.isSigned = isSigned
         self.status = status
         self.namespace = namespace
         self.requestID = requestID
@@ -125,6 +127,13 @@ package struct FrameHeader: Hashable, Sendable {
         self.payloadBytes = payloadBytes
         self.payloadChecksum = words[4]
         self.deadlineMicroseconds = UInt32(truncatingIfNeeded: words[5])
+    }
+
+    /// Bytes of the tags that stand between a frame's body and its payload.
+    package func tagBytes(tagsPayloads: Bool) -> UInt32 {
+        guard isSigned else { return 0 }
+        let tags = (bodyBytes > 0 ? 1 : 0) + (tagsPayloads && payloadBytes > 0 ? 1 : 0)
+        return UInt32(tags * FrameTag.byteCount)
     }
 
     /// The header as eight little-endian words, its tag zero.

@@ -6,6 +6,8 @@
 package enum OperationCode: UInt8, Sendable, CaseIterable {
     /// First frame of every session; agrees on the version and the limits.
     case connect = 0x06
+    /// Second frame of a session with a key: the client's proof.
+    case authenticate = 0x07
     /// Batch of keys: a status each.
     case exists = 0x08
     /// One key: length, checksum and version.

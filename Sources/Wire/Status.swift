@@ -26,4 +26,10 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case busy = 10
     /// The server is draining; nothing was changed.
     case shuttingDown = 11
+    /// No key where one is asked for, an unknown one, a wrong proof, or a frame whose tag is wrong.
+    case unauthenticated = 12
+    /// The session's key doesn't open the request's namespace; nothing was changed.
+    case forbidden = 13
+    /// The store has room and the file system under the key's drive has none; nothing was changed.
+    case fileSystemFull = 14
 }

@@ -32,6 +32,8 @@ extension CommandFailure {
             self.init(.unreachable, "the host of \(server) can't be found: \(sentence)")
         case .unreachable(let sentence):
             self.init(.unreachable, "\(server) can't be reached: \(sentence)")
+        case .session(.wrongServerProof):
+            self.init(.refused, "\(server): \(SessionFailure.wrongServerProof)")
         case .session(.connectRefused(let status)):
             self.init(
                 .refused, "\(server) refused the session: \(Self.sentence(for: status))")
@@ -72,8 +74,8 @@ extension CommandFailure {
         case .notFound: .difference
         case .deadlineExceeded, .outcomeUnknown: .unreachable
         case .checksumMismatch: .damaged
-        case .noSpace, .invalidRequest, .unsupportedVersion, .tooLarge, .driveUnavailable, .busy,
-            .shuttingDown:
+        case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
+            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden:
             .refused
         }
     }
@@ -83,6 +85,8 @@ extension CommandFailure {
         case .ok: "done"
         case .notFound: "not found"
         case .noSpace: "the store is full; delete blocks, or switch storage.eviction on"
+        case .fileSystemFull:
+            "the file system under the server's drive is full, the store is not; make room there"
         case .invalidRequest: "the server calls the request invalid"
         case .unsupportedVersion: "the server speaks another version of the protocol"
         case .tooLarge: "above a limit of the server"
@@ -92,6 +96,9 @@ extension CommandFailure {
         case .driveUnavailable: "the drive that holds it is absent or offline"
         case .busy: "the server is busy; nothing was changed, try again"
         case .shuttingDown: "the server is shutting down; nothing was changed"
+        case .unauthenticated:
+            "it asks for a key that it knows; give one by MEMKV_AUTH_KEY or --auth-key-file"
+        case .forbidden: "the key doesn't open this namespace"
         }
     }
 }

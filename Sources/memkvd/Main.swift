@@ -16,7 +16,7 @@ struct Flags: ParsableCommand {
             With --data alone it makes a store in that directory when there is none and serves \
             it on 127.0.0.1:9900, the admin endpoint one port higher. Flags win over the \
             environment (MEMKVD_CONFIG, MEMKVD_DATA, MEMKVD_LISTEN), the environment over the \
-            file. SIGTERM or Ctrl-C stops it cleanly.
+            file. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reads the keys anew.
             """,
         version: ProductVersion.current)
 
@@ -30,7 +30,8 @@ struct Flags: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where to take data connections, a loopback address (default: 127.0.0.1:9900).",
+            "Where to take data connections (default: 127.0.0.1:9900); an address that others "
+                + "can reach needs a key in the file, or MEMKV_AUTH_KEY.",
             valueName: "host:port"))
     var listen: String?
 
@@ -61,7 +62,12 @@ struct Main {
     static func main() {
         let started = ContinuousClock.now
         let control = DaemonControl()
-        StopSignals.watch { control.stop(reason: $0) }
+        DaemonSignal.watch { signal in
+            switch signal {
+            case .stop(let name): control.stop(reason: name)
+            case .reload: control.reload()
+            }
+        }
         // Detached: a task of the main actor would wait for this thread.
         Task.detached { await run(control: control, started: started) }
         Threads.waitForever()
@@ -72,7 +78,9 @@ struct Main {
             let flags = try Flags.parse()
             let logger = Logger(label: "memkvd") { _ in LogfmtHandler(logLevel: flags.logLevel) }
             let settings = try settings(for: flags)
-            let daemon = try Daemon(settings: settings, logger: logger, started: started)
+            let daemon = try Daemon(settings: settings, logger: logger, started: started) {
+                () throws(ConfigurationError) in try Self.settings(for: flags)
+            }
             end(try await daemon.run(control: control))
         } catch let failure as StartFailure {
             end(failure.code, failure.message)
@@ -89,7 +97,9 @@ struct Main {
         }
     }
 
-    private static func settings(for flags: Flags) throws -> ServerSettings {
+    private static func settings(
+        for flags: Flags
+    ) throws(ConfigurationError) -> ServerSettings {
         let invocation = try ServerInvocation(
             listenFlag: flags.listen, dataFlag: flags.data, configFlag: flags.config,
             environment: SystemCalls.environment(ServerInvocation.variableNames))

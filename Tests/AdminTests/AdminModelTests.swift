@@ -84,7 +84,7 @@ import Testing
     }
 
     @Test func statusHasTheContractsShapeAndTheCellsNumbers() {
-        let fixture = Fixture(drives: [.online, .online])
+        let fixture = Fixture(drives: [.online, .absent])
         fixture.cells.set(.blocks, to: 1000)
         fixture.cells.set(.blocksPersisted, to: 950)
         for (index, drive) in fixture.cells.drives.enumerated() {
@@ -110,10 +110,10 @@ import Testing
                 + #""used_bytes_total":21,"devices":["#
                 + #"{"device_id":0,"path":"/srv/drive-0","total_slots":100,"allocated_slots":42,"#
                 + #""raw_capacity_bytes":16000,"usable_bytes":15000,"metadata_bytes":1000,"#
-                + #""used_bytes":7},"#
+                + #""used_bytes":7,"state":"online"},"#
                 + #"{"device_id":1,"path":"/srv/drive-1","total_slots":200,"allocated_slots":84,"#
                 + #""raw_capacity_bytes":32000,"usable_bytes":30000,"metadata_bytes":2000,"#
-                + #""used_bytes":14}]},"rdma":{"active_connections":0},"blocks_total":1000,"#
+                + #""used_bytes":14,"state":"absent"}]},"rdma":{"active_connections":0},"blocks_total":1000,"#
                 + #""blocks_persisted":950,"uptime_seconds":3612}"#)
     }
 

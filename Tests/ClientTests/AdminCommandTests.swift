@@ -10,7 +10,10 @@ import Testing
          "total_blocks": 3, "raw_bytes_total": 1073741824, "usable_bytes_total": 1000000000,
          "used_bytes_total": 250000000, "devices": [{"device_id": 0, "path": "/data/drive-0",
          "total_slots": 256, "allocated_slots": 3, "raw_capacity_bytes": 1073741824,
-         "usable_bytes": 1000000000, "metadata_bytes": 73741824, "used_bytes": 250000000}]},
+         "usable_bytes": 1000000000, "metadata_bytes": 73741824, "used_bytes": 250000000},
+         {"device_id": 1, "path": "/data/drive-1", "total_slots": 0, "allocated_slots": 0,
+         "raw_capacity_bytes": 0, "usable_bytes": 0, "metadata_bytes": 0, "used_bytes": 0,
+         "state": "absent"}]},
          "rdma": {"active_connections": 0}, "blocks_total": 3, "blocks_persisted": 2,
          "uptime_seconds": 77}
         """
@@ -36,7 +39,8 @@ import Testing
                 storage  238.4 MiB / 953.7 MiB  25.0 %
                 memory   1.0 MiB / 256.0 MiB  0.4 %
                 blocks   3, 2 persisted, up to 4.0 MiB a slot
-                drive 0  238.4 MiB / 953.7 MiB  25.0 %  /data/drive-0
+                drive 0  238.4 MiB / 953.7 MiB  25.0 %          /data/drive-0
+                drive 1  0 B / 0 B  0.0 %               absent  /data/drive-1
 
                 """)
         let json = try run(["/v1/status": status], "status", "--json").result

@@ -1,6 +1,8 @@
 // The async client under load against three real memkvds, one of them killed with -9 and started
 // again: only its own keys are missed, and they come back.
 
+#if IOUring
+
 import Foundation
 import Synchronization
 import Testing
@@ -203,3 +205,5 @@ private final class Told: Sendable {
         #expect(outcomes.values.count { $0 == .ok } > 100)
     }
 }
+
+#endif

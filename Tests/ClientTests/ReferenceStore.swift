@@ -62,7 +62,7 @@ enum ReferenceStore {
         }
         let keys = items.map(request.key)
         switch request.header.operation {
-        case .connect:
+        case .connect, .authenticate:
             return ReferenceResponse(status: .invalidRequest)
         case .exists:
             return ReferenceResponse(

@@ -1,6 +1,8 @@
 // memkv setup without a drive: what it decides and the configuration it prints.
 
+import Engine
 import Foundation
+import Settings
 import Testing
 
 @testable import memkv
@@ -12,8 +14,24 @@ import Testing
             minimumSlotBytes: 64 << 10)
     }
 
-    private let store = SetupContent.store(
-        id: "one", blockBytes: 4 << 20, minimumSlotBytes: 64 << 10)
+    private static let oneStore = StoreIdentity(high: 1, low: 1)
+
+    /// A drive of a store of two, 64 GiB unless said otherwise.
+    private func store(
+        _ id: StoreIdentity = oneStore, drive: UInt64, blockBytes: UInt32 = 4 << 20,
+        members: Int = 2, capacityBytes: UInt64 = 64 << 30, sizeBytes: UInt64 = 64 << 30
+    ) -> SetupContent {
+        SetupContent(
+            load: .store(
+                DriveFacts(
+                    formatVersion: 1, storeID: id, driveID: StoreIdentity(high: 0, low: drive),
+                    memberCount: members, blockSizeBytes: blockBytes, minimumSlotBytes: 64 << 10,
+                    capacityBytes: capacityBytes, usableBytes: capacityBytes, blockCount: 0)),
+            sizeBytes: sizeBytes)
+    }
+
+    private let nothing = SetupContent(load: .nothing)
+    private let damaged = SetupContent(load: .damagedStore, sizeBytes: 64 << 30)
 
     @Test func theConfigurationServesTheDrives() throws {
         #expect(
@@ -39,21 +57,35 @@ import Testing
     }
 
     @Test func aStoreIsFormattedOnlyWhereNothingIsLost() throws {
-        let two = try plan(["a", "b"])
-        #expect(try two.decide([.nothing, .nothing], force: false, idempotent: false) == .format)
-        #expect(try two.decide([.nothing, .nothing], force: false, idempotent: true) == .format)
-        #expect(try two.decide([store, store], force: false, idempotent: true) == .keep)
-        #expect(try two.decide([store, .damagedStore], force: true, idempotent: false) == .format)
-        let other = SetupContent.store(id: "two", blockBytes: 4 << 20, minimumSlotBytes: 64 << 10)
-        let coarse = SetupContent.store(id: "one", blockBytes: 8 << 20, minimumSlotBytes: 64 << 10)
+        let two = try plan(["/nowhere/a", "/nowhere/b"])
+        let whole = [store(drive: 1), store(drive: 2)]
+        #expect(try two.decide([nothing, nothing], force: false, idempotent: false) == .format)
+        #expect(try two.decide([nothing, nothing], force: false, idempotent: true) == .format)
+        #expect(try two.decide(whole, force: false, idempotent: true) == .keep)
+        #expect(try two.decide([whole[0], damaged], force: true, idempotent: false) == .format)
+        let other = store(StoreIdentity(high: 2, low: 2), drive: 2)
+        let ext4 = SetupContent(
+            load: .foreign([ForeignSignature(usage: "filesystem", type: "ext4", label: "")]),
+            sizeBytes: 64 << 30)
         let refused: [([SetupContent], Bool)] = [
-            ([store, store], false), ([store, .nothing], true), ([.nothing, .damagedStore], true),
-            ([store, other], true), ([coarse, coarse], true),
+            (whole, false), ([whole[0], nothing], true), ([nothing, damaged], true),
+            ([whole[0], other], true), ([whole[0], whole[0]], true), ([nothing, ext4], false),
+            ([nothing, SetupContent(load: .unknownData, sizeBytes: 1)], false),
+            ([nothing, SetupContent(load: .nothing, sizeBytes: 4 << 20)], false),
+            ([store(drive: 1, blockBytes: 8 << 20), store(drive: 2, blockBytes: 8 << 20)], true),
+            ([store(drive: 1, members: 3), store(drive: 2, members: 3)], true),
+            ([store(drive: 1), store(drive: 2, capacityBytes: 32 << 30)], true),
+            ([store(drive: 1), store(drive: 2, sizeBytes: 32 << 30)], true),
         ]
         for (contents, idempotent) in refused {
             #expect {
                 _ = try two.decide(contents, force: false, idempotent: idempotent)
             } throws: { ($0 as? CommandFailure)?.status == .refused }
+        }
+        // A store of a newer format isn't given up by a program that can't tell what it is.
+        let newer = SetupContent(load: .newerStore(version: 9), sizeBytes: 64 << 30)
+        #expect(throws: CommandFailure.self) {
+            _ = try two.decide([newer, nothing], force: true, idempotent: false)
         }
     }
 

@@ -94,6 +94,7 @@ import Wire
         ("servers: [a:b]", "'a:b' is not a server's address"),
         ("serverz: [a:1]", "did you mean servers?"), ("transport: rdma", "rdma is not built"),
         ("transport: wire", "is not one of auto, rdma, tcp"),
+        ("auth_key: 12", "auth_key: it doesn't hold a key"),
         ("rdma_devices: [mlx5_0]", "not built in this version"),
     ])
     func aConfigurationThatIsWrongIsRefusedByLine(text: String, words: String) throws {

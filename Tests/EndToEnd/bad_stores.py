@@ -5,6 +5,7 @@ What can be served is served and repaired; what can't is refused with the exit c
 Docs/configuration.md promises, and not a byte of it is changed.
 """
 import hashlib
+import json
 import pathlib
 import random
 import shutil
@@ -257,8 +258,15 @@ def missing_drive():
         away = directory / "away"
         store.drives[1].rename(away)
         store.daemon.start()
-        report.check("the log names the absent drive", 'msg="drive absent"' in store.daemon.log()
-                     and str(store.drives[1]) in store.daemon.log(), store.daemon.log())
+        absent = [line for line in store.daemon.log().splitlines() if str(store.drives[1]) in line]
+        report.check("the log names the absent drive, why, and doesn't call it recovered", any(
+            'msg="drive absent"' in line and f" drive={store.drives[1]} " in line and "reason=" in line
+            for line in absent) and not any("recovered" in line for line in absent), store.daemon.log())
+        states = [drive["state"] for drive in json.loads(store.daemon.admin("/v1/status")[1])["storage"]["devices"]]
+        report.check("/v1/status tells each drive's state", states == ["online", "absent"], states)
+        _, output, _ = memkv("--server", f"127.0.0.1:{store.port}", "admin", "status")
+        report.check("`memkv admin status` too", all(
+            state in line.split() for state, line in zip(states, output.splitlines()[-2:])), output)
         health = store.daemon.health()
         report.check("health is degraded", (health["status"], health["drives_online"], health["drives_offline"],
                                             health["drives_total"]) == ("degraded", 1, 1, 2), health)

@@ -4,6 +4,7 @@
 Finds the program in $MEMKV_BINARIES. Prints "N passed, N failed".
 """
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -75,6 +76,17 @@ def get(port, path, method="GET"):
         return 0, str(error)
 
 
+def raw(port, path, method):
+    """(HTTP status, the header Allow, the body) of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port + 1, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Allow"), answer.read()
+    finally:
+        connection.close()
+
+
 @contextlib.contextmanager
 def serving(*arguments, port, **extra):
     """A memkvd that is ready."""
@@ -133,7 +145,12 @@ def lifecycle():
               and device["usable_bytes"] + device["metadata_bytes"]
               == device["raw_capacity_bytes"], body)
         check("an unknown path", get(port, "/v1/nothing")[0] == 404)
-        check("another method", get(port, "/v1/health", "POST")[0] in (404, 405))
+        for path in ("/v1/health", "/v1/ready", "/v1/status"):
+            code, allowed, body = raw(port, path, "POST")
+            check(f"POST {path} is not allowed", (code, allowed, body) == (405, "GET, HEAD", b""), (code, allowed))
+            code, _, body = raw(port, path, "HEAD")
+            check(f"HEAD {path} is GET without a body", (code, body) == (200, b""), (code, body))
+        check("HEAD elsewhere", raw(port, "/v1/nothing", "HEAD")[0] == 404)
         with open(f"/proc/{process.pid}/net/tcp") as table:
             mine = [line.split()[1] for line in table if line.split()[3] == "0A"]
             ports = [f"0100007F:{number:04X}" for number in (port, port + 1)]
@@ -193,7 +210,7 @@ def refusals(store):
     refused("an unknown flag", 2, "--bad", "--bad")
     refused("an unknown log level", 2, "loud", "--data", store, "--log-level", "loud")
     refused("no store", 2, "no drives: give --data DIR")
-    refused("an address for everybody", 2, "0.0.0.0 is not a loopback address",
+    refused("an address for everybody", 2, "0.0.0.0 can be reached by others and there is no key",
             "--data", store, "--listen", "0.0.0.0:9900")
     refused("no such file", 2, "--config: can't open", "--config", root / "none.yaml")
     wrong = write("wrong.yaml", "network:\n  address: 127.0.0.1:9900\nstorage:\n  blok_size: 1\n")
@@ -201,7 +218,10 @@ def refusals(store):
             "did you mean storage.block_size?", "--config", wrong)
     refused("the file from the environment", 2, f"{wrong}:4:", MEMKVD_CONFIG=str(wrong))
     wrong = write("auth.yaml", "network: { auth_key: 00 }\n")
-    refused("a key that isn't built", 2, "network.auth_key: not built in this version",
+    refused("a key that is none", 2, f"{wrong}:1: network.auth_key: a key is 64 hexadecimal digits",
+            "--config", wrong)
+    wrong = write("tls.yaml", "network: { tls_cert: a.pem }\n")
+    refused("a key that isn't built", 2, "network.tls_cert: not built in this version",
             "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """No space: a file system that fills up under a sparse store, and a store that is full without eviction.
 
-Puts get noSpace, everything acknowledged stays, deletes work and make room, the drive is not fenced, and neither
+Puts are refused and told which of the two is full, everything acknowledged stays, deletes work and make room, the drive is not fenced, and neither
 kill -9 nor SIGTERM at that moment loses anything.
 """
 import os
@@ -29,8 +29,8 @@ options = report.arguments(__doc__.splitlines()[0], 20261124)
 class Filling:
     """A store that gets full, and its ledger."""
 
-    def __init__(self, name, stack, directory, store, max_size):
-        self.name = name
+    def __init__(self, name, stack, directory, store, max_size, refusal):
+        self.name, self.refusal = name, refusal
         setup(store, max_size=max_size)
         self.port = free_port()
         config = configuration(directory, self.port, [store])
@@ -97,17 +97,19 @@ def fill(filling, directory):
     stored = [key for key, status in zip(keys, statuses) if status == "ok"]
     refused = [key for key, status in zip(keys, statuses) if status != "ok"]
     kinds = {status: statuses.count(status) for status in set(statuses)}
-    filling.check(f"it gets full: {kinds}", set(kinds) == {"ok", "noSpace"} and kinds["ok"] > 20, kinds)
+    filling.check(f"it gets full: {kinds}", set(kinds) == {"ok", filling.refusal} and kinds["ok"] > 20, kinds)
     filling.healthy("full,")
+    filling.check("the log says when it is the file system", ('msg="file system full"' in filling.daemon.log())
+                  == (filling.refusal == "fileSystemFull"), filling.daemon.log())
     filling.everything_is_there("full,")
 
     value = directory / "value"
     value.write_bytes(bytes(8 << 20))
     code, _, errors = memkv("--server", f"127.0.0.1:{filling.port}", "put", "one too many", value)
-    filling.check("`memkv put` ends with exit code 4 and says so", code == 4 and "full" in errors,
+    filling.check("`memkv put` ends with exit code 4 and says so", code == 4 and filling.name.removeprefix("full ") in errors and "full" in errors,
                   f"exit {code}, {errors}")
     larger = [filling.put(key, 4 * VALUE_BYTES) for key in stored[:4]]
-    filling.check("an overwrite without room is refused", set(larger) == {"noSpace"}, larger)
+    filling.check("an overwrite without room is refused", set(larger) == {filling.refusal}, larger)
     filling.everything_is_there("after refused overwrites")
 
     half = stored[::2]
@@ -123,7 +125,7 @@ def fill(filling, directory):
     filling.daemon.kill()
     load.join()
     filling.check(f"a load on a full store is refused at times: {load.statuses()}",
-                  load.statuses().get("noSpace", 0) > 0 and load.statuses().get("ok", 0) > 0)
+                  load.statuses().get(filling.refusal, 0) > 0 and load.statuses().get("ok", 0) > 0)
     filling.daemon.start()
     filling.everything_is_there("after kill -9 under that load")
     filling.connection = wire.Connection(filling.port)
@@ -152,7 +154,8 @@ def full_file_system():
     need("losetup", "mkfs.ext4", "mount")
     with workshop("full-disk") as (stack, directory):
         mounted = file_system(stack, directory, 96 << 20)
-        filling = Filling("full file system", stack, directory, mounted / "drive", "512 MiB")
+        filling = Filling("full file system", stack, directory, mounted / "drive", "512 MiB",
+                          "fileSystemFull")
         fill(filling, directory)
         # The store's own metadata must have its place already.
         free = take_all_space(mounted)
@@ -170,7 +173,7 @@ def full_file_system():
 
 def full_store():
     with workshop("full-store") as (stack, directory):
-        filling = Filling("full store", stack, directory, directory / "drive", "128 MiB")
+        filling = Filling("full store", stack, directory, directory / "drive", "128 MiB", "noSpace")
         fill(filling, directory)
         # To the very last slot.
         for length in (VALUE_BYTES, 65536, 1):

@@ -22,7 +22,7 @@ import Wire
         #expect(session.headerArrived(connect.words) == .findRoom(connect))
         #expect(session.roomFound() == .receive)
         #expect(session.frameComplete() == .readGreeting)
-        #expect(session.greeted(Self.welcomeWord) == .welcome(version: 1))
+        #expect(session.greeted(Self.welcomeWord, key: .notNeeded) == .welcome(version: 1))
         #expect(session.responseLeft() == .nothing)
         return session
     }
@@ -80,13 +80,112 @@ import Wire
             _ = session.headerArrived(connect.words)
             _ = session.roomFound()
             _ = session.frameComplete()
-            guard case .refuse(let header, let refusal) = session.greeted(word) else {
+            guard case .refuse(let header, let refusal) = session.greeted(word, key: .notNeeded)
+            else {
                 Issue.record("greeting \(word) was not refused")
                 continue
             }
             #expect(header.status == status)
             #expect(refusal.status == status)
             #expect(!session.isGreeted)
+        }
+    }
+
+    /// A session that owes its proof.
+    private func challenged() -> ServerSession {
+        var session = fresh()
+        let connect = FrameHeader(operation: .connect, requestID: 1, bodyBytes: 48)
+        #expect(session.headerArrived(connect.words) == .findRoom(connect))
+        _ = session.roomFound()
+        #expect(session.frameComplete() == .readGreeting)
+        #expect(session.greeted(Self.welcomeWord, key: .known) == .challenge(version: 1))
+        _ = session.responseLeft()
+        return session
+    }
+
+    private let proof = FrameHeader(operation: .authenticate, requestID: 2, bodyBytes: 32)
+
+    @Test func aSessionWithAKeyIsOpenAfterTheProof() {
+        var session = challenged()
+        #expect(!session.isGreeted)
+        #expect(session.headerArrived(proof.words) == .findRoom(proof))
+        _ = session.roomFound()
+        #expect(session.frameComplete() == .readProof)
+        #expect(!session.isSigned)
+        #expect(session.proved(isRight: true) == .admit)
+        #expect(session.isGreeted)
+        #expect(session.isSigned)
+        _ = session.responseLeft()
+        var signed = get
+        signed.isSigned = true
+        #expect(session.headerArrived(signed.words) == .findRoom(signed))
+    }
+
+    @Test func nothingButTheProofFollowsAChallenge() {
+        for (header, expected): (FrameHeader, ServerSession.Refusal) in [
+            (get, .unauthenticated(.noProof)),
+            (FrameHeader(operation: .connect, requestID: 8, bodyBytes: 48), .invalid),
+            (FrameHeader(operation: .authenticate, requestID: 8, bodyBytes: 40), .invalid),
+            (
+                FrameHeader(operation: .authenticate, requestID: 8, bodyBytes: 32, isSigned: true),
+                .invalid
+            ),
+        ] {
+            var session = challenged()
+            guard case .refuse(_, let refusal) = session.headerArrived(header.words) else {
+                Issue.record("\(header) was not refused")
+                continue
+            }
+            #expect(refusal == expected)
+            #expect(session.state == .finishing)
+        }
+    }
+
+    @Test func aWrongProofAndAForgedFrameEndTheSession() {
+        var session = challenged()
+        _ = session.headerArrived(proof.words)
+        _ = session.roomFound()
+        _ = session.frameComplete()
+        guard
+            case .refuse(let header, .unauthenticated(.wrongProof)) = session.proved(isRight: false)
+        else {
+            Issue.record("a wrong proof was not refused")
+            return
+        }
+        #expect(header.status == .unauthenticated)
+        #expect(!session.isSigned)
+        session = greeted()
+        guard case .refuse(_, .unauthenticated(.forgedFrame)) = session.headerForged(get.words)
+        else {
+            Issue.record("a forged header was not refused")
+            return
+        }
+        session = greeted()
+        _ = session.headerArrived(get.words)
+        _ = session.roomFound()
+        guard case .refuse(let last, .unauthenticated(.forgedFrame)) = session.frameForged() else {
+            Issue.record("a forged body was not refused")
+            return
+        }
+        #expect(last.requestID == get.requestID)
+    }
+
+    @Test func aGreetingWithoutARightKeyIsRefused() {
+        for (key, problem): (ServerSession.GreetingKey, AuthenticationProblem) in [
+            (.missing, .noKey), (.unknown, .unknownKey),
+        ] {
+            var session = fresh()
+            let connect = FrameHeader(operation: .connect, requestID: 1, bodyBytes: 8)
+            _ = session.headerArrived(connect.words)
+            _ = session.roomFound()
+            _ = session.frameComplete()
+            guard
+                case .refuse(_, let refusal) = session.greeted(Self.welcomeWord, key: key)
+            else {
+                Issue.record("\(key) was not refused")
+                continue
+            }
+            #expect(refusal == .unauthenticated(problem))
         }
     }
 

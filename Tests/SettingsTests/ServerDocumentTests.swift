@@ -220,8 +220,8 @@ private let twoFileDrives = """
     }
 
     @Test(arguments: [
-        ("0.0.0.0:9900", "0.0.0.0 is not a loopback address"),
-        ("10.0.0.7:9900", "10.0.0.7 is not a loopback address"),
+        ("0.0.0.0:9900", "0.0.0.0 can be reached by others"),
+        ("10.0.0.7:9900", "10.0.0.7 can be reached by others"),
         ("[::1]:9900", "IPv6 is not built"),
         ("127.0.0.1", "has no port"),
         ("127.0.0.1:0", "must be a number from 1 to 65534"),
@@ -232,7 +232,7 @@ private let twoFileDrives = """
         ("example.org:9900", "is not an IPv4 address"),
         ("", "is empty"),
     ])
-    func onlyALoopbackAddressIsTaken(address: String, problem: String) throws {
+    func aWrongAddressIsNamed(address: String, problem: String) throws {
         let message = try #require(refusal("", data: "/x", listen: address))
         #expect(message.hasPrefix("--listen: "), "\(message)")
         #expect(message.contains(problem), "\(message)")

@@ -28,7 +28,7 @@ import Testing
             (0, 32, 16, 2, .unsupportedVersion(2)),
             (0, 48, 8, 0x26, .unknownOperation(0x26)),
             (0, 56, 8, 4, .unknownFlags(4)),
-            (1, 0, 16, 12, .unknownStatus(12)),
+            (1, 0, 16, 200, .unknownStatus(200)),
             (1, 0, 16, 256, .unknownStatus(256)),
             (1, 16, 16, 1, .reservedNotZero),
             (3, 0, 32, 65, .bodyTooLarge(lengthBytes: 65, limitBytes: 64)),

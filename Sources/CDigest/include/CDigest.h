@@ -1,8 +1,9 @@
-// CDigest: checksums (XXH3-64) and digests (SHA-256) for Wire, and nothing else.
+// CDigest: checksums (XXH3-64), digests (SHA-256) and authentication codes (HMAC-SHA256) for Wire,
+// and nothing else.
 //
-// Always holds: no allocation, no global state beyond one CPU-feature probe, results equal on every
-// kernel. The XXH3 streaming state is the caller's memory (MEMKV_XXH3_STATE_BYTES, 64-byte
-// aligned).
+// Always holds: no allocation unless it is said below, no global state beyond one CPU-feature probe,
+// results equal on every kernel. The XXH3 streaming state is the caller's memory
+// (MEMKV_XXH3_STATE_BYTES, 64-byte aligned), and so are the states of an HMAC.
 #pragma once
 
 #include <features.h>
@@ -35,3 +36,24 @@ void *_Nullable memkv_sha256_begin(void);
 int memkv_sha256_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
 int memkv_sha256_end(void *_Nonnull state, uint8_t *_Nonnull digest);
 void memkv_sha256_free(void *_Nonnull state);
+
+// Bytes of a SHA-256, of an HMAC-SHA256 and of the only length of key that is used here.
+#define MEMKV_SHA256_BYTES 32
+// Room for one of libcrypto's SHA-256 states; asserted against its own size when CDigest is
+// compiled.
+#define MEMKV_SHA256_STATE_BYTES 112
+
+// HMAC-SHA256 (RFC 2104). `prepare` makes of a key of MEMKV_SHA256_BYTES two states of
+// MEMKV_SHA256_STATE_BYTES, which are copied for each message: the copy of `inner` takes the
+// message by `add`, then `end` writes MEMKV_SHA256_BYTES at `digest`. Nothing here allocates.
+void memkv_mac_prepare(
+    void *_Nonnull inner, void *_Nonnull outer, const uint8_t *_Nonnull key);
+void memkv_mac_add(void *_Nonnull state, const void *_Nonnull bytes, size_t length);
+void memkv_mac_end(
+    void *_Nonnull state, const void *_Nonnull outer, uint8_t *_Nonnull digest);
+
+// 1 when the bytes are equal, in a time that depends on `length` alone.
+int memkv_equal(const void *_Nonnull left, const void *_Nonnull right, size_t length);
+
+// Overwrites secrets in a way that no optimiser removes.
+void memkv_forget(void *_Nonnull bytes, size_t length);

@@ -40,24 +40,39 @@ bool memkv_ring_has_deferred_work(const struct io_uring *ring);
 void memkv_prep_block_discard(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
 void memkv_prep_punch_hole(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
 
+// How a drive is opened.
+enum {
+    // Nothing can be written through the descriptor.
+    MEMKV_DRIVE_READ_ONLY = 1u << 0,
+    // A file that must not be there yet.
+    MEMKV_DRIVE_NEW = 1u << 1,
+    // A file that is made anew whatever it holds.
+    MEMKV_DRIVE_REPLACE = 1u << 2,
+    // Only to look: read-only, not locked, and opened even when somebody has it.
+    MEMKV_DRIVE_LOOK = 1u << 3,
+};
+
 // A drive's file, opened and locked.
 struct memkv_drive {
     int fd;
     bool is_block_device;
     bool is_direct;
-    bool was_created;
     bool supports_discard;
+    // Somebody else has it; with MEMKV_DRIVE_LOOK only.
+    bool is_in_use;
     uint32_t logical_block_bytes;
     uint64_t capacity_bytes;
 };
 
-// Opens a block device with O_DIRECT and O_EXCL, so that neither a mount nor another process shares
-// it. -EBUSY when one does; -ENOTBLK when `path` is something else.
-int memkv_open_block_device(const char *path, struct memkv_drive *drive);
+// Opens a block device with O_DIRECT and O_EXCL and locks it, so that neither a mount nor another
+// process shares it. -EBUSY or -EWOULDBLOCK when one does; -ENOTBLK when `path` is something else.
+int memkv_open_block_device(const char *path, unsigned access, struct memkv_drive *drive);
 // Opens a regular file, with O_DIRECT where the file system has it, and locks it. With
 // `create_bytes` above zero, makes an absent or empty file sparse at that size. -EWOULDBLOCK when
-// another process holds it; -ENOTSUP when `path` is not a regular file.
-int memkv_open_file(const char *path, uint64_t create_bytes, struct memkv_drive *drive);
+// another process holds it; -ENOTSUP when `path` is not a regular file; -EEXIST when it should be
+// new and isn't.
+int memkv_open_file(
+    const char *path, unsigned access, uint64_t create_bytes, struct memkv_drive *drive);
 
 // Anonymous private memory, huge-paged or not; NULL when the kernel refuses.
 void *memkv_map(size_t bytes, bool huge);
@@ -79,3 +94,6 @@ int memkv_listen(const char *address, uint16_t port, int backlog);
 // The port a socket is bound to.
 int memkv_bound_port(int fd);
 int memkv_set_no_delay(int fd);
+// Writes "ADDRESS:PORT" of a socket's other end, of at most MEMKV_PEER_NAME_BYTES with the zero.
+enum { MEMKV_PEER_NAME_BYTES = 80 };
+int memkv_peer_name(int fd, char *text, size_t capacity);

@@ -1,10 +1,14 @@
 // ClientConfiguration: what a client is told at its start. Each bound is the size of a table or of
 // a wait.
 
+package import Wire
+
 /// Servers, sizes and times of a client.
-package struct ClientConfiguration: Hashable, Sendable {
+package struct ClientConfiguration: Sendable {
     /// One or more, none twice.
     package var servers: [ServerAddress]
+    /// The key that all servers have; nil for servers that ask for none.
+    package var key: AuthenticationKey?
     /// Connections to each server at most; made as they are needed.
     package var connectionsPerServer = 1
     /// Requests under way at once; one more is refused.

@@ -59,7 +59,10 @@ extension ClientCore {
         guard server.isDown else { return }
         let table = self.table
         let unwanted = server.remove(
-            where: { table[$0.slot].policy.downServer == .answerAtOnce },
+            where: {
+                // With the wrong key nobody waits: the server's return wouldn't change it.
+                error.isAboutKeys || table[$0.slot].policy.downServer == .answerAtOnce
+            },
             deadlineOf: { table[$0.slot].deadline })
         for part in unwanted { end(part, with: RetryRules.ending(.serverUnavailable, of: part)) }
     }
@@ -116,9 +119,13 @@ extension ClientCore {
             now >= server.nextAttemptAt
         else { return false }
         server.wantsAnother = false
+        let credentials = configuration.key.map {
+            Credentials(key: $0, nonce: transport.drawNonce())
+        }
         server.connections.append(
             PooledConnection(
-                transport.open(to: server.address), session: ClientSession(),
+                transport.open(to: server.address),
+                session: ClientSession(credentials: credentials),
                 givenUpAt: now.advanced(byMicroseconds: configuration.connectMicroseconds),
                 provesItself: server.failureCount > 0))
         return true

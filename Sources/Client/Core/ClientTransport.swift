@@ -5,6 +5,8 @@
 // fails or is closed; a stream that has failed stays so. Time isn't part of the port: it enters by
 // the core's `step(now:)`.
 
+package import Wire
+
 /// Something that takes and gives bytes as far as it can now.
 package protocol ByteStream: ~Copyable {
     /// Takes some of `bytes`. `more` says that the frame goes on after them.
@@ -32,4 +34,6 @@ package protocol ClientTransport {
     associatedtype Stream: ClientStream
     /// Begins to connect; the stream's `opening` tells the rest.
     mutating func open(to server: ServerAddress) -> Stream
+    /// For a new session with a key: what nobody can guess, and never twice the same.
+    mutating func drawNonce() -> Nonce
 }

@@ -3,6 +3,8 @@
 // Always holds: used by one thread, except for the wake-up. `wait` looks at every stream that isn't
 // closed, so that the core may step after it without asking who was ready.
 
+internal import Wire
+
 struct SocketTransport: ClientTransport {
     private var streams: [SocketStream] = []
     private let wakeUp: WakeUp
@@ -14,6 +16,11 @@ struct SocketTransport: ClientTransport {
         let stream = SocketStream(to: server, wakeUp: wakeUp)
         streams.append(stream)
         return stream
+    }
+
+    mutating func drawNonce() -> Nonce {
+        var generator = SystemRandomNumberGenerator()
+        return Nonce(using: &generator)
     }
 
     /// Waits until a stream can go on, somebody wakes it, or `deadline`.

@@ -1,47 +1,7 @@
-// DriveFormatter: makes a drive an empty member of a store, and tells what a drive carries already.
+// DriveFormatter: makes a drive an empty member of a store.
 //
 // Always holds: superblock B is written when A is durable; old journal blocks and pages on the
 // drive can't be taken for this store's, because they carry another drive's id.
-
-/// What a drive already carries.
-package enum DriveContent: Hashable, Sendable {
-    case empty
-    /// Something that is no store: its first bytes are not zero.
-    case foreign
-    case store(
-        storeID: StoreIdentity, driveID: StoreIdentity, blockSizeBytes: UInt32,
-        minimumSlotBytes: UInt32)
-    /// A store of a version that this build doesn't read.
-    case newerStore(version: UInt16)
-    case damagedStore
-
-    /// Reads it off copies of both superblocks, `FormatConstants.superblockBytes` each.
-    package init(_ arena: Arena, superblockA: ArenaOffset, superblockB: ArenaOffset) {
-        let choice = SuperblockChoice(
-            Superblock.read(arena, at: superblockA), Superblock.read(arena, at: superblockB))
-        switch choice {
-        case .use(let superblock, _, _):
-            self = .store(
-                storeID: superblock.storeID, driveID: superblock.driveID,
-                blockSizeBytes: superblock.layout.classes.blockSizeBytes,
-                minimumSlotBytes: superblock.layout.classes.minimumSlotBytes)
-        case .refuse(.notFormatted):
-            self =
-                Self.isZero(arena, superblockA) && Self.isZero(arena, superblockB)
-                ? .empty : .foreign
-        case .refuse(.newerFormat(let version, _)): self = .newerStore(version: version)
-        case .refuse: self = .damagedStore
-        }
-    }
-
-    private static func isZero(_ arena: Arena, _ place: ArenaOffset) -> Bool {
-        for word in 0..<FormatConstants.superblockBytes.rawValue / 8
-        where arena.loadWord(place.advanced(by: word * 8)) != 0 {
-            return false
-        }
-        return true
-    }
-}
 
 /// Formats one drive: writes both superblocks, each behind a flush, and nothing else.
 package struct DriveFormatter: Sendable {

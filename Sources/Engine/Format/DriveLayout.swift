@@ -40,6 +40,8 @@ package enum FormatConstants {
     package static let journalBlockBytes: UInt64 = 4096
     package static let pageBytes: UInt64 = 16384
     package static let memberLimit = 64
+    /// Largest value that any configuration accepts.
+    package static let largestValueBytes: UInt64 = 16 << 20
     static let pageHeaderBytes: UInt64 = 64
 }
 

@@ -47,6 +47,7 @@ package struct Superblock: Sendable {
     static let pointerLimit = 176
     private static let magic: UInt64 = 0x5245_5055_5356_4B4D
 
+    var formatVersion = FormatConstants.version
     package var storeID: StoreIdentity
     package var driveID: StoreIdentity
     package var layout: DriveLayout
@@ -151,6 +152,7 @@ package struct Superblock: Sendable {
             driveID: StoreIdentity(high: word(5), low: word(6)), members: [],
             blockSizeBytes: blockSize, minimumSlotBytes: minimumSlot)
         var superblock = Superblock(format: format, layout: layout)
+        superblock.formatVersion = UInt16(truncatingIfNeeded: word(1))
         superblock.generation = word(17)
         superblock.incarnation = UInt32(truncatingIfNeeded: word(18))
         superblock.journalStart = JournalSequence(word(19))

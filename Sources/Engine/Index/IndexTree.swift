@@ -376,7 +376,8 @@ struct IndexTree: ~Copyable {
         arena.storeWord(generation, at: item.advanced(by: 56))
     }
 
-    private static func loadItem(
+    /// What an item of an inner or root page says.
+    static func loadItem(
         _ arena: Arena, at item: ArenaOffset
     ) -> (separator: BlockKey, pointer: PagePointer, generation: UInt64) {
         let packed = arena.loadWord(item.advanced(by: 32))

@@ -77,4 +77,32 @@ struct JournalBlockHeader: Sendable {
             durable: JournalSequence(word(6)), settled: JournalSequence(word(7)), usedWords: used,
             checksum: stored)
     }
+
+    /// True for the block that recovery accepts behind what `scan` has accepted.
+    func isSuccessor(of scan: JournalScan) -> Bool {
+        sequence == scan.last.next && previousChecksum == scan.chain
+            && incarnation >= scan.incarnation
+    }
+
+    /// True for a block that a recovery has cut off: it stands where the present incarnation
+    /// writes, and is of an earlier one. A torn new block can bring such a block back whole.
+    func isLeftOver(_ superblock: Superblock) -> Bool {
+        sequence >= superblock.incarnationStart && incarnation < superblock.incarnation
+    }
+
+    /// The records of the block at `place`, in order.
+    func records(_ arena: Arena, at place: ArenaOffset, layout: DriveLayout) -> [JournalRecord] {
+        var records: [JournalRecord] = []
+        let limit = Self.wordCount + usedWords
+        var word = Self.wordCount
+        while word < limit,
+            let (record, words) = JournalRecord.decode(
+                from: word, limit: limit, layout: layout,
+                { arena.loadWord(place.advanced(by: UInt64($0) * 8)) })
+        {
+            records.append(record)
+            word += words
+        }
+        return records
+    }
 }

@@ -109,6 +109,11 @@ package struct Arena: @unchecked Sendable {
         unsafe checksum.add(UnsafeRawBufferPointer(bytes(range)))
     }
 
+    /// Adds `range` to the code of a message.
+    package func add(_ range: ArenaRange, to code: inout MessageCode) {
+        unsafe code.add(UnsafeRawBufferPointer(bytes(range)))
+    }
+
     /// The key at `offset`, 32 bytes as a frame's body or a leaf's cell carries them.
     package func loadKey(_ offset: ArenaOffset, namespace: Namespace) -> BlockKey {
         BlockKey(

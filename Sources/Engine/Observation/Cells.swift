@@ -54,6 +54,8 @@ package enum ShardTiming: Int, CaseIterable, Sendable {
 /// Events counted per drive.
 package enum DriveCounter: Int, CaseIterable, Sendable {
     case readErrors, writeErrors, flushErrors
+    /// Writes that the file system under a file drive had no room for; write errors too.
+    case fileSystemFull
     case trimExtents, trimBytes, trimErrors
     case flushes, bytesWritten, bytesRead
     case journalRepairs, recoveredRecords, recoveredTornPayloads, returnedEmpty
@@ -159,6 +161,12 @@ package struct DriveCells: Sendable {
 
     package func value(_ counter: DriveCounter) -> UInt64 { block.load(counter.rawValue) }
     package func value(_ gauge: DriveGauge) -> UInt64 { block.load(Self.gauges + gauge.rawValue) }
+    /// Where the drive is in its life.
+    package var state: DriveState {
+        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: value(DriveGauge.state)))
+        else { preconditionFailure("a drive in no known state") }
+        return state
+    }
     package func histogram(_ timing: DriveTiming) -> HistogramSnapshot {
         block.histogram(at: Self.timings + timing.rawValue * HistogramLayout.cellCount)
     }

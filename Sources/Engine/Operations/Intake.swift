@@ -53,7 +53,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: (kind, _) = (.batchGet, cells.add(to: .batchRequests))
         case .tcpBatchPut: (kind, _) = (.batchPut, cells.add(to: .batchRequests))
         case .tcpBatchDelete: (kind, _) = (.batchDelete, cells.add(to: .batchRequests))
-        case .connect:
+        case .connect, .authenticate:
             refuse(request, .invalidRequest)
             return
         }
@@ -120,7 +120,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return .invalidRequest
             }
             return count > BodyLayout.batchLimit ? .tooLarge : batchPutMalformation(of: request)
-        case .connect: return .invalidRequest
+        case .connect, .authenticate: return .invalidRequest
         }
     }
 

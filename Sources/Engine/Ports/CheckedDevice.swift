@@ -189,6 +189,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             cells.record(latency, in: .deviceWrite)
             drive.add(operation.length.rawValue, to: .bytesWritten)
             if error != nil { drive.add(to: .writeErrors) }
+            if error == .noSpace { drive.add(to: .fileSystemFull) }
         case .flush:
             cells.record(latency, in: .deviceFlush)
             drive.add(to: .flushes)

@@ -2,7 +2,7 @@
 //
 //   begun ─► waitingForKey ─► lookingUp ─► placing ─► moving ─► awaitingFlush ─► ok
 //                                             │         └─ no space ─► voiding ─► awaitingVoid
-//                                             │                                ─► noSpace
+//                                             │                                ─► fileSystemFull
 //                                             └─ no slot and none to come ─► noSpace
 //
 // Always holds: the payload is verified against its checksum before anything is staged; the records
@@ -184,6 +184,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].entry.extent, freedBy: operations[index].voidSequence)
         drives[drive].journal.payloadSettled(in: operations[index].sequence)
         cells.add(to: .noSpaceResponses)
-        finish(index, .noSpace)
+        finish(index, .fileSystemFull)
     }
 }

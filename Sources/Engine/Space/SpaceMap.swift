@@ -64,6 +64,13 @@ struct SpaceMap: ~Copyable {
 
     var pageCount: Int { changedPages.count }
 
+    /// True when a block owns the slot, and it is of that class.
+    func isCommitted(_ slot: SlotIndex, as sizeClass: SizeClass) -> Bool {
+        let (word, bit) = place(slot)
+        return committed[word] & bit != 0
+            && segments[Int(layout.segment(of: slot).rawValue)].sizeClass == sizeClass.rawValue
+    }
+
     /// Share of the usable bytes that is busy, in percent, rounded up.
     var busyPercent: UInt64 { (busyBytes * 100 + layout.usableBytes - 1) / layout.usableBytes }
 

@@ -1,11 +1,11 @@
 // ListenAddress: where memkvd takes data connections, "127.0.0.1:9900".
 //
-// Always holds: the address is a loopback one, and the port leaves room for the admin endpoint's,
-// one higher. Refuses everything else: without authentication nobody else may reach a store.
+// Always holds: the port leaves room for the admin endpoint's, one higher. Whether an address that
+// isn't a loopback one may be used, follows from the keys (AuthenticationSettings.swift).
 
 package import Schema
 
-/// An IPv4 loopback address and a port.
+/// An IPv4 address and a port.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// The four parts, in the order in which they are written.
     package let octets: [UInt8]
@@ -40,11 +40,6 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         guard let octets = Self.octets(host) else {
             throw setting.refused("\"\(host)\" is not an IPv4 address; use 127.0.0.1:\(port)")
         }
-        guard octets[0] == 127 else {
-            throw setting.refused(
-                "\(host) is not a loopback address; until authentication is built memkvd "
-                    + "listens on 127.0.0.0/8 only, use 127.0.0.1:\(port)")
-        }
         self.init(octets: octets, port: port)
     }
 
@@ -54,6 +49,9 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         let octets = parts.compactMap { $0.allSatisfy(\.isNumber) ? UInt8($0) : nil }
         return parts.count == 4 && octets.count == 4 ? octets : nil
     }
+
+    /// True when only this machine can reach it.
+    package var isLoopback: Bool { octets[0] == 127 }
 
     /// The address alone.
     package var host: String { octets.map(String.init).joined(separator: ".") }

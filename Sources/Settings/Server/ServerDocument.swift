@@ -9,6 +9,9 @@ package import Schema
 /// The settings that a configuration file gives; nil where it is silent.
 package struct ServerDocument: Sendable {
     var address: Setting<String>?
+    var keys: [Key] = []
+    var tagsPayloads: Setting<Bool>?
+    var isInsecure: Setting<Bool>?
     var slabSize: Setting<ByteCount>?
     var poolSize: Setting<ByteCount>?
     var mode: Setting<String>?
@@ -26,6 +29,12 @@ package struct ServerDocument: Sendable {
         let maximumSize: Setting<ByteCount>?
     }
 
+    /// `network.auth_key`, or one entry of `network.auth_keys`.
+    struct Key: Sendable {
+        let key: Setting<String>
+        let namespaces: [Setting<String>]?
+    }
+
     /// No file: nothing is said.
     package init() {}
 
@@ -33,7 +42,7 @@ package struct ServerDocument: Sendable {
     package init(text: String, file: String) throws(ConfigurationError) {
         let root = try DocumentSection(document: text, file: file, schema: Self.root)
         if let network = try root.section("network", schema: Self.network) {
-            address = try network.text("address")
+            try read(network: network)
         }
         if let memory = try root.section("memory", schema: Self.memory) {
             slabSize = try memory.size("block_size")
@@ -41,6 +50,23 @@ package struct ServerDocument: Sendable {
         }
         if let storage = try root.section("storage", schema: Self.storage) {
             try read(storage: storage)
+        }
+    }
+
+    private mutating func read(network: DocumentSection) throws(ConfigurationError) {
+        address = try network.text("address")
+        tagsPayloads = try network.flag("payload_mac")
+        isInsecure = try network.flag("insecure")
+        if let key = try network.text("auth_key") { keys.append(Key(key: key, namespaces: nil)) }
+        for item in try network.items("auth_keys", schema: Self.key) ?? [] {
+            switch item {
+            case .text(let key): keys.append(Key(key: key, namespaces: nil))
+            case .section(let section):
+                guard let key = try section.text("key") else {
+                    throw section.missing("key", "missing; give the key's 64 hex digits")
+                }
+                keys.append(Key(key: key, namespaces: try section.texts("namespaces")))
+            }
         }
     }
 
@@ -76,7 +102,9 @@ package struct ServerDocument: Sendable {
 
     static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
     static let network = SectionSchema(
-        keys: ["address"], notBuilt: ["tls_cert", "tls_key", "auth_key", "auth_keys", "insecure"])
+        keys: ["address", "auth_key", "auth_keys", "payload_mac", "insecure"],
+        notBuilt: ["tls_cert", "tls_key"])
+    static let key = SectionSchema(keys: ["key", "namespaces"])
     static let memory = SectionSchema(keys: ["block_size", "max_size"])
     static let storage = SectionSchema(
         keys: [
@@ -88,7 +116,8 @@ package struct ServerDocument: Sendable {
 
     /// Every dotted key that a file may hold, for the documentation's test.
     package static let allKeys: [String] =
-        network.keys.map { "network.\($0)" } + memory.keys.map { "memory.\($0)" }
+        network.keys.map { "network.\($0)" } + key.keys.map { "network.auth_keys[].\($0)" }
+        + memory.keys.map { "memory.\($0)" }
         + storage.keys.map { "storage.\($0)" } + eviction.keys.map { "storage.eviction.\($0)" }
         + drive.keys.map { "storage.drives[].\($0)" }
 

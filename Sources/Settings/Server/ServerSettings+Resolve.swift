@@ -16,6 +16,8 @@ extension ServerSettings {
     ) throws(ConfigurationError) {
         let address = invocation.listen ?? document.address
         listen = if let address { try ListenAddress(address) } else { .standard }
+        authentication = try AuthenticationSettings(
+            invocation, document, listen: listen, address: address)
         engine = try Self.engine(document)
         (slabBytes, poolBytes) = try Self.memory(document)
         store = try Self.store(invocation, document)
@@ -154,7 +156,8 @@ extension ServerSettings {
             if mode.value == "direct", let size {
                 throw size.refused("a raw device has its own size; max_size is for file drives")
             }
-            if places.contains(where: { $0.path == drive.media.value }) {
+            // By bytes: names that only look alike are two files.
+            if places.contains(where: { $0.path.utf8.elementsEqual(drive.media.value.utf8) }) {
                 throw drive.media.refused("\(drive.media.value) is listed twice")
             }
             places.append(DrivePlace(path: drive.media.value, maximumBytes: size?.value))

@@ -34,6 +34,7 @@ package struct DrivePlace: Hashable, Sendable {
 /// A checked configuration.
 package struct ServerSettings: Sendable {
     package let listen: ListenAddress
+    package let authentication: AuthenticationSettings
     /// Bytes of one slab of the pool that payloads pass through.
     package let slabBytes: ByteCount
     /// Bytes of the whole pool.
@@ -71,9 +72,14 @@ package struct ServerInvocation: Sendable {
     package var data: Setting<String>?
     /// `--config`, or `MEMKVD_CONFIG`.
     package var config: Setting<String>?
+    /// `MEMKV_AUTH_KEY`, the variable that clients have their key from. There is no flag for a key:
+    /// every user of the machine could read it.
+    package var authenticationKey: Setting<String>?
 
     /// The environment's variables that count.
-    package static let variableNames = ["MEMKVD_LISTEN", "MEMKVD_DATA", "MEMKVD_CONFIG"]
+    package static let variableNames = [
+        "MEMKVD_LISTEN", "MEMKVD_DATA", "MEMKVD_CONFIG", "MEMKV_AUTH_KEY",
+    ]
 
     /// A flag beats the variable of the same meaning.
     package init(
@@ -83,6 +89,7 @@ package struct ServerInvocation: Sendable {
         listen = try Self.pick(listenFlag, "--listen", environment, "MEMKVD_LISTEN")
         data = try Self.pick(dataFlag, "--data", environment, "MEMKVD_DATA")
         config = try Self.pick(configFlag, "--config", environment, "MEMKVD_CONFIG")
+        authenticationKey = try Self.pick(nil, "", environment, "MEMKV_AUTH_KEY")
     }
 
     private static func pick(

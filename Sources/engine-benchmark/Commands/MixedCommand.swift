@@ -14,6 +14,7 @@ struct MixedCommand: ParsableCommand {
         commandName: "mixed", abstract: "Sends mixed operations to a server.")
 
     @Option(help: "HOST:PORT of the server.") var server = "127.0.0.1:9900"
+    @OptionGroup var keyInput: KeyInput
     @Option(help: "Requests to send; a batch is one.") var operations = 100_000
     @Option(help: "Connections.") var connections = 4
     @Option(help: "Requests in flight on each connection.") var depth = 8
@@ -21,11 +22,12 @@ struct MixedCommand: ParsableCommand {
     @Option(help: "Seed of the operations.") var seed: UInt64 = 1
 
     func run() throws {
+        let key = try keyInput.key()
         var clients: [MixedClient] = []
         for index in 0..<connections {
             clients.append(
                 try MixedClient(
-                    server: ServerAddress(parsing: server), depth: depth, keys: keys,
+                    server: ServerAddress(parsing: server), key: key, depth: depth, keys: keys,
                     seed: seed &* 1000 &+ UInt64(index)))
         }
         let began = TCPConnection.now
@@ -60,9 +62,11 @@ final class MixedClient {
     private var sinkOfTag: [RequestTag: Int] = [:]
     private(set) var misses = 0
 
-    init(server: ServerAddress, depth: Int, keys: UInt64, seed: UInt64) throws {
+    init(
+        server: ServerAddress, key: AuthenticationKey?, depth: Int, keys: UInt64, seed: UInt64
+    ) throws {
         connection = try TCPConnection(
-            to: server, deadline: TCPConnection.now.advanced(byMicroseconds: 10_000_000))
+            to: server, key: key, deadline: TCPConnection.now.advanced(byMicroseconds: 10_000_000))
         self.depth = depth
         self.keys = keys
         series = BlockSeries(seed: 7, smallestBytes: 1, largestBytes: 1)

@@ -19,6 +19,7 @@ struct ThroughputCommand: ParsableCommand {
         commandName: "throughput", abstract: "Sends one kind of request to a server.")
 
     @Option(help: "HOST:PORT of the server.") var server = "127.0.0.1:9900"
+    @OptionGroup var keyInput: KeyInput
     @Option(help: "exists (batches of --batch keys), put or get.") var kind: ThroughputKind
     @Option(help: "Requests to send.") var requests = 1000
     @Option(help: "Bytes of a value.") var valueBytes = 65536
@@ -44,6 +45,7 @@ struct ThroughputCommand: ParsableCommand {
     func run() throws {
         var configuration = ClientConfiguration(
             servers: [try ServerAddress(parsing: server)], seed: 1)
+        configuration.key = try keyInput.key()
         configuration.connectionsPerServer = connections
         let client = BlockingClient(configuration)
         var memory = Memory(places: prepare())

@@ -1,5 +1,7 @@
 // The shape of /v1/status, as far as the table shows it, and the table.
 
+import Settings
+
 /// What `admin status` reads of a server's answer.
 struct ServerStatus: Decodable {
     struct Memory: Decodable {
@@ -17,6 +19,8 @@ struct ServerStatus: Decodable {
     struct Device: Decodable {
         let deviceId: Int
         let path: String
+        /// "online", "offline", "absent" or "recovering"; older servers don't tell.
+        let state: String?
         let usableBytes: UInt64
         let usedBytes: UInt64
     }
@@ -44,7 +48,7 @@ enum StatusTable {
         for device in storage.devices {
             rows.append([
                 "drive \(device.deviceId)", fill(device.usedBytes, device.usableBytes),
-                device.path,
+                device.state ?? "", device.path,
             ])
         }
         return aligned(rows)

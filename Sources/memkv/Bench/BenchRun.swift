@@ -62,6 +62,7 @@ struct BenchRun {
 
     private func client(connections: Int) -> BlockingClient {
         var configuration = ClientConfiguration(servers: servers, seed: blocks.seed)
+        configuration.key = settings.key
         configuration.connectionsPerServer = connections
         configuration.connectMicroseconds = settings.timeoutMicroseconds
         return BlockingClient(configuration)

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Client
+import Settings
 import Wire
 
 struct Put: MemkvCommand {

@@ -7,6 +7,7 @@
 
 import Client
 import Glibc
+import Settings
 
 private func problem(_ doing: String, _ path: String) -> CommandFailure {
     CommandFailure(.usage, "can't \(doing) \(path): \(unsafe String(cString: strerror(errno)))")
@@ -134,6 +135,9 @@ final class OutputFile: @unchecked Sendable {
     }
 }
 
+/// SEEK_DATA, which the importer drops.
+private let seekData: CInt = 3
+
 enum LocalFiles {
     /// What a path leads to.
     enum Kind { case nothing, file, directory, blockDevice, other }
@@ -151,21 +155,38 @@ enum LocalFiles {
 
     static func remove(_ path: String) { unsafe unlink(path) }
 
-    /// The first of `paths` that leads where an earlier one leads; nil when none does.
-    static func firstRepeated(in paths: [String]) -> String? {
-        var seen: [(device: dev_t, inode: ino_t, special: dev_t)] = []
-        for path in paths {
-            var facts = stat()
-            guard unsafe fstatat(AT_FDCWD, path, &facts, 0) == 0 else { continue }
-            let isBlock = facts.st_mode & S_IFMT == S_IFBLK
-            let place = (facts.st_dev, facts.st_ino, isBlock ? facts.st_rdev : 0)
-            let isRepeated = seen.contains {
-                isBlock ? $0.2 == place.2 : $0.0 == place.0 && $0.1 == place.1
+    /// Makes a file empty that was empty before.
+    static func empty(_ path: String) { unsafe truncate(path, 0) }
+
+    /// Refuses a path whose directory isn't there or can't be written to.
+    static func checkDirectory(of path: String) throws(CommandFailure) {
+        let target = FileIdentity.target(of: path)
+        let slash = target.utf8.lastIndex(of: 0x2F)
+        let directory = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
+        guard unsafe access(directory, W_OK | X_OK) == 0 else { throw problem("make", path) }
+    }
+
+    /// True when the file holds any byte but zeros. Holes aren't read.
+    static func hasData(_ path: String) throws(CommandFailure) -> Bool {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw problem("read", path) }
+        defer { close(descriptor) }
+        let buffer = OwnedBytes(count: 1 << 20)
+        var offset: off_t = 0
+        while true {
+            let start = lseek(descriptor, offset, seekData)
+            if start < 0 {
+                // ENXIO: no more data. A file system without holes has no SEEK_DATA: EINVAL.
+                if errno == EINVAL, offset == 0 { return true }
+                return false
             }
-            if isRepeated { return path }
-            seen.append(place)
+            let memory = buffer.destination
+            let count = unsafe pread(descriptor, memory.buffer.baseAddress, memory.count, start)
+            guard count >= 0 else { throw problem("read", path) }
+            if count == 0 { return false }
+            if unsafe memory.buffer.prefix(count).contains(where: { $0 != 0 }) { return true }
+            offset = start + off_t(count)
         }
-        return nil
     }
 
     /// True for a file of no bytes.

@@ -12,9 +12,10 @@ import Schema
 struct ClientDocument {
     var servers: [Setting<String>]?
     var transport: Setting<String>?
+    var key: Setting<String>?
 
     static let schema = SectionSchema(
-        keys: ["servers", "transport"], notBuilt: ["auth_key", "rdma_devices"])
+        keys: ["servers", "transport", "auth_key"], notBuilt: ["rdma_devices"])
     static let transports = ["auto", "rdma", "tcp"]
     private static let limitBytes = 1 << 20
 
@@ -22,6 +23,7 @@ struct ClientDocument {
         let root = try DocumentSection(document: text, file: file, schema: Self.schema)
         servers = try root.texts("servers")
         transport = try root.word("transport", among: Self.transports)
+        key = try root.text("auth_key")
     }
 
     /// Reads the file that `place` names.
@@ -44,6 +46,8 @@ struct ClientSettings {
     let servers: [ServerAddress]
     /// Nobody named a server: it is the default one.
     let isDefault: Bool
+    /// The file's key, as it stands there.
+    let key: Setting<String>?
 
     static let defaultServer = "127.0.0.1:9900"
 
@@ -67,6 +71,7 @@ struct ClientSettings {
         }
         servers = try Self.addresses(listed)
         isDefault = listed.allSatisfy { $0.origin == .standard }
+        key = document?.key
     }
 
     private static func check(transport: Setting<String>?) throws(ConfigurationError) {

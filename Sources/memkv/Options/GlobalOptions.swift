@@ -19,6 +19,12 @@ struct GlobalOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How long to wait. (default: 30)", valueName: "seconds"))
     var timeout: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "File with the key of the servers, 64 hex digits. (default: MEMKV_AUTH_KEY)",
+            valueName: "file"))
+    var authKeyFile: String?
+
     @Flag(help: "Print the answer as JSON.")
     var json = false
 }
@@ -45,19 +51,25 @@ struct Settings {
     let servers: [ServerAddress]
     /// Nobody named a server: it is the default one.
     let serversAreDefault: Bool
+    /// Nil for servers that ask for none.
+    let key: AuthenticationKey?
     let namespace: Namespace
     let timeoutMicroseconds: UInt64
     let json: Bool
 
     init(inner: GlobalOptions, outer: GlobalOptions, environment: [String: String]) throws {
+        let found: ClientSettings
         do throws(ConfigurationError) {
-            let settings = try ClientSettings(
+            found = try ClientSettings(
                 serverFlag: inner.server ?? outer.server, environment: environment)
-            servers = settings.servers
-            serversAreDefault = settings.isDefault
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }
+        servers = found.servers
+        serversAreDefault = found.isDefault
+        key = try KeyOption.key(
+            file: inner.authKeyFile ?? outer.authKeyFile, environment: environment,
+            setting: found.key)
         namespace = Namespace(inner.namespace ?? outer.namespace ?? 0)
         let seconds = inner.timeout ?? outer.timeout ?? 30
         guard seconds > 0, seconds <= 4000 else {
@@ -77,6 +89,7 @@ struct Settings {
     func client() -> BlockingClient {
         var configuration = ClientConfiguration(
             servers: servers, seed: .random(in: 0 ... .max))
+        configuration.key = key
         configuration.connectMicroseconds = timeoutMicroseconds
         return BlockingClient(configuration)
     }

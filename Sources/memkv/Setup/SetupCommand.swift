@@ -2,9 +2,12 @@
 // stderr.
 //
 // Always holds: nothing is written to any drive before every drive was looked at and found
-// acceptable; a drive that carries a store, whole or damaged, is formatted with --force only.
+// acceptable; what a drive carries, a store, a file system or anything else, is given up with
+// --force only; a drive in use is never formatted.
 
 import ArgumentParser
+import Engine
+import Settings
 
 struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -30,7 +33,7 @@ struct Setup: ParsableCommand {
     @Option(help: "The smallest slot.")
     var minSlot = ByteSize(bytes: 64 << 10)
 
-    @Flag(help: "Format even where a store exists; its blocks are gone then.")
+    @Flag(help: "Format whatever the drives carry; it is gone then. Never a drive in use.")
     var force = false
 
     @Flag(
@@ -44,9 +47,6 @@ struct Setup: ParsableCommand {
             throw ValidationError("name at least one path after --drives")
         }
         guard drives.count <= 64 else { throw ValidationError("a store has 64 drives at most") }
-        guard Set(drives).count == drives.count else {
-            throw ValidationError("a path stands twice after --drives")
-        }
         guard !(force && idempotent) else {
             throw ValidationError("--force makes anew, --idempotent keeps: give one of them")
         }
@@ -56,8 +56,9 @@ struct Setup: ParsableCommand {
         let plan = try SetupPlan(
             paths: drives, maximumFileBytes: maxSize?.bytes, blockBytes: blockSize.bytes,
             minimumSlotBytes: minSlot.bytes)
-        if let path = LocalFiles.firstRepeated(in: drives) {
-            throw CommandFailure(.usage, "\(path) is named twice after --drives")
+        if let (path, other) = FileIdentity.firstPair(in: drives) {
+            let names = path.utf8.elementsEqual(other.utf8) ? path : "\(path), also \(other),"
+            throw CommandFailure(.usage, "\(names) is named twice after --drives")
         }
         try carryOut(plan)
         print(plan.configurationYAML, terminator: "")
@@ -65,16 +66,27 @@ struct Setup: ParsableCommand {
 
     #if IOUring
     private func carryOut(_ plan: SetupPlan) throws {
-        let contents = try plan.drives.map { drive in try FormatDrives.content(of: drive) }
-        switch try plan.decide(contents, force: force, idempotent: idempotent) {
+        let tables = SystemTables()
+        let looks = try plan.drives.map { drive in try LookedAtDrive(drive, tables: tables) }
+        let found = looks.map { SetupContent(load: $0.load, sizeBytes: $0.sizeBytes) }
+        switch try plan.decide(found, force: force, idempotent: idempotent) {
         case .keep:
             Terminal.standardError("memkv: the store is there already; nothing was changed")
-        case .format:
-            let identities = FormatDrives.drawIdentities(driveCount: plan.drives.count)
-            for (index, drive) in plan.drives.enumerated() {
-                try FormatDrives.formatDrive(drive, number: index, of: plan, identities: identities)
-                Terminal.standardError("memkv: \(drive.path) is formatted")
+        case .format: try format(looks, plan)
+        }
+    }
+
+    private func format(_ looks: [LookedAtDrive], _ plan: SetupPlan) throws {
+        let formats = plan.newFormats()
+        for (look, format) in zip(looks, formats) {
+            if let problem = look.impossibility(of: format) {
+                throw CommandFailure(
+                    .refused, "\(look.drive.path): \(problem); nothing was changed")
             }
+        }
+        for (look, format) in zip(looks, formats) {
+            try look.makeDrive(of: format)
+            Terminal.standardError("memkv: \(look.drive.path) is formatted")
         }
     }
     #else

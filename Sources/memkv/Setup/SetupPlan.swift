@@ -1,28 +1,18 @@
-// SetupPlan: the drives and sizes of a new store, checked against each other, and the configuration
-// they make.
+// SetupPlan: the drives and sizes of a new store, checked against each other, whether they may be
+// formatted, and the configuration they make.
 //
 // Refuses, naming the drive or the option: two kinds of drives, a file without a size, a size that
-// isn't a power of two, a path that can be no drive.
+// isn't a power of two, a path that can be no drive, and to give up what a drive carries.
 
-/// A drive to be formatted.
-struct SetupDrive: Hashable {
-    enum Kind: Hashable {
-        case direct
-        /// A file of that many bytes, made if absent.
-        case file(maximumBytes: UInt64)
-    }
+import Engine
+import Foundation
+import Settings
 
-    var path: String
-    var kind: Kind
-}
-
-/// What a drive carries already.
-enum SetupContent: Hashable {
-    case nothing
-    case store(id: String, blockBytes: UInt64, minimumSlotBytes: UInt64)
-    case damagedStore
-    /// Bytes that no MemKV wrote: somebody's file, or a file system.
-    case somethingElse
+/// What a drive was found to carry, and its size.
+struct SetupContent: Hashable {
+    var load: DriveLoad
+    /// Nil for a file that isn't there.
+    var sizeBytes: UInt64?
 }
 
 struct SetupPlan {
@@ -44,6 +34,9 @@ struct SetupPlan {
             throw CommandFailure(
                 .usage, "--block-size must be a power of two, from --min-slot up to 16 MiB")
         }
+        if let maximumFileBytes, maximumFileBytes == 0 || maximumFileBytes % 4096 != 0 {
+            throw CommandFailure(.usage, "--max-size must be a multiple of 4 KiB")
+        }
         var drives: [SetupDrive] = []
         for path in paths {
             drives.append(try Self.drive(at: path, maximumFileBytes: maximumFileBytes))
@@ -64,14 +57,21 @@ struct SetupPlan {
     private static func drive(
         at path: String, maximumFileBytes: UInt64?
     ) throws(CommandFailure) -> SetupDrive {
+        guard !path.isEmpty else {
+            throw CommandFailure(.usage, "an empty path stands after --drives")
+        }
+        // The configuration shall serve the drive from any directory.
+        let whole =
+            path.utf8.first == 0x2F
+            ? path : FileManager.default.currentDirectoryPath + "/" + path
         switch LocalFiles.kind(of: path) {
         case .blockDevice:
-            return SetupDrive(path: path, kind: .direct)
+            return SetupDrive(path: whole, kind: .direct)
         case .file, .nothing:
             guard let maximumFileBytes else {
                 throw CommandFailure(.usage, "\(path) is a file: say how large with --max-size")
             }
-            return SetupDrive(path: path, kind: .file(maximumBytes: maximumFileBytes))
+            return SetupDrive(path: whole, kind: .file(bytes: maximumFileBytes))
         case .directory:
             throw CommandFailure(
                 .usage, "\(path) is a directory; name a file in it, or a block device")
@@ -80,46 +80,89 @@ struct SetupPlan {
         }
     }
 
-    /// Whether to format, from what the drives carry; refuses to destroy a store that nobody gave
-    /// up.
+    /// Whether to format, from what the drives carry; refuses to destroy what nobody gave up.
     func decide(
         _ contents: [SetupContent], force: Bool, idempotent: Bool
     ) throws(CommandFailure) -> Decision {
-        if force || contents.allSatisfy({ $0 == .nothing }) { return .format }
+        for (drive, content) in zip(drives, contents) {
+            if case .newerStore(let version) = content.load {
+                throw CommandFailure(
+                    .refused,
+                    "\(drive.path) carries a store of a newer format (\(version)); "
+                        + "nothing was changed. Use the memkv of that version")
+            }
+        }
+        if force { return .format }
         if idempotent, isWholeStore(contents) { return .keep }
         for (drive, content) in zip(drives, contents) {
-            switch content {
-            case .nothing: continue
-            case .somethingElse:
-                throw CommandFailure(
-                    .refused,
-                    "\(drive.path) carries data that is no MemKV store; nothing was changed. "
-                        + "--force overwrites it")
-            case .damagedStore:
-                throw CommandFailure(
-                    .refused,
-                    "\(drive.path) carries a damaged store; nothing was changed. "
-                        + "--force gives up its blocks")
-            case .store(_, let block, let slot):
-                let sizes =
-                    "block size \(ByteSize(bytes: block).exact), smallest slot "
-                    + ByteSize(bytes: slot).exact
-                throw CommandFailure(
-                    .refused,
-                    "\(drive.path) carries a store already (\(sizes)); nothing was changed. "
-                        + (idempotent
-                            ? "--idempotent keeps a store whose drives and sizes are all as given; "
-                            : "--idempotent keeps it, ") + "--force gives up its blocks")
+            if let problem = obstacle(drive, content, idempotent) {
+                throw CommandFailure(.refused, "\(drive.path) \(problem)")
             }
         }
         return .format
     }
 
-    /// Every drive carries the same store with the sizes of this plan.
+    /// Why the drive can't be formatted without `--force`.
+    private func obstacle(
+        _ drive: SetupDrive, _ content: SetupContent, _ idempotent: Bool
+    ) -> String? {
+        switch content.load {
+        case .nothing:
+            guard case .file(let bytes) = drive.kind, let size = content.sizeBytes, size > 0,
+                size != bytes
+            else { return nil }
+            return "is a file of \(ByteSize(bytes: size).exact) and --max-size says "
+                + "\(ByteSize(bytes: bytes).exact); nothing was changed. Give its size, remove "
+                + "it, or make it anew with --force"
+        case .store(let facts):
+            let has =
+                "block size \(ByteSize(bytes: UInt64(facts.blockSizeBytes)).exact), smallest slot "
+                + "\(ByteSize(bytes: UInt64(facts.minimumSlotBytes)).exact), "
+                + "size \(ByteSize(bytes: facts.capacityBytes).exact), "
+                + "one of \(facts.memberCount) drives"
+            return "carries a store already (\(has)); nothing was changed. "
+                + (idempotent
+                    ? "--idempotent keeps a store whose drives and sizes are all as given; "
+                    : "--idempotent keeps it, ") + "--force gives up its blocks"
+        case .damagedStore:
+            return "carries a damaged store; nothing was changed. --force gives up its blocks"
+        case .newerStore, .foreign, .unknownData:
+            return "carries \(content.load.sentence); nothing was changed. --force overwrites it"
+        }
+    }
+
+    /// The drives are all the drives of one store, with the sizes of this plan.
     private func isWholeStore(_ contents: [SetupContent]) -> Bool {
-        guard case .store(let id, _, _)? = contents.first else { return false }
-        return contents.allSatisfy {
-            $0 == .store(id: id, blockBytes: blockBytes, minimumSlotBytes: minimumSlotBytes)
+        var identities: Set<StoreIdentity> = []
+        var stores: Set<StoreIdentity> = []
+        for (drive, content) in zip(drives, contents) {
+            guard case .store(let facts) = content.load, facts.memberCount == drives.count,
+                UInt64(facts.blockSizeBytes) == blockBytes,
+                UInt64(facts.minimumSlotBytes) == minimumSlotBytes
+            else { return false }
+            if case .file(let bytes) = drive.kind,
+                facts.capacityBytes != bytes || content.sizeBytes != bytes
+            {
+                return false
+            }
+            identities.insert(facts.driveID)
+            stores.insert(facts.storeID)
+        }
+        return identities.count == drives.count && stores.count == 1
+    }
+
+    /// What to make of each drive: a new store, its identities drawn now.
+    func newFormats() -> [FormatConfiguration] {
+        var generator = SystemRandomNumberGenerator()
+        func draw() -> StoreIdentity {
+            StoreIdentity(high: generator.next(), low: generator.next())
+        }
+        let store = draw()
+        let members = drives.map { _ in draw() }
+        return members.map {
+            FormatConfiguration(
+                storeID: store, driveID: $0, members: members, blockSizeBytes: UInt32(blockBytes),
+                minimumSlotBytes: UInt32(minimumSlotBytes))
         }
     }
 
@@ -156,11 +199,11 @@ struct SetupPlan {
         if plain, path.first == "/" || path.first?.isLetter == true { return path }
         var text = ""
         for scalar in path.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": text += "\\\(scalar)"
-            case _ where scalar.value < 0x20:
+            switch scalar.value {
+            case 0x22, 0x5C: text += "\\\(scalar)"
+            case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0xFEFF:
                 let digits = String(scalar.value, radix: 16)
-                text += "\\x" + String(repeating: "0", count: 2 - digits.count) + digits
+                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: text.unicodeScalars.append(scalar)
             }
         }

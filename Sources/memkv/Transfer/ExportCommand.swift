@@ -3,6 +3,7 @@
 import ArgumentParser
 import Client
 import Foundation
+import Settings
 import Wire
 
 struct Export: MemkvCommand {
@@ -23,7 +24,7 @@ struct Export: MemkvCommand {
     @OptionGroup var transfer: TransferOptions
 
     func run(_ settings: Settings) throws {
-        if LocalFiles.firstRepeated(in: [manifest, output]) != nil {
+        if FileIdentity.firstPair(in: [manifest, output]) != nil {
             throw CommandFailure(
                 .usage, "the file would replace \(manifest); give another name to -o")
         }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Client
 import Foundation
+import Settings
 import Wire
 
 struct Import: MemkvCommand {
@@ -33,11 +34,14 @@ struct Import: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         let names = files.map { URL(fileURLWithPath: $0).lastPathComponent }
-        for (index, name) in names.enumerated() where names[..<index].contains(name) {
+        // By bytes: names that only look alike are two files.
+        let spellings = names.map { Array($0.utf8) }
+        for (index, name) in names.enumerated()
+        where spellings[..<index].contains(spellings[index]) {
             throw CommandFailure(
                 .usage, "two files are called '\(name)'; a manifest holds each name once")
         }
-        for file in files where LocalFiles.firstRepeated(in: [file, output]) != nil {
+        for file in files where FileIdentity.firstPair(in: [file, output]) != nil {
             throw CommandFailure(
                 .usage, "the manifest would replace \(file); give another name to -o")
         }

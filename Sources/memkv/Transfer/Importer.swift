@@ -24,6 +24,9 @@ final class Importer: Sendable {
     private struct Progress {
         var keys: [[Int: BlockKey]]
         var summary = TransferSummary(alreadyPresent: 0)
+        /// Keys that this import has stored. A block that stands in the files twice can be under
+        /// way twice before the server has it; it is stored once.
+        var stored: Set<BlockKey> = []
     }
 
     private let settings: Settings
@@ -133,8 +136,9 @@ final class Importer: Sendable {
                 progress.keys[job.file][job.block] = key
                 progress.summary.bytes += UInt64(job.length)
             }
-            progress.summary.blocks += missing.count
-            progress.summary.alreadyPresent? += batch.count - missing.count
+            let new = missing.count { progress.stored.insert(keys[$0]).inserted }
+            progress.summary.blocks += new
+            progress.summary.alreadyPresent? += batch.count - new
         }
         bar.advance(byBytes: batch.reduce(0) { $0 + UInt64($1.length) })
     }

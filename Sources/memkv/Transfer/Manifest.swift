@@ -78,14 +78,15 @@ struct Manifest: Codable {
                 "\(path) is a manifest of version \(version); this memkv reads up to "
                     + "\(Self.newestVersion), use a newer one")
         }
-        var names: Set<String> = []
+        // By bytes: names that only look alike are two files.
+        var names: Set<[UInt8]> = []
         for file in files {
             guard Self.isPlainName(file.name) else {
                 throw CommandFailure(
                     .damaged,
                     "\(path): '\(file.name)' is not a plain file name; nothing was written")
             }
-            guard names.insert(file.name).inserted else {
+            guard names.insert(Array(file.name.utf8)).inserted else {
                 throw CommandFailure(.damaged, "\(path) names '\(file.name)' twice")
             }
             try Self.check(file, in: path)

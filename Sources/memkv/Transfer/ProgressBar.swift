@@ -3,6 +3,7 @@
 
 import Client
 import Foundation
+import Settings
 
 final class ProgressBar: @unchecked Sendable {
     // Sendable because everything below is guarded by the lock.

@@ -28,9 +28,16 @@ final class TransferLink {
             let waiting = outcomes.indices.filter { outcomes[$0] == nil }
             if waiting.isEmpty { break }
             let problem = try performOnce(requests, waiting, to: &outcomes)
-            if let problem, BlockingClient.now >= clock.giveUpAt { throw problem }
+            if let problem, BlockingClient.now >= clock.giveUpAt || hasWrongKey { throw problem }
         }
         return outcomes.compactMap { $0 }
+    }
+
+    /// Waiting wouldn't help.
+    private var hasWrongKey: Bool {
+        client.configuration.servers.indices.contains {
+            client.problem(of: ServerNumber($0))?.isAboutKeys == true
+        }
     }
 
     /// One round, until the deadline as it is now; returns why something is left to do.

@@ -12,14 +12,18 @@ internal import Glibc
 internal import IOUring
 internal import Logging
 internal import Ring
+internal import Schema
 internal import Settings
 internal import Wire
 
 /// One run of memkvd.
 struct Daemon {
-    private let settings: ServerSettings
+    let settings: ServerSettings
+    /// Reads the settings again, for what can be changed while the daemon runs.
+    let settingsOfNow: @Sendable () throws(ConfigurationError) -> ServerSettings
+    let keys: ServerKeys
     private let store: StoreFiles
-    private let logger: Logger
+    let logger: Logger
     private let started: ContinuousClock.Instant
     private let memoryDescription: String
     private let slabs: SlabPool
@@ -27,9 +31,13 @@ struct Daemon {
 
     /// Takes the port, finds or makes the drives, maps the memory. Nothing is served yet.
     init(
-        settings: ServerSettings, logger: Logger, started: ContinuousClock.Instant
+        settings: ServerSettings, logger: Logger, started: ContinuousClock.Instant,
+        settingsOfNow: @escaping @Sendable () throws(ConfigurationError) -> ServerSettings
     ) throws(StartFailure) {
         self.settings = settings
+        self.settingsOfNow = settingsOfNow
+        keys = ServerKeys(
+            settings.authentication.keys, tagsPayloads: settings.authentication.tagsPayloads)
         self.logger = logger
         self.started = started
         let listener = try Self.listen(settings.listen)
@@ -48,14 +56,14 @@ struct Daemon {
         engine.plantedBug = try PlantedBugSwitch.chosen()
         #endif
         let post = ShardPost(shardCount: shardCount, driveCount: store.drives.count)
-        plans = division.shards.enumerated().map { [store, engine] index, drives in
+        plans = division.shards.enumerated().map { [store, engine, keys] index, drives in
             ShardPlan(
                 index: index, drives: drives.map { store.drives[$0] },
                 driveNames: drives.map { store.names[$0] },
                 formatsDrives: store.drives[drives[0]].mode == .memory, engine: engine,
                 transport: transport, memory: memory.engines[index],
                 transportRange: memory.transports[index], formatRange: memory.formatRange,
-                listener: listener, cells: ShardCells(driveCount: drives.count),
+                listener: listener, keys: keys, cells: ShardCells(driveCount: drives.count),
                 place: ShardPlace(
                     shard: ShardIndex(UInt8(index)), post: post,
                     driveNumbers: drives.map { DriveNumber(UInt16($0)) }))
@@ -80,10 +88,11 @@ struct Daemon {
                 + "stop it or choose another with --listen HOST:PORT")
     }
 
-    private static func nothingThere(_ absent: [String]) -> StartFailure {
+    private static func nothingThere(_ absent: [AbsentDrive]) -> StartFailure {
         StartFailure(
             code: .driveRefused,
-            message: "no drive of the store is there: \(absent.joined(separator: ", ")). "
+            message: "no drive of the store is there: "
+                + absent.map { "\($0.name) (\($0.reason))" }.joined(separator: ", ") + ". "
                 + "Check storage.drives, or make the store with `memkv setup`")
     }
 
@@ -98,6 +107,8 @@ struct Daemon {
                 Shard.run(plan, control: control) { source.yield((plan.index, $0)) }
             }
         }
+        let reloading = Task { await reloadKeys(whenAsked: control) }
+        defer { reloading.cancel() }
         let ending = Ending()
         var progress = Progress(shards: plans.count)
         for await (shard, event) in events {
@@ -121,7 +132,7 @@ struct Daemon {
                 progress.ended += 1
                 ending.record(failure)
                 control.stop(reason: "a shard failed")
-            case .drive, .draining: break
+            case .drive, .fileSystemFull, .refusedPeers, .draining: break
             }
             if progress.ended == plans.count { break }
         }
@@ -133,7 +144,7 @@ struct Daemon {
         let shards: Int
         var opened = 0
         /// Drives that aren't there, with the reason.
-        var absent: [String] = []
+        var absent: [AbsentDrive] = []
         var ready = 0
         var ended = 0
     }
@@ -175,6 +186,7 @@ extension Daemon {
             "start",
             metadata: [
                 "version": "\(ProductVersion.current)", "address": "\(settings.listen)",
+                "authentication": "\(authenticationText)",
                 "drives": "\(store.names.joined(separator: ","))",
                 "mode": "\(store.drives[0].mode)",
                 "block_size":
@@ -194,6 +206,12 @@ extension Daemon {
         if store.isNew { logger.info("store made", metadata: ["drive": "\(store.names[0])"]) }
     }
 
+    private var authenticationText: String {
+        guard !settings.authentication.keys.isEmpty else { return "off" }
+        let text = Self.list(settings.authentication.keys)
+        return settings.authentication.tagsPayloads ? "\(text), with payloads" : text
+    }
+
     private var evictionText: String {
         settings.engine.evictionEnabled
             ? "from \(settings.engine.evictionWatermarkPercent) %" : "off"
@@ -206,12 +224,24 @@ extension Daemon {
         case .opened(let ring, let processor, let absent):
             let place = processor.map(String.init) ?? "any"
             logger.info("drives opened", metadata: ["ring": "\(ring)", "processor": "\(place)"])
-            for name in absent { logger.warning("drive absent", metadata: ["drive": "\(name)"]) }
+            for drive in absent {
+                logger.warning(
+                    "drive absent",
+                    metadata: ["drive": "\(drive.name)", "reason": "\(drive.reason)"])
+            }
         case .ready: logRecovery(plans[shard], logger)
         case .drive(let name, let state):
             logger.log(
                 level: state == .offline ? .error : .notice, "drive \(state)",
                 metadata: ["drive": "\(name)"])
+        case .fileSystemFull(let name):
+            logger.warning("file system full", metadata: ["drive": "\(name)"])
+        case .refusedPeers(let first, let count):
+            logger.warning(
+                "authentication refused",
+                metadata: [
+                    "peer": "\(first.peer)", "reason": "\(first.problem)", "count": "\(count)",
+                ])
         case .draining:
             logger.info("draining", metadata: ["reason": "\(control.reason ?? "unknown")"])
         case .stopped: logger.info("stopped")
@@ -222,6 +252,13 @@ extension Daemon {
     private func logRecovery(_ plan: ShardPlan, _ logger: Logger) {
         let recovery = plan.cells.histogram(ShardTiming.recovery)
         for (name, cells) in zip(plan.driveNames, plan.cells.drives) {
+            switch cells.state {
+            case .absent: continue
+            case .offline:
+                logger.error("drive offline", metadata: ["drive": "\(name)"])
+                continue
+            case .recovering, .online: break
+            }
             logger.info(
                 "drive recovered",
                 metadata: [

@@ -1,4 +1,5 @@
-// DaemonControl: how anybody asks the shards to stop, at any moment of their life.
+// DaemonControl: how anybody asks the shards to stop, at any moment of their life, and the daemon
+// to read its keys again.
 //
 // Always holds: a request made before a shard has its ring is seen by its first look, one made
 // later wakes it; asking twice does what asking once does.
@@ -17,6 +18,23 @@ final class DaemonControl: Sendable {
 
     private let isStopping = Atomic<Bool>(false)
     private let state = Mutex(State())
+    /// One element each time somebody asks for a reload; several that come together are one.
+    let reloads: AsyncStream<Void>
+    private let reloadRequest: AsyncStream<Void>.Continuation
+
+    init() {
+        (reloads, reloadRequest) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Asks for the keys to be read again.
+    func reload() { reloadRequest.yield() }
+
+    /// Has every shard look at what has changed.
+    func wakeShards() {
+        state.withLock { state in
+            for waker in state.wakers.values { waker.wake() }
+        }
+    }
 
     /// Asks every shard to drain; `reason` is a signal's name or what went wrong.
     func stop(reason: String) {

@@ -26,6 +26,7 @@ struct ShardPlan: Sendable {
     /// For making drives: `DriveFormatter.memoryBytes`.
     let formatRange: ArenaRange
     let listener: TCPListener
+    let keys: ServerKeys
     let cells: ShardCells
     /// Where this shard stands among the daemon's, and which of its drives it has.
     let place: ShardPlace
@@ -40,6 +41,9 @@ struct Shard: ~Copyable {
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
     private var driveStates: [DriveState]
+    /// Drives whose full file system has been reported.
+    private var fullDrives: Set<Int> = []
+    private var refusals = RefusalReports()
 
     /// Steps between two looks at the drives' states while the shard is never idle.
     private static let stepsBetweenLooks = 1024
@@ -73,7 +77,7 @@ struct Shard: ~Copyable {
         var device = try Self.openDrives(plan, ring)
         let absent = Self.absentDrives(device, plan)
         if plan.formatsDrives {
-            do throws(DriveFormattingFailure) {
+            do throws(DriveFailure) {
                 try DriveFormatting.format(
                     &device, ring: ring, arena: plan.memory.arena, memory: plan.formatRange,
                     as: StoreFiles.newStore(plan.engine))
@@ -84,7 +88,8 @@ struct Shard: ~Copyable {
         let transport = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
             range: plan.transportRange, slabs: plan.memory.slabs, counters: TransportCounters(),
-            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)))
+            greeting: Self.greeting(plan, storeID: StoreIdentity(high: 0, low: 0)),
+            keys: plan.keys)
         self.plan = plan
         self.control = control
         self.report = report
@@ -158,10 +163,12 @@ struct Shard: ~Copyable {
         return StartFailure(code: code, message: error.description)
     }
 
-    /// Names of the drives that aren't there, each with the reason.
-    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [String] {
+    /// The drives that aren't there, each with the reason.
+    private static func absentDrives(_ device: IOUringDevice, _ plan: ShardPlan) -> [AbsentDrive] {
         plan.driveNames.enumerated().compactMap { index, name in
-            device.absence(of: DriveIndex(UInt16(index))).map { "\(name) (\($0))" }
+            device.absence(of: DriveIndex(UInt16(index))).map {
+                AbsentDrive(name: name, reason: "\($0)")
+            }
         }
     }
 
@@ -178,7 +185,10 @@ struct Shard: ~Copyable {
             try follow()
             wakePeers()
             steps += 1
-            if !hasWorked || steps % Self.stepsBetweenLooks == 0 { lookAtDrives() }
+            if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
+                lookAtDrives()
+                if let event = refusals.next(engine.transport, now: now()) { report(event) }
+            }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
             ring.enter(wait: mayWait && !engine.hasNews, until: engine.nextWake)
@@ -228,6 +238,11 @@ struct Shard: ~Copyable {
     private mutating func lookAtDrives() {
         guard phase != .recovering else { return }
         for index in driveStates.indices {
+            if plan.cells.drives[index].value(.fileSystemFull) > 0,
+                fullDrives.insert(index).inserted
+            {
+                report(.fileSystemFull(drive: plan.driveNames[index]))
+            }
             let state = engine.driveState(DriveIndex(UInt16(index)))
             if state == driveStates[index] { continue }
             driveStates[index] = state

@@ -1,16 +1,30 @@
 // ShardEvent: what a shard tells the main task, in order. The shard never logs by itself: a log
 // that nobody reads would otherwise stop it.
 
+#if IOUring
+
 internal import Engine
+internal import IOUring
+
+/// A drive that isn't there at start.
+struct AbsentDrive: Sendable {
+    let name: String
+    let reason: String
+}
 
 /// A change in a shard's life.
 enum ShardEvent: Sendable {
     /// It has its drives and recovers them. What its ring can do, and which processor it has.
-    case opened(ring: String, processor: Int?, absentDrives: [String])
+    case opened(ring: String, processor: Int?, absentDrives: [AbsentDrive])
     /// Recovered: it serves.
     case ready
     /// A drive changed its state after the start.
     case drive(name: String, state: DriveState)
+    /// For the first time, the file system under a drive had no room for a block.
+    case fileSystemFull(drive: String)
+    /// Peers without a right key were turned away: the first of them, and how many since the last
+    /// such event. At most one a second.
+    case refusedPeers(first: AuthenticationRefusal, count: UInt64)
     /// It takes no new requests.
     case draining
     /// Everything is done and checkpointed. The last event.
@@ -18,3 +32,5 @@ enum ShardEvent: Sendable {
     /// It ended by itself. The last event.
     case failed(StartFailure)
 }
+
+#endif

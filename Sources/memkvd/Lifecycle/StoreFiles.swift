@@ -36,6 +36,11 @@ struct StoreFiles: Sendable {
             drives = [.file(path: file, createBytes: nil)]
             names = [file]
         case .drives(let places, let mode):
+            if let (path, other) = FileIdentity.firstPair(in: places.map(\.path)) {
+                throw StartFailure(
+                    code: .usage,
+                    message: "storage.drives: \(path) and \(other) are one drive; name it once")
+            }
             drives = places.map {
                 mode == .direct ? .direct(path: $0.path) : .file(path: $0.path, createBytes: nil)
             }
@@ -92,7 +97,7 @@ struct StoreFiles: Sendable {
     private static func format(
         _ drive: DriveDescription, engine: EngineConfiguration
     ) throws(StartFailure) {
-        do throws(DriveFormattingFailure) {
+        do throws(DriveFailure) {
             try DriveFormatting.format(drive, as: newStore(engine))
         } catch {
             throw StartFailure(error)
@@ -113,7 +118,7 @@ struct StoreFiles: Sendable {
 }
 
 extension StartFailure {
-    init(_ failure: DriveFormattingFailure) {
+    init(_ failure: DriveFailure) {
         let code: ExitCode = failure.kind == .impossible ? .usage : .failed
         self.init(code: code, message: "\(failure)")
     }

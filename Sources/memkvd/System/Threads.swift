@@ -1,8 +1,8 @@
-// Threads: long-lived threads of the daemon's own, and the signals that ask it to stop.
+// Threads: long-lived threads of the daemon's own, and the signals that ask it for something.
 //
 // Always holds: a shard's thread never comes from a pool (io_uring cancels what an exiting thread
-// has in flight); stop signals are blocked in every thread and taken by one that does nothing else,
-// so that no signal interrupts a write or ends the process in the middle of a flush.
+// has in flight); these signals are blocked in every thread and taken by one that does nothing
+// else, so that no signal interrupts a write or ends the process in the middle of a flush.
 //
 // One of the files that may say `unsafe`.
 
@@ -55,35 +55,46 @@ private nonisolated func runThread(
     return nil
 }
 
-/// The signals that ask the daemon to stop.
-enum StopSignals {
-    /// Blocks SIGTERM and SIGINT in this thread and in all that it starts later, ignores SIGPIPE,
-    /// and calls `received` with the signal's name each time one arrives. To be called once, before
-    /// other threads.
-    static func watch(_ received: @escaping @Sendable (String) -> Void) {
+/// What a signal asks for.
+enum DaemonSignal: Sendable {
+    /// SIGTERM or SIGINT, by its name.
+    case stop(String)
+    /// SIGHUP.
+    case reload
+
+    /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in all that it starts later, ignores
+    /// SIGPIPE, and calls `received` each time one arrives. To be called once, before other
+    /// threads.
+    static func watch(_ received: @escaping @Sendable (DaemonSignal) -> Void) {
         signal(SIGPIPE, SIG_IGN)
-        let signals = stopSet()
+        let signals = watchedSet()
         let result = unsafe withUnsafePointer(to: signals) { set in
             unsafe pthread_sigmask(SIG_BLOCK, set, nil)
         }
         precondition(result == 0, "signals can't be blocked: error \(result)")
         Threads.start(named: "signals") {
-            let signals = stopSet()
+            let signals = watchedSet()
             while true {
                 var number: CInt = 0
                 let result = unsafe withUnsafePointer(to: signals) { set in
                     unsafe sigwait(set, &number)
                 }
-                if result == 0 { received(number == SIGTERM ? "SIGTERM" : "SIGINT") }
+                guard result == 0 else { continue }
+                switch number {
+                case SIGHUP: received(.reload)
+                case SIGTERM: received(.stop("SIGTERM"))
+                default: received(.stop("SIGINT"))
+                }
             }
         }
     }
 
-    private static func stopSet() -> sigset_t {
+    private static func watchedSet() -> sigset_t {
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
         unsafe sigaddset(&signals, SIGTERM)
         unsafe sigaddset(&signals, SIGINT)
+        unsafe sigaddset(&signals, SIGHUP)
         return signals
     }
 }

@@ -257,4 +257,6 @@ struct SimulatedTransport: ClientTransport {
     let network: SimulatedNetwork
 
     func open(to server: ServerAddress) -> SimulatedStream { network.open(to: server) }
+
+    func drawNonce() -> Nonce { Nonce(using: &network.generator) }
 }

@@ -10,7 +10,7 @@ import threading
 
 ABSENT = 0
 UNCHANGED = {"noSpace", "invalidRequest", "tooLarge", "checksumMismatch", "deadlineExceeded", "driveUnavailable",
-             "busy", "shuttingDown"}
+             "busy", "shuttingDown", "fileSystemFull"}
 
 
 class _State:

@@ -15,6 +15,14 @@ package enum DriveDescription: Hashable, Sendable {
     /// Anonymous memory, gone with the process.
     case memory(capacity: ByteCount)
 
+    /// Where it is; nil in memory.
+    package var path: String? {
+        switch self {
+        case .direct(let path), .file(let path, _): path
+        case .memory: nil
+        }
+    }
+
     package var mode: DriveMode {
         switch self {
         case .direct: .direct
@@ -24,12 +32,27 @@ package enum DriveDescription: Hashable, Sendable {
     }
 }
 
+/// What may be done with a drive that is opened.
+package enum DriveAccess: Sendable {
+    case readWrite
+    /// The kernel refuses every write.
+    case readOnly
+    /// Read-only, not locked, also when somebody else has it.
+    case look
+    /// A file with `createBytes` that must not be there yet.
+    case new
+    /// A file with `createBytes` that is made anew, whatever it holds.
+    case replace
+}
+
 /// Why a drive that is there can't be used. A drive that isn't there is no error but an absent
 /// drive.
 package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible {
     case notABlockDevice(path: String)
     case notAFile(path: String)
     case inUse(path: String)
+    /// A file that should be new and isn't.
+    case exists(path: String)
     case empty(path: String)
     case sizeNotWhole(path: String, bytes: UInt64)
     case logicalBlock(path: String, bytes: UInt32)
@@ -45,6 +68,8 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
             "\(path) is not a regular file; use storage.mode: direct for a block device"
         case .inUse(let path):
             "\(path) is in use: another memkvd or memkv holds it, or it is mounted"
+        case .exists(let path):
+            "\(path) appeared meanwhile; nothing was changed"
         case .empty(let path):
             "\(path) is empty; give it a size with max_size, or format it with `memkv setup`"
         case .sizeNotWhole(let path, let bytes):

@@ -49,7 +49,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
     /// one `shard` was made with.
     package init(
-        shard: ShardRing, arena: Arena, drives descriptions: [DriveDescription], operationLimit: Int
+        shard: ShardRing, arena: Arena, drives descriptions: [DriveDescription],
+        access: DriveAccess = .readWrite, operationLimit: Int
     ) throws(DriveOpenError) {
         precondition(operationLimit > 0, "a device of no operations")
         self.shard = shard
@@ -59,7 +60,9 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         free = FixedQueue(capacity: operationLimit)
         finished = FixedQueue(capacity: operationLimit)
         for index in 0..<operationLimit { free.append(index) }
-        for description in descriptions { drives.append(try OpenedDrive.open(description)) }
+        for description in descriptions {
+            drives.append(try OpenedDrive.open(description, access: access))
+        }
         do throws(RingError) {
             try shard.ring.registerFileTable(count: max(1, drives.count))
             for (index, drive) in drives.enumerated() where drive.descriptor >= 0 {
@@ -90,6 +93,9 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     package func absence(of drive: DriveIndex) -> SystemError? {
         drives[Int(drive.rawValue)].absence
     }
+
+    /// True when somebody else has a drive that was opened to look.
+    func isInUse(_ drive: DriveIndex) -> Bool { drives[Int(drive.rawValue)].isInUse }
 
     /// False for a file whose file system has no O_DIRECT: its bytes go through the page cache.
     package func bypassesPageCache(_ drive: DriveIndex) -> Bool {

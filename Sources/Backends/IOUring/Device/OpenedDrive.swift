@@ -24,6 +24,8 @@ struct OpenedDrive: Sendable {
     var isBlockDevice = false
     /// False when the file system has no O_DIRECT, so that bytes go through the page cache.
     var isDirect = false
+    /// Somebody else has it; known only of drives opened to look.
+    var isInUse = false
     var discard = Discard.punchHole
     var memory: MappedMemory?
     /// Why the drive is absent; nil when it is there.
@@ -32,12 +34,14 @@ struct OpenedDrive: Sendable {
     /// Errors that mean that nothing is there.
     private static let absences: Set<Int32> = [ENOENT, ENXIO, ENODEV, ENOMEDIUM, EIO]
 
-    static func open(_ description: DriveDescription) throws(DriveOpenError) -> OpenedDrive {
+    static func open(
+        _ description: DriveDescription, access: DriveAccess = .readWrite
+    ) throws(DriveOpenError) -> OpenedDrive {
         switch description {
         case .memory(let capacity): return try openMemory(capacity)
         case .direct(let path):
             var drive = memkv_drive()
-            let result = unsafe memkv_open_block_device(path, &drive)
+            let result = unsafe memkv_open_block_device(path, access.flags, &drive)
             if absences.contains(-result) { return absent(.direct, SystemError(result)) }
             try check(result, path: path)
             return try opened(drive, mode: .direct, path: path)
@@ -46,7 +50,8 @@ struct OpenedDrive: Sendable {
                 throw .sizeNotWhole(path: path, bytes: createBytes.rawValue)
             }
             var drive = memkv_drive()
-            let result = unsafe memkv_open_file(path, createBytes?.rawValue ?? 0, &drive)
+            let result = unsafe memkv_open_file(
+                path, access.flags, createBytes?.rawValue ?? 0, &drive)
             // With a size given the file is made, so what is missing then is its directory.
             if createBytes == nil, absences.contains(-result) {
                 return absent(.file, SystemError(result))
@@ -73,7 +78,8 @@ struct OpenedDrive: Sendable {
             supportsDiscard: drive.supports_discard, isPresent: true)
         return OpenedDrive(
             geometry: geometry, descriptor: drive.fd, isBlockDevice: drive.is_block_device,
-            isDirect: drive.is_direct, discard: drive.is_block_device ? .command : .punchHole)
+            isDirect: drive.is_direct, isInUse: drive.is_in_use,
+            discard: drive.is_block_device ? .command : .punchHole)
     }
 
     private static func openMemory(_ capacity: ByteCount) throws(DriveOpenError) -> OpenedDrive {
@@ -104,8 +110,22 @@ struct OpenedDrive: Sendable {
         case 0: return
         case ENOTBLK: throw .notABlockDevice(path: path)
         case ENOTSUP, EISDIR: throw .notAFile(path: path)
-        case EBUSY, EWOULDBLOCK: throw .inUse(path: path)
+        case EBUSY, EWOULDBLOCK, ETXTBSY: throw .inUse(path: path)
+        case EEXIST: throw .exists(path: path)
         default: throw .system(path: path, SystemError(result))
+        }
+    }
+}
+
+extension DriveAccess {
+    /// What the shim calls it.
+    fileprivate var flags: UInt32 {
+        switch self {
+        case .readWrite: 0
+        case .readOnly: UInt32(MEMKV_DRIVE_READ_ONLY)
+        case .look: UInt32(MEMKV_DRIVE_LOOK)
+        case .new: UInt32(MEMKV_DRIVE_NEW)
+        case .replace: UInt32(MEMKV_DRIVE_REPLACE)
         }
     }
 }

@@ -1,7 +1,8 @@
 // ServerSession: what one connection may do next, as the server sees it. Events in, actions out.
 //
-// Always holds: the first frame is Connect and no later one is; a frame is acted on only when its
-// header has been believed field by field; a refused session is never read for frames again, since
+// Always holds: the first frame is Connect and no later one is; with a key the second is
+// Authenticate, and every frame after it is signed; a frame is acted on only when its header has
+// been believed field by field; a refused session is never read for frames again, since
 // nobody knows where the next one begins; requests outstanding never exceed the limit. An event in
 // a state that can't have it traps by name.
 //
@@ -16,6 +17,13 @@
 #if IOUring
 
 package import Wire
+
+/// Why a peer isn't believed.
+package enum AuthenticationProblem: Hashable, Sendable {
+    case noKey, unknownKey, noProof, wrongProof
+    /// A frame of a session with a key whose tag is wrong: forged, replayed, moved or cut.
+    case forgedFrame
+}
 
 /// One session's state.
 package struct ServerSession: Sendable {
@@ -36,14 +44,35 @@ package struct ServerSession: Sendable {
     /// Why a frame is refused.
     package enum Refusal: Hashable, Sendable {
         case unsupportedVersion, invalid, tooLarge
+        case unauthenticated(AuthenticationProblem)
 
         package var status: Status {
             switch self {
             case .unsupportedVersion: .unsupportedVersion
             case .invalid: .invalidRequest
             case .tooLarge: .tooLarge
+            case .unauthenticated: .unauthenticated
             }
         }
+    }
+
+    /// What a greeting says about keys, as the transport judges it.
+    package enum GreetingKey: Hashable, Sendable {
+        /// None given, none asked for.
+        case notNeeded
+        /// None given though one is asked for.
+        case missing
+        /// Given, and not among the server's.
+        case unknown
+        case known
+    }
+
+    /// How far client and server know each other.
+    private enum Acquaintance: Hashable, Sendable {
+        case strangers
+        /// The client owes its proof.
+        case challenged
+        case greeted
     }
 
     /// What the transport is to do.
@@ -58,6 +87,12 @@ package struct ServerSession: Sendable {
         case readGreeting
         /// Answer the greeting.
         case welcome(version: UInt16)
+        /// Answer the greeting with a challenge and the server's proof.
+        case challenge(version: UInt16)
+        /// The client's proof is whole: compare it and say so to `proved`.
+        case readProof
+        /// Answer the proof: it is right.
+        case admit
         /// Send this header as the session's last response.
         case refuse(FrameHeader, Refusal)
         /// Tell the peer that nothing follows, and throw away what it sends.
@@ -72,8 +107,9 @@ package struct ServerSession: Sendable {
     package private(set) var state = State.header
     /// Requests between their header and the end of their response.
     package private(set) var outstanding = 0
-    /// True from the answer to Connect on.
-    package private(set) var isGreeted = false
+    private var acquaintance = Acquaintance.strangers
+    /// True from the client's right proof on: frames of both directions are signed.
+    package private(set) var isSigned = false
     /// A refusal is on its way out.
     private var owesRefusal = false
     private var current: FrameHeader?
@@ -88,6 +124,9 @@ package struct ServerSession: Sendable {
     /// False while the limit of outstanding requests keeps the next header from being looked at.
     package var mayTakeHeader: Bool { state == .header && outstanding < outstandingLimit }
 
+    /// True once requests may come.
+    package var isGreeted: Bool { acquaintance == .greeted }
+
     /// True when the frame read last carried a payload: the next one probably does too.
     package var lastFrameHadPayload: Bool { (current?.payloadBytes ?? 0) > 0 }
 
@@ -97,7 +136,7 @@ package struct ServerSession: Sendable {
         precondition(outstanding < outstandingLimit, "a header beyond the limit of requests")
         do throws(FrameError) {
             let header = try FrameHeader(words: words, limits: limits)
-            guard isAcceptable(header) else { return refuse(words, .invalid) }
+            if let refusal = refusal(of: header) { return refuse(words, refusal) }
             current = header
             state = .waiting
             outstanding += 1
@@ -115,12 +154,42 @@ package struct ServerSession: Sendable {
         }
     }
 
-    /// Signed frames are refused: this build has no authentication.
-    private func isAcceptable(_ header: FrameHeader) -> Bool {
-        guard !header.isResponse, !header.isSigned, header.status == .ok else { return false }
-        guard header.operation == .connect else { return isGreeted }
-        return !isGreeted && header.payloadBytes == 0
-            && header.bodyBytes == BodyLayout.connectRequestBytes
+    /// What is wrong with a header at this point of the session; nil when nothing is.
+    private func refusal(of header: FrameHeader) -> Refusal? {
+        guard !header.isResponse, header.isSigned == isSigned, header.status == .ok else {
+            return .invalid
+        }
+        switch header.operation {
+        case .connect:
+            let isShaped =
+                header.payloadBytes == 0
+                && (header.bodyBytes == BodyLayout.connectRequestBytes
+                    || header.bodyBytes == BodyLayout.connectWithKeyRequestBytes)
+            return acquaintance == .strangers && isShaped ? nil : .invalid
+        case .authenticate:
+            let isShaped =
+                header.payloadBytes == 0 && header.bodyBytes == BodyLayout.authenticateRequestBytes
+            return acquaintance == .challenged && isShaped ? nil : .invalid
+        default:
+            switch acquaintance {
+            case .strangers: return .invalid
+            case .challenged: return .unauthenticated(.noProof)
+            case .greeted: return nil
+            }
+        }
+    }
+
+    /// 64 bytes of header are here, of a signed session, and their tag is wrong.
+    package mutating func headerForged(_ words: InlineArray<8, UInt64>) -> Action {
+        expect(.header, "a forged header")
+        return refuse(words, .unauthenticated(.forgedFrame))
+    }
+
+    /// A frame is whole, and the tag of its body or of its payload is wrong.
+    package mutating func frameForged() -> Action {
+        expect(.receiving, "a forged frame")
+        guard let current else { preconditionFailure("a frame without a header") }
+        return refuse(current.words, .unauthenticated(.forgedFrame))
     }
 
     /// Entry and slabs for the frame are there.
@@ -134,12 +203,13 @@ package struct ServerSession: Sendable {
     package mutating func frameComplete() -> Action {
         expect(.receiving, "the end of a frame")
         if current?.operation == .connect { return .readGreeting }
+        if current?.operation == .authenticate { return .readProof }
         state = .header
         return .deliver
     }
 
     /// The greeting's body: `[highest version u16, lowest version u16, zero u32]`.
-    package mutating func greeted(_ word: UInt64) -> Action {
+    package mutating func greeted(_ word: UInt64, key: GreetingKey) -> Action {
         expect(.receiving, "a greeting")
         let highest = UInt16(truncatingIfNeeded: word)
         let lowest = UInt16(truncatingIfNeeded: word >> 16)
@@ -150,9 +220,30 @@ package struct ServerSession: Sendable {
         guard lowest <= FrameHeader.version else {
             return refuse(current.words, .unsupportedVersion)
         }
+        let version = min(highest, FrameHeader.version)
+        switch key {
+        case .missing: return refuse(current.words, .unauthenticated(.noKey))
+        case .unknown: return refuse(current.words, .unauthenticated(.unknownKey))
+        case .notNeeded:
+            state = .header
+            acquaintance = .greeted
+            return .welcome(version: version)
+        case .known:
+            state = .header
+            acquaintance = .challenged
+            return .challenge(version: version)
+        }
+    }
+
+    /// The client's proof was compared with what it must be.
+    package mutating func proved(isRight: Bool) -> Action {
+        expect(.receiving, "a proof")
+        guard let current else { preconditionFailure("a proof without a header") }
+        guard isRight else { return refuse(current.words, .unauthenticated(.wrongProof)) }
         state = .header
-        isGreeted = true
-        return .welcome(version: min(highest, FrameHeader.version))
+        acquaintance = .greeted
+        isSigned = true
+        return .admit
     }
 
     /// One request's response has left, or will never be needed.

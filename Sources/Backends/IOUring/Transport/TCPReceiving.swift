@@ -15,11 +15,22 @@ internal import Wire
 
 func setNoDelay(_ descriptor: Int32) -> Bool { memkv_set_no_delay(descriptor) == 0 }
 
+/// ADDRESS:PORT of a connection's other end, for the log.
+func peerName(_ descriptor: Int32) -> String {
+    var text = [CChar](repeating: 0, count: Int(MEMKV_PEER_NAME_BYTES))
+    guard unsafe memkv_peer_name(descriptor, &text, text.count) == 0 else { return "unknown" }
+    let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
 extension TCPTransport {
-    /// Read ahead behind a frame that had a payload: a header and one key, and nothing of a
-    /// payload.
-    private static var narrowWindowBytes: UInt64 {
-        RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes)
+    /// Read ahead behind a frame that had a payload: a header, one key and its tags, and nothing of
+    /// a payload.
+    private func narrowWindowBytes(_ session: Int) -> UInt64 {
+        var next = FrameHeader(
+            operation: .tcpPut, requestID: 0, bodyBytes: BodyLayout.keyBytes, payloadBytes: 1)
+        next.isSigned = connections[session].machine.isSigned
+        return RequestMemory.headerBytes + UInt64(BodyLayout.keyBytes) + tagBytes(of: next, session)
     }
 
     /// What a refused peer may still send before the connection is reset.
@@ -42,7 +53,7 @@ extension TCPTransport {
                     receiveIntoPlace(session)
                     return
                 }
-                act(session, connections[session].machine.frameComplete(), now: now)
+                act(session, completeFrame(session), now: now)
             case .lingering:
                 connections[session].lingeredBytes += connections[session].windowCount
                 connections[session].windowStart = 0
@@ -94,18 +105,12 @@ extension TCPTransport {
         switch action {
         case .nothing, .receive: break
         case .findRoom(let header): findEntry(session, header, now: now)
-        case .deliver:
-            let entry = connections[session].incoming
-            connections[session].incoming = RequestEntry.none
-            entries[entry].state = .ready
-            ready.append(entry)
-            deliveredSinceLook = true
-            counters.add(to: .requests)
-        case .readGreeting:
-            let entry = connections[session].incoming
-            let word = arena.loadWord(memory.body(entry).start)
-            act(session, connections[session].machine.greeted(word), now: now)
+        case .deliver: deliver(session)
+        case .readGreeting: act(session, greet(session), now: now)
         case .welcome(let version): welcome(session, version: version)
+        case .challenge(let version): challenge(session, version: version)
+        case .readProof: act(session, judgeProof(session), now: now)
+        case .admit: admit(session)
         case .refuse(let header, let refusal): refuse(session, header, refusal)
         case .halfClose:
             shutdown(connections[session].descriptor, Int32(SHUT_WR))
@@ -117,6 +122,19 @@ extension TCPTransport {
             counters.add(to: .refusedNotAFrame)
             cutOff(session)
         }
+    }
+
+    private func deliver(_ session: Int) {
+        let entry = connections[session].incoming
+        connections[session].incoming = RequestEntry.none
+        counters.add(to: .requests)
+        guard mayUse(entries[entry].header.namespace, session) else {
+            forbid(entry)
+            return
+        }
+        entries[entry].state = .ready
+        ready.append(entry)
+        deliveredSinceLook = true
     }
 
     // MARK: - Room
@@ -191,7 +209,16 @@ extension TCPTransport {
             words[index] = arena.loadWord(start.advanced(by: UInt64(index) * 8))
         }
         connections[session].windowStart += RequestMemory.headerBytes
+        if connections[session].machine.isSigned, !isGenuine(words, session) {
+            return connections[session].machine.headerForged(words)
+        }
         return connections[session].machine.headerArrived(words)
+    }
+
+    private func completeFrame(_ session: Int) -> ServerSession.Action {
+        isGenuine(connections[session].incoming)
+            ? connections[session].machine.frameComplete()
+            : connections[session].machine.frameForged()
     }
 
     /// Moves what the window holds of the incoming frame into place. True when the frame is whole.
@@ -209,9 +236,9 @@ extension TCPTransport {
         return true
     }
 
-    /// The contiguous memory for the frame's bytes from `offset` of body and payload on.
+    /// The contiguous memory for the frame's bytes from `offset` of body, tags and payload on.
     private func place(_ entry: Int, from offset: UInt64, limit: UInt64) -> ArenaRange {
-        let bodyBytes = UInt64(entries[entry].header.bodyBytes)
+        let bodyBytes = entries[entry].bodyAndTagBytes
         if offset < bodyBytes {
             return memory.body(entry).part(
                 at: offset, length: ByteCount(min(limit, bodyBytes - offset)))
@@ -238,7 +265,7 @@ extension TCPTransport {
         let reach =
             connections[session].machine.mayTakeHeader
                 && connections[session].machine.lastFrameHadPayload
-            ? Self.narrowWindowBytes : RequestMemory.windowBytes
+            ? narrowWindowBytes(session) : RequestMemory.windowBytes
         let room = window.part(at: held, length: ByteCount(reach - held))
         connections[session].isReceiving = true
         unsafe shard.ring.receive(

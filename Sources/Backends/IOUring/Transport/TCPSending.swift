@@ -19,8 +19,11 @@ extension TCPTransport {
 
     /// Writes an entry's response header and puts it behind its session's other responses.
     func answer(_ entry: Int, _ header: FrameHeader) {
+        var header = header
+        header.isSigned = connections[entries[entry].session].machine.isSigned
+        entries[entry].responseTagBytes = 0
+        let words = header.isSigned ? sign(entry, header) : header.words
         let place = memory.responseHeader(entry).start
-        let words = header.words
         for index in 0..<8 {
             arena.storeWord(words[index], at: place.advanced(by: UInt64(index) * 8))
         }
@@ -66,9 +69,10 @@ extension TCPTransport {
         case .unsupportedVersion: counters.add(to: .refusedUnsupportedVersion)
         case .invalid: counters.add(to: .refusedInvalid)
         case .tooLarge: counters.add(to: .refusedTooLarge)
+        case .unauthenticated(let problem): note(problem, of: session)
         }
         if connections[session].incoming != RequestEntry.none {
-            // A greeting that can't be agreed on: the refusal is its answer.
+            // A greeting that can't be agreed on, or a forged frame: the refusal is its answer.
             free(connections[session].incoming)
             connections[session].incoming = RequestEntry.none
             _ = connections[session].machine.responseLeft()
@@ -112,7 +116,7 @@ extension TCPTransport {
                 at: offset, length: ByteCount(RequestMemory.headerBytes - offset))
         }
         let behindHeader = offset - RequestMemory.headerBytes
-        let bodyBytes = entries[entry].responseBodyBytes
+        let bodyBytes = entries[entry].responseBodyBytes + entries[entry].responseTagBytes
         if behindHeader < bodyBytes {
             return memory.responseBody(entry).part(
                 at: behindHeader, length: ByteCount(bodyBytes - behindHeader))

@@ -9,7 +9,7 @@
 // copied.
 //
 // This file holds the tables and the port; TCPReceiving.swift and TCPSending.swift the two
-// directions.
+// directions; TCPAuthentication.swift what sessions with a key need.
 
 #if IOUring
 
@@ -31,8 +31,18 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// `startListening`.
     package var greeting: ConnectResponse
 
+    /// The daemon's keys; this shard's own view of them and how often they had been replaced by
+    /// then.
+    let keys: ServerKeys
+    var knownKeys: [ScopedKey]
+    var knownGeneration: UInt64
+    /// What is to be logged of peers that were turned away.
+    var refusal: AuthenticationRefusal?
+
     let entries: FixedTable<RequestEntry>
     let connections: FixedTable<Connection>
+    /// Of the sessions with a key, from the challenge on.
+    let authentications: FixedTable<SessionAuthentication?>
     let vectors: MessageVectors
     var freeEntries: FixedQueue<Int>
     var freeConnections: FixedQueue<Int>
@@ -68,7 +78,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// arena. Traps on a configuration that is impossible with this pool.
     package init(
         shard: ShardRing, listener: TCPListener, configuration: TransportConfiguration,
-        range: ArenaRange, slabs: SlabPool, counters: TransportCounters, greeting: ConnectResponse
+        range: ArenaRange, slabs: SlabPool, counters: TransportCounters,
+        greeting: ConnectResponse, keys: ServerKeys = ServerKeys()
     ) {
         if let sentence = configuration.impossibility(with: slabs) { preconditionFailure(sentence) }
         precondition(range.length >= configuration.memoryBytes, "too little memory for a transport")
@@ -80,6 +91,9 @@ package final class TCPTransport: Transport, CompletionHandler {
         self.slabs = slabs
         self.counters = counters
         self.greeting = greeting
+        self.keys = keys
+        knownGeneration = keys.generation
+        knownKeys = keys.current
         arena = slabs.arena
         memory = RequestMemory(range: range, requestLimit: requests)
         let limits = FrameLimits(
@@ -90,6 +104,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             limits: limits, outstandingLimit: configuration.requestsPerSession)
         entries = FixedTable(count: requests + sessions) { _ in RequestEntry() }
         connections = FixedTable(count: sessions) { _ in Connection(machine: machine) }
+        authentications = FixedTable(count: sessions) { _ in nil }
         vectors = MessageVectors(count: 2 * sessions)
         freeEntries = FixedQueue(capacity: requests)
         ready = FixedQueue(capacity: requests)
@@ -218,6 +233,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     package func prepare(now: Instant) -> Bool {
         // What was delivered before this has been offered to the engine already.
         deliveredSinceLook = false
+        adoptKeys(now: now)
         if isListening, !isAccepting, acceptRetry <= now { accept() }
         endOverdue(now: now)
         serveWaiters(now: now)
@@ -310,6 +326,7 @@ package final class TCPTransport: Transport, CompletionHandler {
             response = next
         }
         close(connections[session].descriptor)
+        forgetKeys(session)
         connections[session] = Connection(machine: connections[session].machine)
         freeConnections.append(session)
         counters.set(
@@ -344,6 +361,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         entries[entry].generation &+= 1
         entries[entry].session = session
         entries[entry].header = header
+        entries[entry].tagBytes = tagBytes(of: header, session)
         entries[entry].arrival = now
         entries[entry].received = 0
         entries[entry].next = RequestEntry.none
@@ -360,7 +378,7 @@ package final class TCPTransport: Transport, CompletionHandler {
     }
 
     /// Ends the payload's way in: the engine has had its chance to take the lease.
-    private func releaseInbound(_ entry: Int) {
+    func releaseInbound(_ entry: Int) {
         entries[entry].inbound = nil
         inboundSlabs -= entries[entry].inboundSlabs
         entries[entry].inboundSlabs = 0

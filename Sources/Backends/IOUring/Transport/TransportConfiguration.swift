@@ -64,7 +64,8 @@ package struct TransportConfiguration: Sendable {
 
 /// Where requests' and sessions' bytes lie in the transport's stretch of the arena.
 struct RequestMemory: Sendable {
-    static let bodyBytes = UInt64(BodyLayout.bodyLimitBytes)
+    /// A body and the tags behind it: its own and the payload's.
+    static let bodyBytes = UInt64(BodyLayout.bodyLimitBytes) + 2 * UInt64(FrameTag.byteCount)
     static let headerBytes = UInt64(FrameHeader.byteCount)
     /// Received bytes not yet told apart, per session.
     static let windowBytes: UInt64 = 4096

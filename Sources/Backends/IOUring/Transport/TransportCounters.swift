@@ -22,7 +22,8 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     /// First bytes that are no header at all; closed without an answer.
     case refusedNotAFrame
     case refusedUnsupportedVersion
-    /// A field outside its table, a first frame other than Connect, a signed frame.
+    /// A field outside its table, a first frame other than Connect, a signed frame where none may
+    /// be.
     case refusedInvalid
     /// Body or payload above its limit.
     case refusedTooLarge
@@ -30,6 +31,16 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     case truncatedFrames
     /// Ended because a frame didn't become whole, or a response wasn't taken, in time.
     case overdueConnections
+    /// Sessions whose client has shown to have a key.
+    case authenticatedSessions
+    /// No key, an unknown one, or a wrong proof.
+    case failedAuthentications
+    /// Frames of authenticated sessions whose tag was wrong.
+    case forgedFrames
+    /// Requests for a namespace that the session's key doesn't open.
+    case forbiddenRequests
+    /// Sessions that ended because their key was taken away.
+    case revokedSessions
 }
 
 /// The counters of one shard's transport. The transport writes, any thread reads.

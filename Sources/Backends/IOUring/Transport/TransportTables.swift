@@ -27,25 +27,31 @@ struct RequestEntry: ~Copyable {
     var session = 0
     var header = FrameHeader(operation: .connect, requestID: 0)
     var arrival = Instant.never
-    /// Bytes of body and payload that have come.
+    /// Bytes of the tags behind the body.
+    var tagBytes: UInt64 = 0
+    /// Bytes of body, tags and payload that have come.
     var received: UInt64 = 0
     var inbound: SlabLease?
     /// Slabs counted against the share of payloads on their way in.
     var inboundSlabs: UInt32 = 0
     var outbound: SlabLease?
     var responseBodyBytes: UInt64 = 0
+    var responseTagBytes: UInt64 = 0
     var responsePayloadBytes: UInt64 = 0
     /// The next response of the same session.
     var next = RequestEntry.none
 
     static let none = -1
 
-    /// Bytes of body and payload in all.
-    var incomingBytes: UInt64 { UInt64(header.bodyBytes) + UInt64(header.payloadBytes) }
+    /// Bytes that come before the payload: body and tags.
+    var bodyAndTagBytes: UInt64 { UInt64(header.bodyBytes) + tagBytes }
+
+    /// Bytes of body, tags and payload in all.
+    var incomingBytes: UInt64 { bodyAndTagBytes + UInt64(header.payloadBytes) }
 
     /// Bytes of the whole response frame.
     var outgoingBytes: UInt64 {
-        RequestMemory.headerBytes + responseBodyBytes + responsePayloadBytes
+        RequestMemory.headerBytes + responseBodyBytes + responseTagBytes + responsePayloadBytes
     }
 }
 

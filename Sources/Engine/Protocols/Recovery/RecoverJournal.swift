@@ -118,18 +118,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #if PLANTED_BUGS
         if isPlanted(.staleJournalBlockAccepted) { return header.sequence == scan.last.next }
         #endif
-        return header.sequence == scan.last.next && header.previousChecksum == scan.chain
-            && header.incarnation >= scan.incarnation
+        return header.isSuccessor(of: scan)
     }
 
-    /// True for a block that a recovery has cut off: it stands where the present incarnation
-    /// writes, and is of an earlier one. A torn new block can bring such a block back whole.
     private func isLeftOver(_ header: JournalBlockHeader, on drive: DriveIndex) -> Bool {
         #if PLANTED_BUGS
         if isPlanted(.staleJournalBlockAccepted) { return false }
         #endif
-        return header.sequence >= drives[drive].superblock.incarnationStart
-            && header.incarnation < drives[drive].superblock.incarnation
+        return header.isLeftOver(drives[drive].superblock)
     }
 
     // MARK: Scanning
@@ -184,16 +180,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         _ body: (inout Self, JournalRecord) -> Void
     ) {
         let layout = drives[drive].superblock.layout
-        let arena = memory.arena
-        let limit = JournalBlockHeader.wordCount + header.usedWords
-        var word = JournalBlockHeader.wordCount
-        while word < limit,
-            let (record, words) = JournalRecord.decode(
-                from: word, limit: limit, layout: layout,
-                { arena.loadWord(place.advanced(by: UInt64($0) * 8)) })
-        {
+        for record in header.records(memory.arena, at: place, layout: layout) {
             body(&self, record)
-            word += words
         }
     }
 

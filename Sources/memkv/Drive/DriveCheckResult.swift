@@ -1,0 +1,119 @@
+// DriveCheckResult: one drive's check as text and as JSON.
+
+import Engine
+import Settings
+
+/// What became of the check of one drive.
+struct DriveCheckResult: Encodable {
+    struct Finding: Encodable {
+        let structure: String
+        let offset: UInt64?
+        let problem: String
+        let consequence: String
+    }
+
+    struct Loss: Encodable {
+        let blocks: UInt64
+        /// Null when nobody can tell.
+        let slotBytes: UInt64?
+        let isExact: Bool
+
+        enum CodingKeys: String, CodingKey {
+            case blocks
+            case slotBytes = "slot_bytes"
+            case isExact = "exact"
+        }
+    }
+
+    let path: String
+    /// "clean", "damaged", or "unchecked".
+    let verdict: String
+    /// Why it wasn't checked.
+    var reason: String?
+    var store: String?
+    var drive: String?
+    var blocks: UInt64?
+    var usedBytes: UInt64?
+    var replayedRecords: UInt64?
+    var unlandedPuts: UInt64?
+    var verifiedValues: UInt64?
+    var findings: [Finding] = []
+    var lost: Loss?
+    let exitStatus: ExitStatus
+    private var summary: [String] = []
+
+    enum CodingKeys: String, CodingKey {
+        case path, verdict, reason, store, drive, blocks, findings, lost
+        case usedBytes = "used_bytes"
+        case replayedRecords = "replayed_records"
+        case unlandedPuts = "unlanded_puts"
+        case verifiedValues = "verified_values"
+    }
+
+    init(path: String, failure: CommandFailure) {
+        self.path = path
+        verdict = "unchecked"
+        reason = failure.message
+        exitStatus = failure.status
+    }
+
+    init(path: String, report: DriveReport) {
+        self.path = path
+        verdict = report.isClean ? "clean" : "damaged"
+        exitStatus = report.isClean ? .done : .damaged
+        reason = report.refusal.map { "it \($0)" }
+        findings = report.findings.map {
+            Finding(
+                structure: $0.structure.rawValue, offset: $0.offset?.rawValue,
+                problem: $0.problem, consequence: "\($0.consequence)")
+        }
+        blocks = report.blocks
+        usedBytes = report.usedBytes
+        replayedRecords = report.replayedRecords
+        unlandedPuts = report.unlandedPuts
+        verifiedValues = report.verifiedValues
+        lost = Loss(
+            blocks: report.loss.blocks, slotBytes: report.loss.slotBytes,
+            isExact: report.loss.isExact)
+        guard let facts = report.facts else { return }
+        store = "\(facts.storeID)"
+        drive = "\(facts.driveID)"
+        summary = Self.summary(facts, report)
+    }
+
+    private static func summary(_ facts: DriveFacts, _ report: DriveReport) -> [String] {
+        var lines = [
+            "store \(facts.storeID), drive \(facts.driveID), one of \(facts.memberCount)",
+            "\(report.blocks) blocks, \(ByteSize(bytes: report.usedBytes).rounded) used of "
+                + ByteSize(bytes: facts.usableBytes).rounded,
+        ]
+        if report.replayedRecords > 0 {
+            lines.append(
+                "journal: \(report.replayedRecords) records to replay; "
+                    + "\(report.unlandedPuts) puts that were never acknowledged hadn't landed")
+        }
+        if report.verifiedValues > 0 {
+            lines.append("values: \(report.verifiedValues) compared with their checksums")
+        }
+        return lines
+    }
+
+    /// For a person.
+    var text: String {
+        var lines = ["\(path): \(verdict)"]
+        if let reason { lines.append("  \(reason)") }
+        lines += summary.map { "  \($0)" }
+        for finding in findings {
+            let place = finding.offset.map { " at byte \($0)" } ?? ""
+            lines.append(
+                "  \(finding.structure)\(place): \(finding.problem); \(finding.consequence)")
+        }
+        if let lost, verdict == "damaged" {
+            let bytes = lost.slotBytes.map { ByteSize(bytes: $0).rounded + " of slots" }
+            lines.append(
+                "  a start would lose \(lost.isExact ? "" : "about ")\(lost.blocks) blocks, "
+                    + (bytes ?? "how many bytes can't be told"))
+        }
+        return lines.joined(separator: "\n")
+    }
+}
