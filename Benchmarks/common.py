@@ -21,9 +21,9 @@ def program(name, folder=None):
     return path
 
 
-def run_json(*command):
-    """Runs a program that prints one line of JSON, and returns it."""
-    done = subprocess.run(command, capture_output=True, text=True)
+def run_json(*command, text=None):
+    """Runs a program that reads `text`, if any, and prints one line of JSON; returns that."""
+    done = subprocess.run(command, capture_output=True, text=True, input=text)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stderr}")
     return json.loads(done.stdout)
@@ -69,14 +69,17 @@ def machine():
 class Server:
     """A memkvd on a loopback port, from its start to its end.
 
-    `storage` is the configuration's section of that name; `data` a directory for a store in one file.
+    `storage` is the configuration's section of that name; `data` a directory for a store in one file; `key` the
+    64 hexadecimal digits that it asks its clients for.
     """
 
-    def __init__(self, memkvd, directory, port, storage, data=None, environment=None):
+    def __init__(self, memkvd, directory, port, storage, data=None, environment=None, key=None):
         self.port = port
+        self.key = key
         config = os.path.join(directory, "memkvd.yaml")
-        with open(config, "w") as file:
-            file.write(f"network: {{ address: 127.0.0.1:{port} }}\n"
+        secret = f", auth_key: \"{key}\"" if key else ""
+        with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(f"network: {{ address: 127.0.0.1:{port}{secret} }}\n"
                        f"storage: {storage}\n")
         self.log_path = os.path.join(directory, "memkvd.log")
         log = open(self.log_path, "w")
@@ -94,6 +97,15 @@ class Server:
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    def load(self, tool, kind, **options):
+        """Runs `engine-benchmark throughput` against it; what it prints."""
+        command = [tool, "throughput", "--server", self.address, "--kind", kind]
+        for name, value in options.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        if self.key:
+            return run_json(*command, "--key-from-input", text=self.key + "\n")
+        return run_json(*command)
 
     def log(self):
         with open(self.log_path) as file:

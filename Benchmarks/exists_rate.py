@@ -9,6 +9,7 @@ interval; every run goes to a CSV. Ends with 1 below the goal.
 import argparse
 import csv
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -21,9 +22,8 @@ BLOCKS = 8192
 
 def run(number, tool, server, options):
     before = server.processor_seconds()
-    result = common.run_json(
-        tool, "throughput", "--server", server.address, "--kind", "exists", "--keys", str(BLOCKS),
-        "--requests", str(options.requests), "--depth", str(options.depth), "--batch", str(options.batch))
+    result = server.load(tool, "exists", keys=BLOCKS, requests=options.requests, depth=options.depth,
+                         batch=options.batch)
     spent = server.processor_seconds() - before
     keys = options.requests * options.batch
     return {"run": number, "load": common.load(), "seconds": result["seconds"], "shard_seconds": spent,
@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--depth", type=int, default=32, help="requests in flight")
+    parser.add_argument("--authenticated", action="store_true", help="a server that asks for a key: signed frames")
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
     parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
     parser.add_argument("--port", type=int, default=19980)
@@ -46,10 +47,10 @@ def main():
     print(common.machine())
     directory = tempfile.mkdtemp(prefix="memkv-exists-")
     try:
-        server = common.Server(memkvd, directory, options.port, "{ mode: memory, max_size: 1 GiB }")
+        key = secrets.token_hex(32) if options.authenticated else None
+        server = common.Server(memkvd, directory, options.port, "{ mode: memory, max_size: 1 GiB }", key=key)
         try:
-            common.run_json(tool, "throughput", "--server", server.address, "--kind", "put", "--value-bytes", "4096",
-                            "--keys", str(BLOCKS), "--requests", str(BLOCKS))
+            server.load(tool, "put", value_bytes=4096, keys=BLOCKS, requests=BLOCKS)
             run(-1, tool, server, options)
             rows = [run(number, tool, server, options) for number in range(options.runs)]
         finally:

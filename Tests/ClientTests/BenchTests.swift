@@ -104,11 +104,13 @@ import Wire
     }
 
     @Test func figuresAreWrittenToThreeDigits() {
-        #expect([0.01234, 1.234, 12.34, 123.4, 123_456.7].map(BenchTable.digits) == [
-            "0.012", "1.23", "12.3", "123", "123457",
-        ])
-        #expect([1_500, 2_340_000, 1_200_000_000].map(BenchTable.duration) == [
-            "1.50 µs", "2.34 ms", "1.20 s",
-        ])
+        #expect(
+            [0.01234, 1.234, 12.34, 123.4, 123_456.7].map(BenchTable.digits) == [
+                "0.012", "1.23", "12.3", "123", "123457",
+            ])
+        #expect(
+            [1_500, 2_340_000, 1_200_000_000].map(BenchTable.duration) == [
+                "1.50 µs", "2.34 ms", "1.20 s",
+            ])
     }
 }

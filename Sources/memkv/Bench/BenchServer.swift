@@ -85,7 +85,8 @@ final class BenchServer {
         } catch {
             try? FileManager.default.removeItem(at: directory)
             throw CommandFailure(
-                .usage, "\(program) can't be started: \(error.localizedDescription); "
+                .usage,
+                "\(program) can't be started: \(error.localizedDescription); "
                     + "build it, or name one with --memkvd")
         }
         return BenchServer(

@@ -39,8 +39,11 @@ struct MachineFacts: Encodable, Sendable {
     /// from it. It is the program's own only if it was built since.
     static var workingCopyCommit: Measured<String> {
         let folder = Self.programFolder.path
-        guard let commit = output(of: ["git", "-C", folder, "describe", "--always", "--dirty",
-            "--abbrev=40", "--exclude=*"])
+        guard
+            let commit = output(of: [
+                "git", "-C", folder, "describe", "--always", "--dirty",
+                "--abbrev=40", "--exclude=*",
+            ])
         else { return .notMeasured("this program doesn't lie in a working copy") }
         return .value(commit)
     }
