@@ -2,13 +2,14 @@
 # make run     builds, then serves a store in ./memkv-data (or DATA=DIR); stop it with Ctrl-C
 # make test    lint, unit tests, end-to-end tests; ends with "N passed, N failed"
 # make lint    the format, checked        make format   the format, applied
+# make test-guest   only the tests on emulated NVMe drives, in an emulated machine
 
 DATA ?= ./memkv-data
 
 BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3
 
-.PHONY: build run test lint format
+.PHONY: build run test test-guest lint format
 
 build:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)
@@ -21,6 +22,10 @@ run: build
 test:
 	@Scripts/ensure-packages $(TEST_PACKAGES)
 	@Scripts/test
+
+test-guest:
+	@Scripts/ensure-packages $(TEST_PACKAGES)
+	@Scripts/test Tests/Guest/test.py
 
 lint:
 	@Scripts/lint

@@ -2,7 +2,8 @@
 """Counts the heap allocations of memkvd's shard threads over mixed operations, after a warm-up.
 
 Passes when there are none at all: Wire, TCP, engine, two shards and what crosses between them,
-drives, checkpoints and evictions included. The control is built in: the same counter must have seen
+drives, checkpoints and evictions included; without keys, with signed frames, and with signed frames
+and payloads. The clients' handshakes are inside what is counted. The control is built in: the same counter must have seen
 the threads allocate while they started.
 Ends with "N passed, N failed"; exit status 1 when anything failed.
 """
@@ -35,16 +36,20 @@ def main():
     options = parser.parse_args()
     memkvd = common.program("memkvd", options.memkvd)
     tool = common.program("engine-benchmark", options.tools)
-    directory = tempfile.mkdtemp(prefix="memkv-allocations-", dir="/dev/shm")
-    try:
-        failed = measure(options, memkvd, tool, directory)
-    finally:
-        shutil.rmtree(directory)
-    print(f"{2 - failed} passed, {failed} failed")
+    failed = 0
+    for authentication in common.AUTHENTICATION:
+        directory = tempfile.mkdtemp(prefix="memkv-allocations-", dir="/dev/shm")
+        try:
+            failed += measure(options, memkvd, tool, directory, authentication)
+        finally:
+            shutil.rmtree(directory)
+    print(f"{2 * len(common.AUTHENTICATION) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
-def measure(options, memkvd, tool, directory):
+def measure(options, memkvd, tool, directory, authentication):
+    network, key, flags = common.AUTHENTICATION[authentication]
+    print(f"authentication: {authentication}")
     library = os.path.join(directory, "allocation-counter.so")
     source = os.path.join(common.ROOT, "Benchmarks", "allocation-counter.c")
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -63,20 +68,20 @@ def measure(options, memkvd, tool, directory):
         memkvd, directory, options.port,
         f"{{ mode: file, min_slot: 4 KiB, shards: {SHARDS}, eviction: {{ watermark: 35 }}, "
         f"drives: [ {media} ] }}",
-        environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path})
+        environment={"LD_PRELOAD": library, "ALLOCATION_COUNTER": path}, network=network)
     try:
-        return count(options, tool, server, words, drives)
+        return count(options, [tool, "mixed", *flags], key, server, words, drives)
     finally:
         server.kill()
 
 
-def count(options, tool, server, words, drives):
+def count(options, command, key, server, words, drives):
     def counted():
         return struct.unpack_from("<5Q", words)
 
     def mixed(operations, seed):
-        return common.run_json(tool, "mixed", "--server", server.address, "--operations",
-                               str(operations), "--seed", str(seed))
+        return common.run_json(*command, "--server", server.address, "--operations",
+                               str(operations), "--seed", str(seed), text_in=key)
 
     allocations, size, _, threads, _ = counted()
     print(f"start: {allocations} allocations, {size} bytes, by {threads} shards' threads")

@@ -21,9 +21,20 @@ def program(name, folder=None):
     return path
 
 
-def run_json(*command, text=None):
-    """Runs a program that reads `text`, if any, and prints one line of JSON; returns that."""
-    done = subprocess.run(command, capture_output=True, text=True, input=text)
+# A key for the servers of a measurement, and how far sessions with it are authenticated: what comes
+# into the configuration's network section, what engine-benchmark gets on its standard input and its
+# command line.
+KEY = "5e" * 32
+AUTHENTICATION = {
+    "off": ("", None, []),
+    "frames": (f", auth_key: '{KEY}'", KEY + "\n", ["--key-from-input"]),
+    "payloads": (f", auth_key: '{KEY}', payload_mac: true", KEY + "\n", ["--key-from-input"]),
+}
+
+
+def run_json(*command, text_in=None):
+    """Runs a program that prints one line of JSON, and returns it."""
+    done = subprocess.run(command, capture_output=True, text=True, input=text_in)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stderr}")
     return json.loads(done.stdout)
@@ -69,17 +80,15 @@ def machine():
 class Server:
     """A memkvd on a loopback port, from its start to its end.
 
-    `storage` is the configuration's section of that name; `data` a directory for a store in one file; `key` the
-    64 hexadecimal digits that it asks its clients for.
+    `storage` is the configuration's section of that name; `data` a directory for a store in one file;
+    `network` is added to that section.
     """
 
-    def __init__(self, memkvd, directory, port, storage, data=None, environment=None, key=None):
+    def __init__(self, memkvd, directory, port, storage, data=None, environment=None, network=""):
         self.port = port
-        self.key = key
         config = os.path.join(directory, "memkvd.yaml")
-        secret = f", auth_key: \"{key}\"" if key else ""
-        with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(f"network: {{ address: 127.0.0.1:{port}{secret} }}\n"
+        with open(config, "w") as file:
+            file.write(f"network: {{ address: 127.0.0.1:{port}{network} }}\n"
                        f"storage: {storage}\n")
         self.log_path = os.path.join(directory, "memkvd.log")
         log = open(self.log_path, "w")
@@ -98,14 +107,13 @@ class Server:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def load(self, tool, kind, **options):
+    def load(self, tool, kind, authentication="off", **options):
         """Runs `engine-benchmark throughput` against it; what it prints."""
+        _, key, flags = AUTHENTICATION[authentication]
         command = [tool, "throughput", "--server", self.address, "--kind", kind]
         for name, value in options.items():
             command += ["--" + name.replace("_", "-"), str(value)]
-        if self.key:
-            return run_json(*command, "--key-from-input", text=self.key + "\n")
-        return run_json(*command)
+        return run_json(*command, *flags, text_in=key)
 
     def log(self):
         with open(self.log_path) as file:

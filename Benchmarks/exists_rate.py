@@ -9,7 +9,6 @@ interval; every run goes to a CSV. Ends with 1 below the goal.
 import argparse
 import csv
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -22,7 +21,7 @@ BLOCKS = 8192
 
 def run(number, tool, server, options):
     before = server.processor_seconds()
-    result = server.load(tool, "exists", keys=BLOCKS, requests=options.requests, depth=options.depth,
+    result = server.load(tool, "exists", options.authentication, keys=BLOCKS, requests=options.requests, depth=options.depth,
                          batch=options.batch)
     spent = server.processor_seconds() - before
     keys = options.requests * options.batch
@@ -36,7 +35,7 @@ def main():
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--depth", type=int, default=32, help="requests in flight")
-    parser.add_argument("--authenticated", action="store_true", help="a server that asks for a key: signed frames")
+    parser.add_argument("--authentication", choices=common.AUTHENTICATION, default="off")
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
     parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
     parser.add_argument("--port", type=int, default=19980)
@@ -47,10 +46,10 @@ def main():
     print(common.machine())
     directory = tempfile.mkdtemp(prefix="memkv-exists-")
     try:
-        key = secrets.token_hex(32) if options.authenticated else None
-        server = common.Server(memkvd, directory, options.port, "{ mode: memory, max_size: 1 GiB }", key=key)
+        server = common.Server(memkvd, directory, options.port, "{ mode: memory, max_size: 1 GiB }",
+                               network=common.AUTHENTICATION[options.authentication][0])
         try:
-            server.load(tool, "put", value_bytes=4096, keys=BLOCKS, requests=BLOCKS)
+            server.load(tool, "put", options.authentication, value_bytes=4096, keys=BLOCKS, requests=BLOCKS)
             run(-1, tool, server, options)
             rows = [run(number, tool, server, options) for number in range(options.runs)]
         finally:

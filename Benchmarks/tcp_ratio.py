@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Verified 4 MiB blocks over TCP in memory mode, against a bare socket pump that hashes at both ends.
 
-The server asks for a key, so that every frame is signed (--unauthenticated: it doesn't), and both ends compare
-every value with its checksum. Both sides move the same bytes over loopback, out of and into pools larger than
+The server asks for a key, so that every frame is signed, and both ends compare every value with its checksum. Both sides move the same bytes over loopback, out of and into pools larger than
 the caches; `engine-benchmark pump` is one thread that hashes and sends and one that receives and hashes.
 Compared is the processor time of everybody, client and server together, for each GiB: with other work on the
 machine it is far steadier than speed. Prints the median ratio, ours over the pump's, with its 95 % bootstrap
@@ -13,7 +12,6 @@ when a ratio is above the goal.
 import argparse
 import csv
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -37,7 +35,7 @@ class Sides:
         requests = self.bytes // value_bytes
         before = self.server.processor_seconds("")
         run = self.server.load(
-            self.tool, kind, value_bytes=value_bytes, keys=requests, requests=requests, depth=depth,
+            self.tool, kind, self.options.authentication, value_bytes=value_bytes, keys=requests, requests=requests, depth=depth,
             pool_bytes=self.options.pool_mib << 20)
         spent = self.server.processor_seconds("") - before
         gib = self.bytes / GIB
@@ -108,7 +106,7 @@ def main():
     parser.add_argument("--depth", type=int, default=4, help="requests in flight at 4 MiB; eight times that at 64 KiB")
     parser.add_argument("--pool-mib", type=int, default=256, help="MiB of each end's pool")
     parser.add_argument("--large-only", action="store_true", help="no 64 KiB blocks")
-    parser.add_argument("--unauthenticated", action="store_true", help="a server that asks for no key")
+    parser.add_argument("--authentication", choices=common.AUTHENTICATION, default="frames")
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
     parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
     parser.add_argument("--port", type=int, default=19970)
@@ -121,8 +119,8 @@ def main():
     mib = 2 * options.blocks * 4 + 512
     storage = f"{{ mode: memory, max_size: {mib} MiB }}"
     try:
-        key = None if options.unauthenticated else secrets.token_hex(32)
-        server = common.Server(memkvd, directory, options.port, storage, key=key)
+        server = common.Server(memkvd, directory, options.port, storage,
+                               network=common.AUTHENTICATION[options.authentication][0])
         try:
             sides = Sides(tool, server, options)
             # Until the drive's memory has been touched, its page faults would be measured.

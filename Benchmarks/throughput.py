@@ -23,10 +23,11 @@ PHASES = [
 ]
 
 
-def measure(tool, server, phase):
+def measure(tool, server, phase, authentication):
     name, kind, size, keys, requests, depth, batch = phase
     before = server.processor_seconds()
-    result = server.load(tool, kind, value_bytes=size, keys=keys, requests=requests, depth=depth, batch=batch)
+    result = server.load(tool, kind, authentication, value_bytes=size, keys=keys, requests=requests, depth=depth,
+                         batch=batch)
     spent = server.processor_seconds() - before
     rate = requests / result["seconds"]
     speed = "" if kind == "exists" else f", {rate * size / 2**30:.2f} GiB/s"
@@ -40,6 +41,7 @@ def main():
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
     parser.add_argument("--tools", help="folder of engine-benchmark (default: .build/release)")
     parser.add_argument("--port", type=int, default=19960)
+    parser.add_argument("--authentication", choices=common.AUTHENTICATION, default="off")
     options = parser.parse_args()
     memkvd = common.program("memkvd", options.memkvd)
     tool = common.program("engine-benchmark", options.tools)
@@ -47,10 +49,11 @@ def main():
     directory = tempfile.mkdtemp(prefix="memkv-throughput-", dir="/dev/shm")
     try:
         server = common.Server(memkvd, directory, options.port, "{ max_size: 4 GiB }",
-                               data=os.path.join(directory, "data"))
+                               data=os.path.join(directory, "data"),
+                               network=common.AUTHENTICATION[options.authentication][0])
         try:
             for phase in PHASES:
-                measure(tool, server, phase)
+                measure(tool, server, phase, options.authentication)
         finally:
             server.kill()
     finally:

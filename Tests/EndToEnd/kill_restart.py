@@ -4,7 +4,6 @@
 The ledger, the client and the values are this script's own: they share nothing with the server but the wire
 protocol. See support/ledger.py for what is legal. --full imports 1 GiB instead of 256 MiB.
 """
-import hashlib
 import json
 import pathlib
 import random
@@ -14,7 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from support import report
-from support.content import LARGEST_BYTES, Contents
+from support.content import LARGEST_BYTES, Contents, random_file, sha256
 from support.daemon import Daemon, clean_environment, configuration, free_port, memkv, setup
 from support.drives import loop_device, need, sparse_file, workshop
 from support.ledger import Ledger
@@ -90,23 +89,6 @@ def direct_drive(sector_bytes, block_size, min_slot):
         config = configuration(directory, port, [device], "direct", block_size, min_slot)
         crashes(f"direct, sectors of {sector_bytes}", directory,
                 Daemon(stack, directory, port, "--config", config))
-
-
-def random_file(path, seed, mebibytes):
-    """Writes a file of random bytes; returns its SHA-256."""
-    generator, digest = random.Random(seed), hashlib.sha256()
-    with open(path, "wb") as file:
-        # An end that is no whole block.
-        for size in [1 << 20] * mebibytes + [12345]:
-            piece = generator.randbytes(size)
-            digest.update(piece)
-            file.write(piece)
-    return digest.hexdigest()
-
-
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files():

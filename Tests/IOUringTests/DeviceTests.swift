@@ -11,15 +11,31 @@ import Testing
 @testable import IOUring
 
 /// What a contract runs on.
-enum Medium: String, CaseIterable, Sendable {
-    case tmpfsFile, diskFile, memory, loop512, loop4096
+enum Medium: Equatable, Sendable {
+    case tmpfsFile, diskFile, memory
+    case loop(logicalBlockBytes: Int)
+    /// A device of this machine. What it holds is lost.
+    case device(NamedDrive)
 
-    var isLoop: Bool { self == .loop512 || self == .loop4096 }
-    static let everywhere = allCases.filter { !$0.isLoop }
-    static let loops = allCases.filter(\.isLoop)
+    static let filesAndMemory: [Medium] = [.tmpfsFile, .diskFile, .memory]
+    /// The drives that this machine is said to have, and otherwise loop devices made for it.
+    static let blockDevices: [Medium] =
+        NamedDrive.all.isEmpty
+        ? [.loop(logicalBlockBytes: 512), .loop(logicalBlockBytes: 4096)]
+        : NamedDrive.all.map { .device($0) }
+
+    /// Nil where that isn't what is tested.
+    var logicalBlockBytes: Int? {
+        switch self {
+        case .tmpfsFile, .diskFile, .memory: nil
+        case .loop(let bytes): bytes
+        case .device(let drive): drive.logicalBlockBytes
+        }
+    }
 }
 
-/// One drive of 64 MiB with everything around it; used and ended by one thread.
+/// One drive of 64 MiB, or a real one as large as it is, with everything around it; used and ended
+/// by one thread.
 struct DriveBench {
     let arena: Arena
     let shard: ShardRing
@@ -36,12 +52,12 @@ struct DriveBench {
             let file = ScratchFile(in: medium == .tmpfsFile ? "/dev/shm" : "/var/tmp")
             held.append(file)
             description = .file(path: file.path, createBytes: capacity)
-        case .loop512, .loop4096:
+        case .loop(let logicalBlockBytes):
             let loop = try #require(
-                LoopDevice(
-                    logicalBlockBytes: medium == .loop512 ? 512 : 4096, capacityMebibytes: 64))
+                LoopDevice(logicalBlockBytes: logicalBlockBytes, capacityMebibytes: 64))
             held.append(loop)
             description = .direct(path: loop.path)
+        case .device(let drive): description = .direct(path: drive.path)
         }
         self.held = held
         arena = try mapArena(bytes: ByteCount(UInt64(4 << 20))).arena
@@ -63,17 +79,19 @@ struct DriveBench {
 }
 
 @Suite(.serialized) struct DeviceTests {
-    @Test(arguments: Medium.everywhere)
+    @Test(arguments: Medium.filesAndMemory)
     func filesAndMemoryKeepTheContract(medium: Medium) throws {
         var bench = try DriveBench(medium)
         try bench.checkContract(seed: 1)
     }
 
-    @Test(.enabled(if: LoopDevice.isAvailable), arguments: Medium.loops)
-    func loopDevicesKeepTheContract(medium: Medium) throws {
+    @Test(
+        .enabled(if: LoopDevice.isAvailable || !NamedDrive.all.isEmpty),
+        arguments: Medium.blockDevices)
+    func blockDevicesKeepTheContract(medium: Medium) throws {
         var bench = try DriveBench(medium)
-        let expected: UInt32 = medium == .loop512 ? 512 : 4096
-        #expect(bench.device.geometry(of: DriveIndex(0)).logicalBlockBytes == expected)
+        let logicalBlockBytes = bench.device.geometry(of: DriveIndex(0)).logicalBlockBytes
+        #expect(Int(logicalBlockBytes) == medium.logicalBlockBytes)
         #expect(bench.device.geometry(of: DriveIndex(0)).supportsDiscard)
         try bench.checkContract(seed: 2)
     }
@@ -84,7 +102,7 @@ struct DriveBench {
     }
 
     @Test(.enabled(if: LoopDevice.isAvailable)) func aBlockDeviceInUseIsRefused() throws {
-        let bench = try DriveBench(.loop512)
+        let bench = try DriveBench(.memory)
         let loop = try #require(LoopDevice(logicalBlockBytes: 512, capacityMebibytes: 8))
         let first = try IOUringDevice(
             shard: try ShardRing(arena: bench.arena, inFlightLimit: 8), arena: bench.arena,

@@ -28,6 +28,7 @@ struct EchoConfiguration: Sendable {
 final class EchoServer: Sendable {
     let configuration: EchoConfiguration
     let listener: TCPListener
+    let keys: ServerKeys
     let counters = TransportCounters()
     let pool: SlabPool
     private let arena: Arena
@@ -43,8 +44,11 @@ final class EchoServer: Sendable {
     static let heldNamespace = Namespace(1)
     static let heldCount = 8
 
-    init(_ configuration: EchoConfiguration = EchoConfiguration()) throws {
+    init(
+        _ configuration: EchoConfiguration = EchoConfiguration(), keys: ServerKeys = ServerKeys()
+    ) throws {
         self.configuration = configuration
+        self.keys = keys
         let slabBytes = ByteCount(configuration.slabBytes * configuration.slabCount)
         let transportBytes = configuration.transport.memoryBytes.roundedUp(to: ByteCount(4096))
         arena = try mapArena(
@@ -70,6 +74,9 @@ final class EchoServer: Sendable {
     var freeRequests: Int { freeRequestCount.load(ordering: .acquiring) }
     /// Requests held back until there are eight.
     var heldRequests: Int { held.load(ordering: .relaxed) }
+
+    /// Has the server look at what has changed.
+    func wake() { waker.withLock { $0?.wake() } }
 
     /// Ends every connection and the thread.
     func stop() {
@@ -108,7 +115,7 @@ final class EchoServer: Sendable {
                     version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                     bodyLimitBytes: BodyLayout.bodyLimitBytes,
                     payloadLimitBytes: configuration.transport.payloadLimitBytes,
-                    valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]))
+                    valueLimitBytes: 16 << 20, requestsInFlight: 64, storeID: [1, 2]), keys: keys)
             transport.startListening()
             freeRequestCount.store(transport.freeRequests, ordering: .releasing)
             var held: [Request] = []
@@ -180,10 +187,10 @@ final class EchoServer: Sendable {
 
 /// Runs `body` against a server of its own, which must end with everything free.
 func withServer(
-    _ configuration: EchoConfiguration = EchoConfiguration(),
+    _ configuration: EchoConfiguration = EchoConfiguration(), keys: ServerKeys = ServerKeys(),
     _ body: (EchoServer) throws -> Void
 ) throws {
-    let server = try EchoServer(configuration)
+    let server = try EchoServer(configuration, keys: keys)
     do {
         try body(server)
     } catch {

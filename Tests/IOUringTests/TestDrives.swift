@@ -1,10 +1,29 @@
 // Places for drives: files on two kinds of file system, and loop devices, made and removed by the
-// test.
+// test; and the drives of this machine that may be overwritten.
 
 #if IOUring
 
 import Glibc
 import IOUring
+
+/// A block device that whoever runs the tests has given them, as PATH=BLOCK in the space-separated
+/// list MEMKV_TEST_DRIVES: its path, and the size of its logical blocks. Everything on it is lost.
+struct NamedDrive: Equatable, Sendable {
+    let path: String
+    let logicalBlockBytes: Int
+
+    /// Stops the tests at a list that can't be read: a drive left out would be a test not run.
+    static let all: [NamedDrive] = {
+        guard let list = unsafe getenv("MEMKV_TEST_DRIVES") else { return [] }
+        return unsafe String(cString: list).split(separator: " ").map { item in
+            let parts = item.split(separator: "=")
+            guard parts.count == 2, let bytes = Int(parts[1]) else {
+                fatalError("MEMKV_TEST_DRIVES: \(item) is not PATH=BLOCK")
+            }
+            return NamedDrive(path: String(parts[0]), logicalBlockBytes: bytes)
+        }
+    }()
+}
 
 /// A file that goes away with its handle.
 final class ScratchFile {

@@ -10,9 +10,6 @@
 
 /// One direction's key and count of frames.
 package struct FrameAuthenticator: Sendable {
-    /// The bytes of a header that its tag covers: all but the tag.
-    private static let taggedHeaderWords = 6
-
     private enum Part: UInt64 { case header = 1, body, payload }
 
     private var key: MessageKey
@@ -25,8 +22,11 @@ package struct FrameAuthenticator: Sendable {
     /// the tag itself stands, aren't looked at.
     package mutating func beginFrame(_ header: InlineArray<8, UInt64>) -> FrameTag {
         frameNumber &+= 1
-        var code = begin(.header)
-        for index in 0..<Self.taggedHeaderWords { code.add(header[index]) }
+        var message = InlineArray<8, UInt64> { $0 < 2 ? 0 : header[$0 - 2] }
+        message[0] = frameNumber
+        message[1] = Part.header.rawValue
+        var code = MessageCode(key)
+        code.add(message)
         return FrameTag(code.end())
     }
 

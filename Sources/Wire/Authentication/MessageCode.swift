@@ -104,6 +104,13 @@ package struct MessageCode: Sendable {
         unsafe withUnsafeBytes(of: word.littleEndian) { unsafe add($0) }
     }
 
+    /// Adds eight little-endian words.
+    mutating func add(_ words: InlineArray<8, UInt64>) {
+        var bytes = words
+        for index in 0..<8 { bytes[index] = words[index].littleEndian }
+        unsafe withUnsafeBytes(of: bytes) { unsafe add($0) }
+    }
+
     /// Adds the bytes of `text`.
     package mutating func add(_ text: StaticString) {
         unsafe add(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

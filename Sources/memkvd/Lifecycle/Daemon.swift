@@ -288,9 +288,10 @@ extension Daemon {
         let server =
             settings.listen == .standard ? "" : " --server \(settings.listen)"
         let memkv = "\(folder)memkv"
+        let key = settings.authentication.keys.isEmpty ? "" : ", with a key in MEMKV_AUTH_KEY"
         SystemCalls.write(
             """
-            memkvd serves \(store.names[0]) on \(settings.listen). In another terminal:
+            memkvd serves \(store.names[0]) on \(settings.listen). In another terminal\(key):
               \(memkv) put\(server) greeting README.md
               \(memkv) get\(server) greeting -o greeting.copy
               \(memkv) import\(server) FILE -o file.manifest

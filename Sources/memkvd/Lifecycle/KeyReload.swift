@@ -31,19 +31,19 @@ extension Daemon {
     }
 
     private func checkUnchanged(_ fresh: ServerSettings) throws(ConfigurationError) {
-        let former = settings.authentication
-        let changed: String? =
-            if fresh.listen != settings.listen {
-                "network.address"
-            } else if fresh.authentication.tagsPayloads != former.tagsPayloads {
-                "network.payload_mac"
-            } else {
-                nil
-            }
-        if let changed {
-            throw ConfigurationError(
-                origin: .standard, key: changed,
-                problem: "can't be changed while memkvd runs; change it back, or restart memkvd")
+        func refusal(_ key: String, _ problem: String) -> ConfigurationError {
+            ConfigurationError(origin: .standard, key: key, problem: problem)
+        }
+        let restart = "can't be changed while memkvd runs; change it back, or restart memkvd"
+        if fresh.listen != settings.listen { throw refusal("network.address", restart) }
+        if fresh.authentication.tagsPayloads != settings.authentication.tagsPayloads {
+            throw refusal("network.payload_mac", restart)
+        }
+        // A file that somebody is just writing may look like one without keys.
+        if fresh.authentication.keys.isEmpty, !keys.current.isEmpty {
+            throw refusal(
+                "network.auth_keys",
+                "the last key can't be taken away while memkvd runs; restart it")
         }
     }
 

@@ -13,6 +13,9 @@ struct RefusalReports {
 
     private static let pauseMicroseconds: UInt64 = 1_000_000
 
+    /// When there is something to report; `never` as long as nobody was turned away.
+    func due(_ transport: TCPTransport) -> Instant { transport.hasRefusal ? nextReport : .never }
+
     /// The next report; nil when there is none, or none may be made yet.
     mutating func next(_ transport: TCPTransport, now: Instant) -> ShardEvent? {
         guard now >= nextReport, let first = transport.takeRefusal() else { return nil }

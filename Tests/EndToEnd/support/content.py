@@ -1,4 +1,4 @@
-"""Values that follow from key and version, so that they can be checked without being kept.
+"""Values that follow from key and version, so that they can be checked without being kept; files by their SHA-256.
 
 Always holds: two versions of a key, or two keys, have different bytes from the ninth byte on, in every sector;
 values of up to 8 bytes may coincide.
@@ -32,3 +32,20 @@ class Contents:
         if dice > 0.8:
             exponent = generator.uniform(17, (largest).bit_length() - 1)
         return max(1, min(largest, int(2 ** exponent)))
+
+
+def random_file(path, seed, mebibytes):
+    """Writes a file of random bytes; returns its SHA-256."""
+    generator, digest = random.Random(seed), hashlib.sha256()
+    with open(path, "wb") as file:
+        # An end that is no whole block.
+        for size in [1 << 20] * mebibytes + [12345]:
+            piece = generator.randbytes(size)
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -117,12 +117,12 @@ class Worker(threading.Thread):
 class Load:
     """The workers of one round."""
 
-    def __init__(self, ledger, port, seed, largest):
+    def __init__(self, ledger, port, seed, largest, connections=CONNECTIONS):
         self.stop_event = threading.Event()
         keys = ledger.keys()
         self.workers = [
-            Worker(ledger, keys[number::CONNECTIONS], port, f"{seed}/{number}", self.stop_event, largest)
-            for number in range(CONNECTIONS)]
+            Worker(ledger, keys[number::connections], port, f"{seed}/{number}", self.stop_event, largest)
+            for number in range(connections)]
         for worker in self.workers:
             worker.start()
 

@@ -41,6 +41,8 @@ extension TCPTransport {
     /// of them.
     package func takeRefusal() -> AuthenticationRefusal? { refusal.take() }
 
+    package var hasRefusal: Bool { refusal != nil }
+
     // MARK: - The handshake
 
     /// Connect's body is here.
