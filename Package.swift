@@ -47,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
@@ -114,6 +115,7 @@ let package = Package(
             dependencies: ioUringTargets + [
                 "CBlkid", "Client", "Engine", "Schema", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
@@ -147,7 +149,9 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",
-            dependencies: ["Client", "Engine", "Settings", "Wire", "memkv", "memkvd"],
-            swiftSettings: houseRules),
+            dependencies: [
+                "Client", "Engine", "Settings", "Wire", "memkv", "memkvd",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ], swiftSettings: houseRules),
     ]
 )

@@ -49,8 +49,8 @@ enum Rules {
         (
             "Sources/memkv/",
             [
-                "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "IOUring",
-                "Ring", "Schema", "Settings", "Sim", "Synchronization", "Wire",
+                "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "Histogram",
+                "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization", "Wire",
             ]
         ),
     ]
@@ -89,6 +89,7 @@ enum Rules {
         "Sources/Wire/KeyDigest.swift": "hands text to the C digest",
         "Sources/Wire/StreamingDigest.swift": "owns the C digest's state",
         "Sources/Client/Bytes.swift": "the buffer: the client's payload memory",
+        "Sources/Client/ProcessorClock.swift": "the C library's clocks",
         "Sources/Client/Socket.swift": "the C library's calls on sockets",
         "Sources/Client/Sockets/DetachedThread.swift": "threads of the C library",
         "Sources/Client/Sockets/PollEntry.swift": "the C library's poll",
@@ -119,6 +120,7 @@ enum Rules {
         "Sources/Backends/IOUring/Transport/TCPReceiving.swift": "received bytes, for the kernel",
         "Sources/Backends/IOUring/Transport/TCPSending.swift": "bytes to send, for the kernel",
         "Sources/Backends/IOUring/Transport/TransportCounters.swift": "the counters' atomics",
+        "Sources/engine-benchmark/Pump/LoopbackPump.swift": "plain sockets of the C library",
         "Sources/Settings/Server/FileIdentity.swift": "the C library's calls on paths",
         "Sources/memkv/Drive/ForeignSignatures.swift": "asks libblkid through the shim",
         "Sources/memkv/Files/LocalFiles.swift": "the C library's calls on files",

@@ -44,6 +44,8 @@ struct ClientDocument {
 struct ClientSettings {
     /// One or more, none twice.
     let servers: [ServerAddress]
+    /// Nobody named a server: it is the default one.
+    let isDefault: Bool
     /// The file's key, as it stands there.
     let key: Setting<String>?
 
@@ -68,6 +70,7 @@ struct ClientSettings {
                 ?? [Setting(Self.defaultServer, key: "servers", origin: .standard)]
         }
         servers = try Self.addresses(listed)
+        isDefault = listed.allSatisfy { $0.origin == .standard }
         key = document?.key
     }
 

@@ -49,6 +49,8 @@ extension MemkvCommand {
 struct Settings {
     /// One or more.
     let servers: [ServerAddress]
+    /// Nobody named a server: it is the default one.
+    let serversAreDefault: Bool
     /// Nil for servers that ask for none.
     let key: AuthenticationKey?
     let namespace: Namespace
@@ -64,6 +66,7 @@ struct Settings {
             throw CommandFailure(.usage, "\(error)")
         }
         servers = found.servers
+        serversAreDefault = found.isDefault
         key = try KeyOption.key(
             file: inner.authKeyFile ?? outer.authKeyFile, environment: environment,
             setting: found.key)
