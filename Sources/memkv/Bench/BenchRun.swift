@@ -9,6 +9,7 @@
 
 import Client
 import Foundation
+import Settings
 import Wire
 
 struct BenchRun {

@@ -1,5 +1,7 @@
 // BenchTable: a report for people: a row a cell, and below it what is missing and why.
 
+import Settings
+
 enum BenchTable {
     private static let missing = "–"
     private static let headings = [
