@@ -139,7 +139,13 @@ def imports():
             manifest, copy = directory / f"manifest-{number}", directory / f"copy-{number}"
             importing = start("import", *cluster.option, "--block-size", "64 KiB", file, "-o", manifest)
             stack.callback(importing.kill)
-            time.sleep(generator.uniform(0.1, 0.6))
+            # Not before it has begun: an import that can't reach a server at its start ends at once.
+            first = block_keys(file)[0]
+            connection = wire.Connection(cluster.daemons[server_of(0, first, cluster.names)].port)
+            while not wire_exists(connection, first) and importing.poll() is None:
+                time.sleep(0.01)
+            connection.close()
+            time.sleep(generator.uniform(0.0, 0.4))
             victim = cluster.daemons[generator.choice(cluster.names)]
             middle = importing.poll() is None
             victim.kill()

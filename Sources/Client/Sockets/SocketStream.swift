@@ -97,7 +97,12 @@ package final class SocketStream: ClientStream {
         guard !waitsToSend, let progress = socket?.send(bytes, more: more) else {
             return .wouldBlock
         }
-        if case .wouldBlock = progress { waitsToSend = true }
+        switch progress {
+        case .wouldBlock: waitsToSend = true
+        // Whatever the server said last is there, though no wait has told of it.
+        case .failed, .closed: mayReceive = true
+        case .moved: break
+        }
         return progress
     }
 
