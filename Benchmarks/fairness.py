@@ -195,7 +195,7 @@ def pair(number, server, modest, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memkvd", help="folder of memkvd (default: .build/release)")
-    parser.add_argument("--port", type=int, default=19970)
+    parser.add_argument("--port", type=int, default=19976)
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--gets", type=int, default=2000, help="of the modest client in a run")
     parser.add_argument("--small-bytes", type=int, default=64 << 10)

@@ -35,10 +35,7 @@ extension TCPTransport {
             entries[connections[session].lastResponse].next = entry
         }
         connections[session].lastResponse = entry
-        if !connections[session].isDirty {
-            connections[session].isDirty = true
-            dirty.append(session)
-        }
+        markDirty(session)
         counters.add(to: .responses)
     }
 
@@ -78,6 +75,39 @@ extension TCPTransport {
         entries[entry].session = session
         answer(entry, header)
     }
+
+    private func markDirty(_ session: Int) {
+        if connections[session].isDirty { return }
+        connections[session].isDirty = true
+        dirty.append(session)
+    }
+
+    /// Has a piece sent for every session that has something to send: first of those that end with
+    /// it, since the kernel copies one after the other.
+    func sendDirty() {
+        for _ in 0..<dirty.count {
+            guard let session = dirty.popFirst() else { break }
+            if endsSoon(session) {
+                connections[session].isDirty = false
+                send(session)
+            } else {
+                dirty.append(session)
+            }
+        }
+        while let session = dirty.popFirst() {
+            connections[session].isDirty = false
+            send(session)
+        }
+    }
+
+    /// Whether a session has a single short response to send.
+    private func endsSoon(_ session: Int) -> Bool {
+        let entry = connections[session].firstResponse
+        return entry != RequestEntry.none && entries[entry].next == RequestEntry.none
+            && entries[entry].outgoingBytes <= Self.shortResponseBytes
+    }
+
+    private static var shortResponseBytes: UInt64 { 128 << 10 }
 
     /// Has the next piece of a session's responses sent, unless one is on its way.
     func send(_ session: Int) {
@@ -147,7 +177,7 @@ extension TCPTransport {
             connections[session].sentBytes += UInt64(result)
             endResponses(session, now: now)
         }
-        send(session)
+        markDirty(session)
         pump(session, now: now)
     }
 

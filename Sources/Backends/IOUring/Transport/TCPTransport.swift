@@ -273,10 +273,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         if isListening, !isAccepting, acceptRetry <= now { accept() }
         endOverdue(now: now)
         serveWaiters(now: now)
-        while let session = dirty.popFirst() {
-            connections[session].isDirty = false
-            send(session)
-        }
+        sendDirty()
         return deliveredSinceLook
     }
 
