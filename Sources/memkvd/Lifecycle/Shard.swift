@@ -191,9 +191,8 @@ struct Shard: ~Copyable {
             }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
-            ring.enter(
-                wait: mayWait && !engine.hasNews,
-                until: min(engine.nextWake, refusals.due(engine.transport)))
+            let wake = min(engine.nextWake, refusals.due(engine.transport))
+            ring.enter(wait: mayWait && !engine.hasNews, until: wake)
             if mayWait { plan.place.post.isAwake(plan.place.shard) }
         }
     }
