@@ -3,7 +3,7 @@
 // build of the package itself has. Scripts/fuzz builds and runs them.
 //
 // `Modules` holds links to ../Sources. Ring's is a folder of its own: the real ring without the
-// kernel's part, which Simulated/ stands in for.
+// kernel's part, which SimulatedRing.swift stands in for.
 
 import PackageDescription
 

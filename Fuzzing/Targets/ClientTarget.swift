@@ -331,7 +331,9 @@ struct ClientWorld {
                 segments.removeFirst()
             }
             part = .header
-            if let outcome = try session.receivePayload(checksums: checksums, code: code) { take([outcome]) }
+            if let outcome = try session.receivePayload(checksums: checksums, code: code) {
+                take([outcome])
+            }
         }
         return true
     }

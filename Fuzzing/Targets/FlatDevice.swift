@@ -128,10 +128,12 @@ final class FlatDevice: BlockDevice, @unchecked Sendable {
     }
 
     /// What is on the drive now is what `restore` brings back.
-    func remember() { forEachTouched { start, end in
-        unsafe UnsafeMutableRawBufferPointer(rebasing: original[start..<end]).copyMemory(
-            from: UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
-    } }
+    func remember() {
+        forEachTouched { start, end in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: original[start..<end]).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+        }
+    }
 
     /// The drive as it was remembered, without faults and without anything in flight.
     func restore() {

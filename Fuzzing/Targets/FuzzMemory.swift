@@ -3,6 +3,7 @@
 // One of the files that may say `unsafe`.
 
 import Engine
+import Glibc
 import Wire
 
 enum FuzzMemory {
@@ -15,7 +16,12 @@ enum FuzzMemory {
 
     /// Whether `range` holds exactly `bytes`.
     static func holds(_ arena: Arena, _ range: ArenaRange, _ bytes: ArraySlice<UInt8>) -> Bool {
-        unsafe arena.bytes(range).elementsEqual(bytes)
+        unsafe bytes.withUnsafeBytes { bytes in
+            let held = unsafe arena.bytes(range)
+            guard held.count == bytes.count else { return false }
+            guard let first = held.baseAddress, let second = bytes.baseAddress else { return true }
+            return unsafe memcmp(first, second, bytes.count) == 0
+        }
     }
 
     /// XXH3-64 of `bytes`.

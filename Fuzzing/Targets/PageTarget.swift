@@ -114,7 +114,8 @@ enum PageTarget {
     private static func writeJournal() {
         let records: [JournalRecord] = [
             .commit(entry(1, length: 4000), freed: .none),
-            .delete(key(2), version: Version(9), reason: .deleted, freed: entry(2, length: 1).extent),
+            .delete(
+                key(2), version: Version(9), reason: .deleted, freed: entry(2, length: 1).extent),
             .commit(entry(3, length: 60000), freed: entry(4, length: 9000).extent),
             .void(Version(12)),
         ]
@@ -149,7 +150,8 @@ enum PageTarget {
             layout.indexStart < layout.dataStart && end <= layout.journalCopyB.rawValue
                 && layout.journalCopyB.rawValue + layout.journalBytes <= layout.capacityBytes
                 && UInt64(layout.unitCount) * UInt64(layout.classes.minimumSlotBytes)
-                    == layout.usableBytes, "regions that don't lie one behind the other")
+                    == layout.usableBytes,
+            "regions that don't lie one behind the other")
         superblock.write(arena, at: second)
         guard case .valid(let again) = Superblock.read(arena, at: second),
             again.layout == layout, again.generation == superblock.generation,

@@ -76,7 +76,7 @@ struct Peer {
     /// Connect without a key, or with one; or the proof that a challenge asks for.
     mutating func greet(_ choice: UInt8) {
         switch choice & 3 {
-        case 2 where isSigning: break
+        case 2 where authentication != nil: break
         case 0, 1:
             write(
                 FrameHeader(
@@ -101,7 +101,10 @@ struct Peer {
         let body = (0..<length / 8).map { Self.word(of: sent[...], FrameHeader.wordCount + $0) }
         do throws(SessionFailure) {
             try authentication?.challenged(header, body: body)
-        } catch { preconditionFailure("a proof that the client refuses") }
+        } catch {
+            // What the server answered wasn't this greeting alone.
+            return
+        }
         guard let frame = authentication?.authenticate(id: 2) else { return }
         write(frame)
         isSigning = true
@@ -132,10 +135,8 @@ struct Peer {
         }
         header.payloadChecksum = UInt64(choice)
         let bodyBytes = Int(min(header.bodyBytes, 32 << 10))
-        let body = (0..<bodyBytes).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ stream.count) }
-        let payload = (0..<Int(min(header.payloadBytes, 16 << 10))).map {
-            UInt8(truncatingIfNeeded: $0 &* 11 &+ stream.count)
-        }
+        let body = content(bodyBytes)
+        let payload = content(Int(min(header.payloadBytes, 16 << 10)))
         if isSigning, bodyBytes % 8 == 0, !header.isSigned {
             writeSigned(header, body, payload)
         } else {
@@ -145,6 +146,14 @@ struct Peer {
         }
     }
 
+    /// Bytes that say where in the stream they were written.
+    private func content(_ count: Int) -> [UInt8] {
+        let start = stream.count % 1024
+        return Array(Self.pattern[start..<start + count])
+    }
+
+    private static let pattern = (0..<33 << 10).map { UInt8(truncatingIfNeeded: $0 * 7 >> 2) }
+
     private mutating func writeSigned(_ header: FrameHeader, _ body: [UInt8], _ payload: [UInt8]) {
         let headerWords = header.words
         let words =
@@ -152,7 +161,8 @@ struct Peer {
             + (0..<body.count / 8).map { Self.word(of: body[...], $0) }
         let value = OwnedBytes(payload)
         let frame = OutgoingFrame(
-            tag: RequestTag(1), words: words, payload: payload.isEmpty ? [] : [.value(value.source)])
+            tag: RequestTag(1), words: words, payload: payload.isEmpty ? [] : [.value(value.source)]
+        )
         guard let signed = authentication?.sign(frame) else { return }
         genuine.insert(stream.count)
         write(signed)
@@ -164,7 +174,7 @@ struct Peer {
     }
 
     private mutating func write(word: UInt64) {
-        write((0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) })
+        unsafe withUnsafeBytes(of: word.littleEndian) { unsafe write([UInt8]($0)) }
     }
 
     // MARK: Reading
@@ -202,11 +212,11 @@ struct Peer {
 
     /// The `index`-th little-endian word of `bytes`.
     private static func word(of bytes: ArraySlice<UInt8>, _ index: Int) -> UInt64 {
-        var word: UInt64 = 0
-        for byte in bytes[(bytes.startIndex + index * 8)...].prefix(8).reversed() {
-            word = word << 8 | UInt64(byte)
+        unsafe bytes.withUnsafeBytes { bytes in
+            UInt64(
+                littleEndian: unsafe bytes.loadUnaligned(
+                    fromByteOffset: index * 8, as: UInt64.self))
         }
-        return word
     }
 
     /// Traps unless what the server sent is responses, the last of them perhaps in part.

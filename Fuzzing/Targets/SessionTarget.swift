@@ -51,7 +51,9 @@ final class SessionWorld {
     private static let arena = FuzzMemory.arena(
         byteCount: Int(transportBytes.rawValue + slabCount * slabBytes))
     private static let listener: TCPListener = {
-        do { return try TCPListener(address: "127.0.0.1", port: 0) } catch { fatalError("\(error)") }
+        do {
+            return try TCPListener(address: "127.0.0.1", port: 0)
+        } catch { fatalError("\(error)") }
     }()
     private static let counters = TransportCounters()
     /// Connections that one input may make.

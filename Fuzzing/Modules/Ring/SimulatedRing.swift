@@ -48,8 +48,8 @@ package struct RingSubmission {
     /// The bytes to send, the first `count` of them.
     package func bytes(count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
-        for unsafe piece in unsafe memory where bytes.count < count {
-            unsafe bytes += piece.prefix(count - bytes.count)
+        for index in memory.indices where bytes.count < count {
+            unsafe bytes += memory[index].prefix(count - bytes.count)
         }
         return bytes
     }
@@ -57,9 +57,9 @@ package struct RingSubmission {
     /// Puts `bytes` where received ones go, from the start; traps when there are more than fit.
     package func fill(_ bytes: ArraySlice<UInt8>) {
         var rest = bytes
-        for unsafe piece in unsafe memory where !rest.isEmpty {
-            let part = rest.prefix(piece.count)
-            unsafe piece.copyBytes(from: part)
+        for index in memory.indices where !rest.isEmpty {
+            let part = unsafe rest.prefix(memory[index].count)
+            unsafe memory[index].copyBytes(from: part)
             rest = rest.dropFirst(part.count)
         }
         precondition(rest.isEmpty, "more bytes than were asked for")
