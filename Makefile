@@ -1,6 +1,7 @@
 # make build   release binaries of memkvd and memkv in .build/release
 # make run     builds, then serves a store in ./memkv-data (or DATA=DIR); stop it with Ctrl-C
 # make test    lint, unit tests, end-to-end tests; ends with "N passed, N failed"
+# make fuzz    the fuzz targets, 10 minutes each; FUZZ="--runs 10000000 frame" for other choices
 # make lint    the format, checked        make format   the format, applied
 # make test-guest   only the tests on emulated NVMe drives, in an emulated machine
 
@@ -9,7 +10,7 @@ DATA ?= ./memkv-data
 BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3
 
-.PHONY: build run test test-guest lint format
+.PHONY: build run test test-guest fuzz lint format
 
 build:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)
@@ -27,8 +28,13 @@ test-guest:
 	@Scripts/ensure-packages $(TEST_PACKAGES)
 	@Scripts/test Tests/Guest/test.py
 
+fuzz:
+	@Scripts/ensure-packages $(BUILD_PACKAGES)
+	@Scripts/fuzz $(FUZZ)
+
 lint:
 	@Scripts/lint
 
 format:
-	swift format --in-place --recursive --parallel Package.swift Sources Tests
+	swift format --in-place --recursive --parallel Package.swift Sources Tests Fuzzing/Package.swift Fuzzing/Targets \
+		Fuzzing/Modules/Ring/SimulatedRing.swift

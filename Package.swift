@@ -47,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
@@ -95,22 +96,26 @@ let package = Package(
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
+        // Documents that people write, read against a schema.
         .target(
-            name: "Settings",
-            dependencies: ["Engine", "Wire", .product(name: "Yams", package: "Yams")],
+            name: "Schema", dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: houseRules),
+        .target(
+            name: "Settings", dependencies: ["Engine", "Schema", "Wire"],
             swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: ioUringTargets + [
-                "Engine", "Wire", "Admin", "Settings",
+                "Engine", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "CBlkid", "Client", "Engine", "Settings", "Wire",
+                "CBlkid", "Client", "Engine", "Schema", "Settings", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
@@ -118,7 +123,7 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "Engine", "Wire"],
+            name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
@@ -143,7 +148,10 @@ let package = Package(
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "ClientTests", dependencies: ["Client", "Engine", "Settings", "Wire", "memkv"],
-            swiftSettings: houseRules),
+            name: "ClientTests",
+            dependencies: [
+                "Client", "Engine", "Settings", "Wire", "memkv", "memkvd",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ], swiftSettings: houseRules),
     ]
 )

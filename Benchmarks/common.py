@@ -107,6 +107,14 @@ class Server:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
+    def load(self, tool, kind, authentication="off", **options):
+        """Runs `engine-benchmark throughput` against it; what it prints."""
+        _, key, flags = AUTHENTICATION[authentication]
+        command = [tool, "throughput", "--server", self.address, "--kind", kind]
+        for name, value in options.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        return run_json(*command, *flags, text_in=key)
+
     def log(self):
         with open(self.log_path) as file:
             return file.read()
@@ -133,16 +141,19 @@ class Server:
             storage = json.load(answer)["storage"]
         return 100 * storage["used_bytes_total"] / storage["usable_bytes_total"]
 
-    def processor_seconds(self):
-        """Of the shard's thread."""
+    def processor_seconds(self, threads="shard-"):
+        """Of the threads whose names begin so, together; "" for all of them."""
         tasks = f"/proc/{self.process.pid}/task"
+        spent = []
         for task in os.listdir(tasks):
             with open(f"{tasks}/{task}/comm") as file:
-                if not file.read().startswith("shard-"):
+                if not file.read().startswith(threads):
                     continue
             with open(f"{tasks}/{task}/schedstat") as file:
-                return int(file.read().split()[0]) / 1e9
-        sys.exit("no shard's thread")
+                spent.append(int(file.read().split()[0]))
+        if not spent:
+            sys.exit(f"memkvd has no thread {threads!r}")
+        return sum(spent) / 1e9
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

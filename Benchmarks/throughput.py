@@ -25,12 +25,9 @@ PHASES = [
 
 def measure(tool, server, phase, authentication):
     name, kind, size, keys, requests, depth, batch = phase
-    _, key, flags = common.AUTHENTICATION[authentication]
     before = server.processor_seconds()
-    result = common.run_json(
-        tool, "throughput", "--server", server.address, "--kind", kind, "--value-bytes", str(size),
-        "--keys", str(keys), "--requests", str(requests), "--depth", str(depth),
-        "--batch", str(batch), *flags, text_in=key)
+    result = server.load(tool, kind, authentication, value_bytes=size, keys=keys, requests=requests, depth=depth,
+                         batch=batch)
     spent = server.processor_seconds() - before
     rate = requests / result["seconds"]
     speed = "" if kind == "exists" else f", {rate * size / 2**30:.2f} GiB/s"

@@ -64,10 +64,6 @@ size_t memkv_huge_page_bytes(void) {
     return kibibytes * 1024;
 }
 
-int memkv_drop_pages(void *start, size_t bytes) {
-    return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
-}
-
 uint64_t memkv_monotonic_nanoseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -1,4 +1,4 @@
-// The blocking calls of a connection: one request each, an error instead of a status.
+// Blocking calls, of one connection or of a client: one request each, an error instead of a status.
 //
 // Always holds: a call returns normally only for `ok`; of a batch, each item has its own status.
 
@@ -9,21 +9,33 @@ package enum ClientError: Error, Hashable, Sendable {
     /// The server's status, or the client's own for the same: a miss is `.ended(.notFound)`.
     case ended(Status)
     case bufferTooSmall(neededBytes: UInt32)
-    /// The connection broke; nothing was changed by this call. `TCPConnection.failure` says why.
+    /// The connection broke; nothing was changed by this call.
     case connectionLost
+    /// The server can't be reached; nothing was changed by this call.
+    case serverUnavailable
     case notTaken(SubmitError)
 
-    init?(_ status: OutcomeStatus) {
+    /// Nil for `ok`.
+    package init?(_ status: OutcomeStatus) {
         switch status {
         case .ended(.ok): return nil
         case .ended(let status): self = .ended(status)
         case .bufferTooSmall(let needed): self = .bufferTooSmall(neededBytes: needed)
         case .connectionLost: self = .connectionLost
+        case .serverUnavailable: self = .serverUnavailable
         }
     }
 }
 
-extension TCPConnection {
+/// Whoever performs one request at a time.
+package protocol BlockingPerformer {
+    /// Submits one request and waits for it. Nothing else may be outstanding.
+    func perform(
+        _ request: ClientRequest, deadline: MonotonicTime
+    ) throws(SubmitError) -> RequestOutcome
+}
+
+extension BlockingPerformer {
     /// Stores `value` durably under `key`.
     package func put(
         _ key: BlockKey, _ value: SourceBytes, deadline: MonotonicTime

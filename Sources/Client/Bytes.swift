@@ -118,6 +118,19 @@ package final class OwnedBytes: @unchecked Sendable {
         }
     }
 
+    /// Stores one little-endian word at byte `offset`.
+    package func store(word: UInt64, at offset: Int) {
+        precondition(offset >= 0 && offset + 8 <= count, "a word outside its memory")
+        unsafe address.storeBytes(of: word.littleEndian, toByteOffset: offset, as: UInt64.self)
+    }
+
+    /// The little-endian word at byte `offset`.
+    package func loadWord(at offset: Int) -> UInt64 {
+        precondition(offset >= 0 && offset + 8 <= count, "a word outside its memory")
+        return UInt64(
+            littleEndian: unsafe address.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
     /// `count` little-endian words from the start.
     package func loadWords(count words: Int) -> [UInt64] {
         precondition(words * 8 <= count, "words outside their memory")

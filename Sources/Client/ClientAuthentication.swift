@@ -88,7 +88,7 @@ struct ClientAuthentication: Sendable {
         let body = frame.words[FrameHeader.wordCount...]
         words += body
         if !body.isEmpty, var code = outgoing?.beginBody() {
-            for word in body { code.add(word) }
+            code.add(words: body)
             words += Self.words(of: FrameTag(ending: code))
         }
         if tagsPayloads, !frame.payload.isEmpty, var code = outgoing?.beginPayload() {
@@ -125,7 +125,7 @@ struct ClientAuthentication: Sendable {
         let body = words[..<(Int(header.bodyBytes) / 8)]
         var rest = words[body.endIndex...]
         if !body.isEmpty, var code = incoming?.beginBody() {
-            for word in body { code.add(word) }
+            code.add(words: body)
             let tag = FrameTag(words: [rest.removeFirst(), rest.removeFirst()])
             guard FrameTag(ending: code).matches(tag) else { throw .forgedResponse }
         }

@@ -63,7 +63,8 @@ package enum ClientRequest: Sendable {
         }
     }
 
-    var keys: [BlockKey] {
+    /// Of its items, in order.
+    package var keys: [BlockKey] {
         switch self {
         case .put(let item): [item.key]
         case .get(let item): [item.key]
@@ -103,6 +104,9 @@ package enum OutcomeStatus: Hashable, Sendable {
     case bufferTooSmall(neededBytes: UInt32)
     /// The connection broke and the store wasn't changed by this request: it may be sent again.
     case connectionLost
+    /// The key's server can't be reached, and the store wasn't changed. Only from a client of
+    /// several connections, which tries again by itself.
+    case serverUnavailable
 
     package static let ok = OutcomeStatus.ended(.ok)
 }
@@ -157,6 +161,9 @@ package enum SubmitError: Error, Hashable, Sendable {
     case payloadTooLarge(lengthBytes: UInt64, limitBytes: UInt32)
     /// A batch's keys must share one namespace.
     case mixedNamespaces
+    /// As many requests are under way as the client has places for.
+    case tooManyRequests(limit: Int)
+    case clientClosed
 }
 
 extension SubmitError: CustomStringConvertible {
@@ -173,6 +180,8 @@ extension SubmitError: CustomStringConvertible {
         case .payloadTooLarge(let length, let limit):
             "the batch's values take \(length) bytes, the server takes at most \(limit)"
         case .mixedNamespaces: "the keys of one batch must lie in one namespace"
+        case .tooManyRequests(let limit): "\(limit) requests are under way, the client's limit"
+        case .clientClosed: "the client was closed"
         }
     }
 }

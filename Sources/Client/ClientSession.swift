@@ -102,9 +102,12 @@ package struct ClientSession: Sendable {
         return pending.count < Int(serverLimits.requestsInFlight)
     }
 
+    /// Requests that were answered by their deadline and whose response is still due.
+    package var abandonedCount: Int { pending.values.count { $0.stage == .abandoned } }
+
     /// When `expire` must be called though nothing arrives.
     package var earliestDeadline: MonotonicTime {
-        pending.values.filter { $0.stage != .abandoned }.map(\.deadline).min() ?? .never
+        pending.values.lazy.filter { $0.stage != .abandoned }.map(\.deadline).min() ?? .never
     }
 
     /// True while the response being read belongs to a request that was answered already: its bytes
@@ -190,8 +193,8 @@ package struct ClientSession: Sendable {
     /// left keeps its place until its response comes. A frame that is stuck half-way breaks the
     /// session.
     package mutating func expire(now: MonotonicTime) -> [RequestOutcome] {
+        guard earliestDeadline <= now else { return [] }
         let late = pending.filter { $0.value.stage != .abandoned && $0.value.deadline <= now }
-        guard !late.isEmpty else { return [] }
         if let leaving, late[leaving] != nil {
             return fail(.stalledInsideRequest)
         }
@@ -210,7 +213,8 @@ package struct ClientSession: Sendable {
     }
 
     /// Breaks the session and answers everything outstanding: `outcomeUnknown` for what may have
-    /// changed the store, `connectionLost` for the rest. Later calls change nothing.
+    /// changed the store, `connectionLost` for the rest. A frame that hadn't left whole changed
+    /// nothing: a server drops what ends inside a frame. Later calls change nothing.
     package mutating func fail(_ failure: SessionFailure) -> [RequestOutcome] {
         if case .broken = phase { return [] }
         phase = .broken(failure)
@@ -220,7 +224,8 @@ package struct ClientSession: Sendable {
         handshakeQueued = false
         incoming = .header
         return unanswered.sorted { $0.key < $1.key }.map { id, request in
-            let unknown = request.stage == .sent && request.request.changesStore
+            let unknown =
+                request.stage == .sent && id != leaving && request.request.changesStore
             return Self.outcome(
                 of: id, request.request, unknown ? .ended(.outcomeUnknown) : .connectionLost)
         }

@@ -5,7 +5,7 @@
 
 internal import Wire
 
-/// One response on its way out of a socket, then the next.
+/// One response on its way out of a stream, then the next.
 struct IncomingBytes: ~Copyable {
     private enum Part {
         case header
@@ -19,6 +19,8 @@ struct IncomingBytes: ~Copyable {
     private let scratch = OwnedBytes(count: 64 << 10)
     private var part = Part.header
     private var received = 0
+    /// Of all responses so far.
+    private(set) var receivedBytes: UInt64 = 0
     private var segments: ArraySlice<PayloadSegment<DestinationBytes>> = []
     private var checksums: [UInt64] = []
     private var checksum = StreamingChecksum()
@@ -27,18 +29,19 @@ struct IncomingBytes: ~Copyable {
 
     init() {}
 
-    /// Receives until the socket has no more or a request has ended; true when a byte arrived.
+    /// Receives until the stream has no more or a request has ended; true when a byte arrived.
     mutating func receive(
-        by socket: borrowing Socket, to session: inout ClientSession,
+        by stream: borrowing some ByteStream & ~Copyable, to session: inout ClientSession,
         outcomes: inout [RequestOutcome]
     ) throws(SessionFailure) -> Bool {
         var moved = false
         while true {
             let target = nextTarget(session)
-            switch socket.receive(into: target) {
+            switch stream.receive(into: target) {
             case .moved(let count):
                 moved = true
                 received += count
+                receivedBytes += UInt64(count)
                 if let outcome = try advance(by: count, of: target, session: &session) {
                     outcomes.append(outcome)
                     return true

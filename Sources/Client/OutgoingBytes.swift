@@ -2,19 +2,20 @@
 
 internal import Wire
 
-/// One frame on its way into a socket, then the next.
+/// One frame on its way into a stream, then the next.
 struct OutgoingBytes {
     private let prologue = OwnedBytes(count: maximumPrologueBytes)
     private let zeros = OwnedBytes(count: Int(BodyLayout.batchAlignmentBytes))
     private var stretches: ArraySlice<SourceBytes> = []
     private var hasFrame = false
 
-    /// True while a frame waits for the socket to take more.
+    /// True while a frame waits for the stream to take more.
     var isWaiting: Bool { hasFrame }
 
-    /// Sends frames until the socket takes no more; true when a byte left.
+    /// Sends frames until the stream takes no more; true when a byte left.
     mutating func send(
-        by socket: borrowing Socket, from session: inout ClientSession, now: MonotonicTime
+        by stream: borrowing some ByteStream & ~Copyable, from session: inout ClientSession,
+        now: MonotonicTime
     ) throws(SessionFailure) -> Bool {
         var moved = false
         while true {
@@ -23,7 +24,7 @@ struct OutgoingBytes {
                 load(frame)
             }
             while let stretch = stretches.first {
-                switch socket.send(stretch, more: stretches.count > 1) {
+                switch stream.send(stretch, more: stretches.count > 1) {
                 case .moved(let count):
                     moved = true
                     if count == stretch.count {

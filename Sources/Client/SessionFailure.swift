@@ -23,6 +23,10 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case forgedResponse
     /// No answer to Connect until its deadline.
     case connectTimedOut
+    /// The server let a deadline pass and answered nothing at all.
+    case noAnswer
+    /// This side closed it.
+    case closedByClient
 }
 
 extension SessionFailure: CustomStringConvertible {
@@ -42,6 +46,8 @@ extension SessionFailure: CustomStringConvertible {
             "a response's tag is wrong: it was changed on its way, or isn't from the server"
         case .connectRefused(let status): "the server refused the session: \(status)"
         case .connectTimedOut: "the server accepted the connection and didn't answer in time"
+        case .noAnswer: "the server takes requests and answers none"
+        case .closedByClient: "the client was closed"
         }
     }
 }

@@ -1,10 +1,9 @@
-// Socket: a connected, non-blocking TCP socket and the monotonic clock; the client's only system
-// calls.
+// Socket: a non-blocking TCP socket and the monotonic clock; the client's system calls on both.
 //
 // Always holds: the descriptor is closed once, when the socket goes; no call waits except `connect`
 // and `wait`, and those no longer than they are told. One of the files that may say `unsafe`.
 
-private import Glibc
+internal import Glibc
 private import Wire
 
 /// What one attempt to move bytes did.
@@ -22,7 +21,7 @@ package enum ConnectError: Error, Hashable, Sendable {
     case refused
     case timedOut
     case unreachable(String)
-    /// The server was reached and the session couldn't be opened.
+    /// The server was reached and the session couldn't be opened, or broke.
     case session(SessionFailure)
 
     /// Whether it comes from the keys of client and server: trying again changes nothing.
@@ -31,10 +30,10 @@ package enum ConnectError: Error, Hashable, Sendable {
     }
 }
 
-package struct Socket: ~Copyable {
-    private let descriptor: Int32
+package struct Socket: ~Copyable, ByteStream {
+    let descriptor: Int32
 
-    private init(descriptor: Int32) { self.descriptor = descriptor }
+    init(descriptor: Int32) { self.descriptor = descriptor }
 
     deinit { _ = Glibc.close(descriptor) }
 
@@ -46,62 +45,69 @@ package struct Socket: ~Copyable {
             nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
     }
 
+    // MARK: Connecting
+
     /// Connects to the first of the host's addresses that answers.
     package static func connect(
         to server: ServerAddress, until deadline: MonotonicTime
     ) throws(ConnectError) -> Socket {
-        var hints = unsafe addrinfo()
-        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = unsafe getaddrinfo(server.host, String(server.port), &hints, &list)
-        guard code == 0 else { throw .unknownHost(unsafe String(cString: gai_strerror(code))) }
-        defer { unsafe freeaddrinfo(list) }
         var failure = ConnectError.unknownHost("it has no address")
-        var next = unsafe list
-        while let address = unsafe next {
-            let fileDescriptor = unsafe socket(
-                address.pointee.ai_family,
-                address.pointee.ai_socktype | Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue),
-                address.pointee.ai_protocol)
-            guard fileDescriptor >= 0 else { throw .unreachable(lastErrorSentence()) }
-            let candidate = Socket(descriptor: fileDescriptor)
-            let begun = unsafe Glibc.connect(
-                fileDescriptor, address.pointee.ai_addr, address.pointee.ai_addrlen)
-            if let problem = candidate.finishConnecting(begun: begun == 0, until: deadline) {
-                failure = problem
-                unsafe next = address.pointee.ai_next
-                continue
+        for address in try SocketAddress.resolve(server) {
+            let candidate = try begin(to: address)
+            var ended = candidate.connectEnded()
+            while ended == nil {
+                guard Socket.now < deadline else { break }
+                _ = candidate.wait(forSending: true, forReceiving: false, until: deadline)
+                ended = candidate.connectEnded()
             }
-            candidate.sendAtOnce()
-            return candidate
+            guard let ended else { throw .timedOut }
+            if ended == .open { return candidate }
+            if case .failed(let problem) = ended { failure = problem }
         }
         throw failure
     }
 
-    private func finishConnecting(begun: Bool, until deadline: MonotonicTime) -> ConnectError? {
-        if begun { return nil }
-        var code = errno
-        if code == EINPROGRESS {
-            while !wait(forSending: true, forReceiving: false, until: deadline) {
-                if Socket.now >= deadline { return .timedOut }
-            }
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
+    /// Begins to connect to one address; `connectEnded` tells the rest.
+    static func begin(to address: SocketAddress) throws(ConnectError) -> Socket {
+        let descriptor = socket(
+            address.family,
+            Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .unreachable(sentence(for: errno)) }
+        let candidate = Socket(descriptor: descriptor)
+        var on: Int32 = 1
+        // Small frames must not wait for the acknowledgement of earlier ones.
+        unsafe setsockopt(
+            descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        let begun = unsafe address.bytes.withUnsafeBytes { bytes in
+            unsafe Glibc.connect(
+                descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self),
+                socklen_t(bytes.count))
         }
+        if begun != 0, errno != EINPROGRESS { throw failure(for: errno) }
+        return candidate
+    }
+
+    /// How a connect that was begun has ended; nil while it hasn't.
+    func connectEnded() -> OpeningProgress? {
+        var entry = pollfd()
+        entry.fd = descriptor
+        entry.events = Int16(POLLOUT)
+        guard unsafe poll(&entry, 1, 0) > 0 else { return nil }
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
+        return code == 0 ? .open : .failed(Socket.failure(for: code))
+    }
+
+    private static func failure(for code: Int32) -> ConnectError {
         switch code {
-        case 0: return nil
-        case ECONNREFUSED: return .refused
-        case ETIMEDOUT: return .timedOut
-        default: return .unreachable(Socket.sentence(for: code))
+        case ECONNREFUSED: .refused
+        case ETIMEDOUT: .timedOut
+        default: .unreachable(sentence(for: code))
         }
     }
 
-    /// Small frames must not wait for the acknowledgement of earlier ones.
-    private func sendAtOnce() {
-        var on: Int32 = 1
-        unsafe setsockopt(
-            descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
-    }
+    // MARK: Moving bytes
 
     /// Sends what the socket takes now. `more` says that the frame goes on after these bytes.
     package func send(_ bytes: SourceBytes, more: Bool) -> SocketProgress {
@@ -120,14 +126,10 @@ package struct Socket: ~Copyable {
     /// Waits until the socket can do what is asked, or for a signal, at most until `deadline`. True
     /// when it can.
     package func wait(forSending: Bool, forReceiving: Bool, until deadline: MonotonicTime) -> Bool {
-        var entry = pollfd()
-        entry.fd = descriptor
-        entry.events = Int16((forSending ? POLLOUT : 0) | (forReceiving ? POLLIN : 0))
-        let remaining = deadline.microseconds(since: Socket.now)
-        // Rounded up: waking early would spin through the last millisecond.
-        let milliseconds = Int32(
-            clamping: (remaining.addingReportingOverflow(999).partialValue) / 1000)
-        return unsafe poll(&entry, 1, milliseconds) > 0
+        var entries = [
+            PollEntry(descriptor: descriptor, forSending: forSending, forReceiving: forReceiving)
+        ]
+        return PollEntry.wait(&entries, until: deadline)
     }
 
     private static func progress(_ result: Int, zeroMeansClosed: Bool) -> SocketProgress {
@@ -139,9 +141,5 @@ package struct Socket: ~Copyable {
         }
     }
 
-    private static func lastErrorSentence() -> String { sentence(for: errno) }
-
-    private static func sentence(for code: Int32) -> String {
-        unsafe String(cString: strerror(code))
-    }
+    static func sentence(for code: Int32) -> String { unsafe String(cString: strerror(code)) }
 }

@@ -8,13 +8,11 @@
 package import Wire
 
 /// A connection to one server.
-package final class TCPConnection {
+package final class TCPConnection: BlockingPerformer {
     package let server: ServerAddress
     private let socket: Socket
-    private var session: ClientSession
+    private var bytes: SessionBytes
     private var ready: [RequestOutcome] = []
-    private var outgoing = OutgoingBytes()
-    private var incoming = IncomingBytes()
 
     /// Connects and agrees on version and limits, all before `deadline`; with `key`, only with a
     /// server that has it too.
@@ -24,16 +22,17 @@ package final class TCPConnection {
         self.server = server
         var generator = SystemRandomNumberGenerator()
         let nonce = Nonce(using: &generator)
-        session = ClientSession(credentials: key.map { Credentials(key: $0, nonce: nonce) })
+        bytes = SessionBytes(
+            ClientSession(credentials: key.map { Credentials(key: $0, nonce: nonce) }))
         socket = try Socket.connect(to: server, until: deadline)
-        session.start()
-        while !session.isReady {
+        bytes.session.start()
+        while !bytes.session.isReady {
             let moved = moveBytes(now: Socket.now)
-            if let failure = session.failure { throw .session(failure) }
-            if moved || session.isReady { continue }
+            if let failure = bytes.session.failure { throw .session(failure) }
+            if moved || bytes.session.isReady { continue }
             guard Socket.now < deadline else { throw .session(.connectTimedOut) }
             _ = socket.wait(
-                forSending: outgoing.isWaiting, forReceiving: true, until: deadline)
+                forSending: bytes.waitsToSend, forReceiving: true, until: deadline)
         }
     }
 
@@ -42,27 +41,27 @@ package final class TCPConnection {
 
     /// What the server told in Connect's response.
     package var limits: ConnectResponse {
-        guard let limits = session.serverLimits else {
+        guard let limits = bytes.session.serverLimits else {
             preconditionFailure("a connection without Connect's response")
         }
         return limits
     }
 
     /// Why the connection can't be used any more; nil while it can.
-    package var failure: SessionFailure? { session.failure }
+    package var failure: SessionFailure? { bytes.session.failure }
 
     /// Whether `submit` would find a place in the window.
-    package var hasRoom: Bool { session.hasRoom }
+    package var hasRoom: Bool { bytes.session.hasRoom }
 
     /// Requests whose outcome hasn't been taken by `nextOutcome`.
-    package var unansweredCount: Int { session.unansweredCount + ready.count }
+    package var unansweredCount: Int { bytes.session.unansweredCount + ready.count }
 
     /// Takes `request` and begins to send it. Its memory is used until `nextOutcome` returns its
     /// tag.
     package func submit(
         _ request: ClientRequest, deadline: MonotonicTime
     ) throws(SubmitError) -> RequestTag {
-        let tag = try session.submit(
+        let tag = try bytes.session.submit(
             request, checksums: request.values.map(\.xxh3), deadline: deadline)
         _ = moveBytes(now: Socket.now)
         return tag
@@ -72,14 +71,14 @@ package final class TCPConnection {
     /// when none is outstanding, or none finished in time.
     package func nextOutcome(until deadline: MonotonicTime = .never) -> RequestOutcome? {
         while ready.isEmpty {
-            guard session.unansweredCount > 0 else { return nil }
+            guard bytes.session.unansweredCount > 0 else { return nil }
             let now = Socket.now
-            ready += session.expire(now: now)
+            ready += bytes.session.expire(now: now)
             if !ready.isEmpty || moveBytes(now: now) { continue }
             guard now < deadline else { return nil }
             _ = socket.wait(
-                forSending: outgoing.isWaiting, forReceiving: true,
-                until: min(deadline, session.earliestDeadline))
+                forSending: bytes.waitsToSend, forReceiving: true,
+                until: min(deadline, bytes.session.earliestDeadline))
         }
         return ready.removeFirst()
     }
@@ -99,21 +98,6 @@ package final class TCPConnection {
 
     /// Moves what can be moved now in both directions; true when anything moved.
     private func moveBytes(now: MonotonicTime) -> Bool {
-        guard session.failure == nil else { return false }
-        do throws(SessionFailure) {
-            var sent = false
-            do throws(SessionFailure) {
-                sent = try outgoing.send(by: socket, from: &session, now: now)
-            } catch {
-                // A server that refuses a frame answers, then closes: the answer may still be in
-                // the socket when sending has already failed.
-                while try incoming.receive(by: socket, to: &session, outcomes: &ready) {}
-                throw error
-            }
-            return try incoming.receive(by: socket, to: &session, outcomes: &ready) || sent
-        } catch {
-            ready += session.fail(error)
-            return true
-        }
+        bytes.move(by: socket, now: now, outcomes: &ready)
     }
 }

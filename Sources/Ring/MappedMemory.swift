@@ -46,11 +46,4 @@ package func mapMemory(
     return unsafe MappedMemory(base: base, byteCount: rounded, hugePageBytes: nil)
 }
 
-/// Gives the whole pages of a stretch back to the kernel; they read as zeros afterwards.
-@unsafe
-package func dropPages(_ bytes: UnsafeMutableRawBufferPointer) {
-    // Advice only: refused, the memory stays as it is, which a discard allows.
-    _ = unsafe memkv_drop_pages(bytes.baseAddress, bytes.count)
-}
-
 #endif

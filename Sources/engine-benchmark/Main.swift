@@ -17,7 +17,7 @@ struct EngineBenchmark: ParsableCommand {
     #if IOUring
     private static let commands: [any ParsableCommand.Type] = [
         RatioCommand.self, FillCommand.self, ReadAllCommand.self, MixedCommand.self,
-        ThroughputCommand.self,
+        ThroughputCommand.self, PumpCommand.self,
     ]
     #else
     private static let commands: [any ParsableCommand.Type] = []

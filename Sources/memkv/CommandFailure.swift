@@ -42,20 +42,30 @@ extension CommandFailure {
         }
     }
 
-    /// A request about `subject` didn't end with `ok`.
-    init(_ error: ClientError, subject: String, lost failure: SessionFailure?) {
+    /// A request about `subject` didn't end with `ok`; `client` performed it for `key`.
+    init(_ error: ClientError, subject: String, key: BlockKey, by client: BlockingClient) {
         switch error {
         case .ended(let status):
             self.init(Self.exitStatus(for: status), "\(subject): \(Self.sentence(for: status))")
         case .bufferTooSmall(let needed):
             self.init(
                 .refused, "\(subject): its value has \(needed) bytes, more than the server allows")
-        case .connectionLost:
-            let why = failure.map { "\($0)" } ?? "the connection broke"
-            self.init(.unreachable, "\(subject): \(why); nothing was changed, try again")
+        case .connectionLost, .serverUnavailable:
+            self.init(unavailable: key, by: client)
         case .notTaken(let reason):
             self.init(.refused, "\(subject): \(reason)")
         }
+    }
+
+    /// The server of `key` can't be reached, for the reason that `client` knows.
+    init(unavailable key: BlockKey, by client: BlockingClient) {
+        let number = client.placement.server(for: key)
+        let server = client.configuration.servers[number.rawValue]
+        guard let problem = client.problem(of: number) else {
+            self.init(.unreachable, "\(server): no answer before the deadline")
+            return
+        }
+        self.init(problem, server: server)
     }
 
     static func exitStatus(for status: Status) -> ExitStatus {

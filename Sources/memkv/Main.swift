@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Glibc
+import Wire
 
 /// Exit codes; the same for every command.
 enum ExitStatus: Int32 {
@@ -43,14 +44,17 @@ struct Memkv: ParsableCommand {
         commandName: "memkv",
         abstract: "Stores, fetches and looks after the blocks of a MemKV server.",
         discussion: """
-            The server is --server, else the environment's MEMKV_SERVERS, else 127.0.0.1:9900.
+            The servers are --server, else the environment's MEMKV_SERVERS (HOST:PORT, several \
+            with commas), else those of the file that MEMKV_CONFIG names, else 127.0.0.1:9900. \
+            Several share the keys between them.
             KEY is 64 hex digits, or any text, which is hashed.
             Exit codes: 0 done, 1 not found or a difference, 2 wrong usage or an unusable file, \
             3 server unreachable or deadline passed, 4 refused, 5 damaged data.
             """,
+        version: ProductVersion.current,
         subcommands: [
             Setup.self, Put.self, Get.self, Exists.self, Stat.self, Delete.self, Import.self,
-            Export.self, Admin.self, Drive.self,
+            Export.self, Admin.self, Drive.self, Bench.self,
         ])
 
     @OptionGroup var global: GlobalOptions

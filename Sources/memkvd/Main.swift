@@ -3,7 +3,9 @@
 internal import ArgumentParser
 internal import Glibc
 internal import Logging
+internal import Schema
 internal import Settings
+internal import Wire
 
 /// The flags.
 struct Flags: ParsableCommand {
@@ -16,7 +18,7 @@ struct Flags: ParsableCommand {
             environment (MEMKVD_CONFIG, MEMKVD_DATA, MEMKVD_LISTEN), the environment over the \
             file. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reads the keys anew.
             """,
-        version: Version.current)
+        version: ProductVersion.current)
 
     @Option(help: ArgumentHelp("Configuration file (YAML).", valueName: "file"))
     var config: String?

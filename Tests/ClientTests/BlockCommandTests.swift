@@ -99,7 +99,7 @@ import Wire
         for status in [Status.noSpace, .shuttingDown, .driveUnavailable, .tooLarge, .busy] {
             let server = ReferenceServer(Behaviour(refuses: (.tcpPut, status)))
             defer { server.stop() }
-            #expect(try run(server, "put", "a", input: [1]).code == 4)
+            #expect(try run(server, "put", "a", "--timeout", "0.5", input: [1]).code == 4)
         }
         let silent = ReferenceServer(Behaviour(neverAnswers: .tcpGet))
         defer { silent.stop() }
@@ -114,7 +114,8 @@ import Wire
 
     @Test(arguments: [
         ["nonsense"], ["put"], ["get", "a", "--timeout", "0"], ["get", "a", "--timeout", "x"],
-        ["get", "a", "--server", "host:99999"], ["get", "a", "--server", "a:1,b:2"],
+        ["get", "a", "--server", "host:99999"], ["get", "a", "--server", "a:1,b:2,A:1"],
+        ["get", "a", "--server", "a:1,,b:2"],
         ["get", "a", "--json"], ["put", "a", "/nonexistent/file"], ["import", "x"],
         ["import", "/tmp", "-o", "m"], ["setup"], ["setup", "--drives", "/tmp"],
         ["setup", "--drives", "new-file"],

@@ -158,7 +158,7 @@ private struct StoreModel {
             let extent = slots(demand.count, demand.sizeClass)
             let freed = random.chance(percent: 50) ? slots(1, SizeClass(1)) : .none
             let entry = BlockEntry(
-                key: EngineBench.key(random.next()), version: Version(random.next()),
+                key: EngineBench.key(random.next()), version: Version(random.next() >> 2),
                 lengthBytes: length, checksum: random.next(), sizeClass: demand.sizeClass,
                 slots: extent.slots)
             let record: JournalRecord =
@@ -184,6 +184,8 @@ private struct StoreModel {
         let memory = SimulatedMemory(length: ByteCount(FormatConstants.pageBytes))
         let page = ArenaOffset(0)
         let classes = SizeClasses(minimumSlotBytes: 4096, blockSizeBytes: 16384)
+        let layout = try #require(
+            DriveLayout(capacityBytes: 256 << 20, classes: classes, journalBlocks: 16))
         var writer = LeafPage.Writer(arena: memory.arena, page: page)
         var entries: [BlockEntry] = []
         for number in 0..<400 as Range<UInt64> {
@@ -207,10 +209,10 @@ private struct StoreModel {
             generation: 1, page: PageIndex(0))
         _ = header.seal(memory.arena, at: page)
         for entry in entries {
-            let found = LeafPage.find(memory.arena, page, entry.key, classes: classes)
+            let found = LeafPage.find(memory.arena, page, entry.key, layout: layout)
             #expect("\(found as BlockEntry?)" == "\(entry as BlockEntry?)")
         }
         let absent = BlockKey(namespace: Namespace(2), words: (5, 1, 2, 4))
-        #expect(LeafPage.find(memory.arena, page, absent, classes: classes) == nil)
+        #expect(LeafPage.find(memory.arena, page, absent, layout: layout) == nil)
     }
 }

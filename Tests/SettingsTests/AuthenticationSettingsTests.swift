@@ -5,6 +5,7 @@ import Engine
 import Testing
 import Wire
 
+@testable import Schema
 @testable import Settings
 
 private let first = String(repeating: "0a", count: 32)

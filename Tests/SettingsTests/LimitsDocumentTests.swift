@@ -2,6 +2,7 @@
 // refused with their line.
 
 import Engine
+import Schema
 import Testing
 
 @testable import Settings

@@ -3,6 +3,7 @@
 import Engine
 import Testing
 
+@testable import Schema
 @testable import Settings
 
 /// The message that a document is refused with; nil when it is taken.

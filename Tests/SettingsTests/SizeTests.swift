@@ -3,6 +3,7 @@
 import Engine
 import Testing
 
+@testable import Schema
 @testable import Settings
 
 @Suite struct SizeTests {

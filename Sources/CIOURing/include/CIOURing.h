@@ -78,8 +78,8 @@ int memkv_open_file(
 void *memkv_map(size_t bytes, bool huge);
 // Bytes of one huge page as MAP_HUGETLB gives them by default, or 0.
 size_t memkv_huge_page_bytes(void);
-// Gives whole pages back; they read as zeros afterwards.
-int memkv_drop_pages(void *start, size_t bytes);
+// Copies into the memory that stands for a drive's media, past the caches where it can.
+void memkv_copy_to_media(void *media, const void *bytes, size_t count);
 
 uint64_t memkv_monotonic_nanoseconds(void);
 int memkv_eventfd(void);

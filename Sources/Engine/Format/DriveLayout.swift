@@ -40,6 +40,9 @@ package enum FormatConstants {
     package static let journalBlockBytes: UInt64 = 4096
     package static let pageBytes: UInt64 = 16384
     package static let memberLimit = 64
+    /// Sequences, versions and generations stay below it: no drive lives so long, and whatever is
+    /// added to one that was read can't overflow.
+    static let counterLimit: UInt64 = 1 << 62
     /// Largest value that any configuration accepts.
     package static let largestValueBytes: UInt64 = 16 << 20
     static let pageHeaderBytes: UInt64 = 64
@@ -84,8 +87,11 @@ package struct DriveLayout: Hashable, Sendable {
         capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32, segmentBytes: UInt64,
         segmentCount: UInt32, indexPages: UInt32
     ) {
+        let units = segmentBytes / UInt64(classes.minimumSlotBytes)
         guard journalBlocks >= 16, segmentCount >= 1, indexPages >= 16,
-            segmentBytes == Self.segmentBytes(of: classes)
+            segmentBytes == Self.segmentBytes(of: classes),
+            UInt64(segmentCount) * units <= UInt64(UInt32.max),
+            capacityBytes >= UInt64(journalBlocks) * FormatConstants.journalBlockBytes
         else { return nil }
         self.init(
             capacityBytes: capacityBytes, classes: classes, journalBlocks: journalBlocks,

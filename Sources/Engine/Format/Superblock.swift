@@ -164,8 +164,15 @@ package struct Superblock: Sendable {
         superblock.rootCount = Int(word(24) & 0xFFFF)
         superblock.mapDirectoryCount = Int(word(24) >> 16 & 0xFFFF)
         superblock.memberCount = Int(word(24) >> 32 & 0xFFFF)
+        let counters = [
+            superblock.generation, superblock.journalStart.rawValue,
+            superblock.incarnationStart.rawValue, superblock.nextVersion.rawValue,
+            superblock.blockCount,
+        ]
         guard superblock.rootCount + superblock.mapDirectoryCount <= pointerLimit,
-            superblock.memberCount <= FormatConstants.memberLimit
+            superblock.memberCount <= FormatConstants.memberLimit,
+            superblock.incarnation < .max, superblock.journalStart.rawValue > 0,
+            counters.allSatisfy({ $0 < FormatConstants.counterLimit })
         else { return .damaged }
         for index in 0..<superblock.memberCount {
             superblock.members[index] = StoreIdentity(

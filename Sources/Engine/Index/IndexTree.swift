@@ -27,6 +27,8 @@ struct IndexChild: Sendable {
 struct LeafPosition: Hashable, Sendable {
     var node: Int
     var child: Int
+
+    static let first = LeafPosition(node: 0, child: 0)
 }
 
 /// One drive's inner nodes.

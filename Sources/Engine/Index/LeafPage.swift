@@ -44,16 +44,35 @@ enum LeafPage {
         arena.loadWord(cell(index, page).advanced(by: 32)) >> 32 & extendedFlag != 0
     }
 
+    /// Whether every cell is a possible entry, keys ascend from `first` on and stay below `bound`.
+    /// A page that is what its pointer says and yet no leaf was written by a mistake.
+    static func isLeaf(
+        _ arena: Arena, _ page: ArenaOffset, from first: BlockKey, below bound: BlockKey?,
+        layout: DriveLayout
+    ) -> Bool {
+        let count = count(arena, page)
+        var cells = 0
+        var least = first
+        for index in 0..<count {
+            guard let entry = entry(arena, page, at: index, layout: layout) else { return false }
+            cells += Self.cells(for: entry)
+            if entry.key < least || index > 0 && entry.key == least { return false }
+            least = entry.key
+        }
+        if let bound, count > 0, !(least < bound) { return false }
+        return cells <= cellCapacity
+    }
+
     /// The entry in cell `index`, nil when the cell is no possible entry.
     static func entry(
-        _ arena: Arena, _ page: ArenaOffset, at index: Int, classes: SizeClasses
+        _ arena: Arena, _ page: ArenaOffset, at index: Int, layout: DriveLayout
     ) -> BlockEntry? {
         let cell = cell(index, page)
         func word(_ index: UInt64) -> UInt64 { arena.loadWord(cell.advanced(by: index * 8)) }
         let packed = word(4) >> 32
         let length = UInt32(packed & 0xFF_FFFF) + 1
         let sizeClass = SizeClass(UInt8(packed >> 24 & 0xF))
-        let demand = classes.demand(forLength: length)
+        let demand = layout.classes.demand(forLength: length)
         guard demand.sizeClass == sizeClass else { return nil }
         var slots = SlotList()
         let slot = UInt32(truncatingIfNeeded: word(7) >> 32)
@@ -69,6 +88,12 @@ enum LeafPage {
             }
         }
         guard slots.count == demand.count else { return nil }
+        for index in 0..<slots.count
+        where slots[index].rawValue >= layout.unitCount
+            || slots[index].rawValue % sizeClass.units != 0
+        {
+            return nil
+        }
         return BlockEntry(
             key: key(arena, page, at: index), version: Version(word(5)), lengthBytes: length,
             expirySeconds: UInt32(truncatingIfNeeded: word(7)), checksum: word(6),
@@ -88,13 +113,13 @@ enum LeafPage {
 
     /// The entry of `key`, nil when the page has none.
     static func find(
-        _ arena: Arena, _ page: ArenaOffset, _ key: BlockKey, classes: SizeClasses
+        _ arena: Arena, _ page: ArenaOffset, _ key: BlockKey, layout: DriveLayout
     ) -> BlockEntry? {
         let index = lowerBound(arena, page, key)
         guard index < count(arena, page), self.key(arena, page, at: index) == key else {
             return nil
         }
-        return entry(arena, page, at: index, classes: classes)
+        return entry(arena, page, at: index, layout: layout)
     }
 
     /// Fills a fresh page, entry by entry, in ascending order.

@@ -141,19 +141,26 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
         _ leaf: Child, at place: ArenaOffset, isFirst: Bool, end: BlockKey?,
         _ state: borrowing RecoveredState
     ) {
-        let classes = pages.superblock.layout.classes
+        let layout = pages.superblock.layout
+        let count = LeafPage.count(pages.arena, place)
+        // As the engine judges it before its first lookup.
+        guard
+            LeafPage.isLeaf(
+                pages.arena, place, from: isFirst ? .lowest : leaf.separator, below: end,
+                layout: layout)
+        else {
+            pages.note(
+                leaf.reference, "its entries are impossible or out of order",
+                .blocksLost(UInt64(count)))
+            return
+        }
         var lost: UInt64 = 0
-        for index in 0..<LeafPage.count(pages.arena, place) {
+        for index in 0..<count {
             let key = LeafPage.key(pages.arena, place, at: index)
-            // Found, as a lookup would find it.
-            let isInOrder = LeafPage.lowerBound(pages.arena, place, key) == index
-            let isInside =
-                (isFirst || !(key < leaf.separator)) && (end.map { key < $0 } ?? true)
             let hash = key.mixed(seed: pages.superblock.driveID.low)
             if state.changes[key] != nil { continue }
-            guard isInOrder, isInside, leaf.filter.mayContain(hash: hash),
-                let entry = LeafPage.entry(pages.arena, place, at: index, classes: classes),
-                isPossible(entry)
+            guard leaf.filter.mayContain(hash: hash),
+                let entry = LeafPage.entry(pages.arena, place, at: index, layout: layout)
             else {
                 lost += 1
                 continue
@@ -162,21 +169,12 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
         }
         if lost > 0 {
             pages.note(
-                leaf.reference, "\(lost) of its entries are impossible or can't be found",
+                leaf.reference, "\(lost) of its entries can't be found",
                 .blocksLost(lost))
         }
     }
 
     // MARK: Slots and values
-
-    private func isPossible(_ entry: BlockEntry) -> Bool {
-        let layout = pages.superblock.layout
-        guard Int(entry.sizeClass.rawValue) < layout.classes.count else { return false }
-        return (0..<entry.slots.count).allSatisfy {
-            entry.slots[$0].rawValue < layout.unitCount
-                && entry.slots[$0].rawValue % entry.sizeClass.units == 0
-        }
-    }
 
     private mutating func own(_ entry: BlockEntry, _ state: borrowing RecoveredState) {
         let layout = pages.superblock.layout

@@ -70,7 +70,8 @@ struct JournalBlockHeader: Sendable {
         let actual = arena.checksum(range(at: place))
         arena.storeWord(stored, at: place.advanced(by: 16))
         let used = Int(word(1) >> 16 & 0xFFFF)
-        guard stored == actual, used <= recordWords else { return nil }
+        guard stored == actual, used <= recordWords, word(4) < FormatConstants.counterLimit
+        else { return nil }
         return JournalBlockHeader(
             driveIDLow: driveIDLow, incarnation: UInt32(truncatingIfNeeded: word(1) >> 32),
             sequence: JournalSequence(word(4)), previousChecksum: word(5),

@@ -123,7 +123,7 @@ enum JournalRecord: Sendable {
         case .commit:
             return nil
         case .delete:
-            guard words >= 7,
+            guard words >= 7, load(first + 6) < FormatConstants.counterLimit,
                 let reason = RemovalReason(rawValue: UInt8(truncatingIfNeeded: load(first) >> 16)),
                 let freed = loadExtent(
                     at: first, slotsFrom: first + 7, end: first + words, layout, load)
@@ -133,6 +133,7 @@ enum JournalRecord: Sendable {
                 freed: freed)
             return (record, words)
         case .void:
+            guard load(first + 1) < FormatConstants.counterLimit else { return nil }
             return (.void(Version(load(first + 1))), words)
         }
     }
@@ -147,7 +148,7 @@ enum JournalRecord: Sendable {
         let words = Int(load(first) >> 8 & 0xFF)
         let length = UInt32(truncatingIfNeeded: load(first + 1) >> 32)
         guard words >= 9, first + words <= limit, load(first + 6) == allocVersion, length > 0,
-            length <= 16 << 20, !allocated.isEmpty,
+            allocVersion < FormatConstants.counterLimit, length <= 16 << 20, !allocated.isEmpty,
             layout.classes.demand(forLength: length)
                 == SlotDemand(sizeClass: allocated.sizeClass, count: allocated.slots.count),
             let freed = loadExtent(

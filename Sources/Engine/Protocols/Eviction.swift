@@ -144,12 +144,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// False when no operation was free for a victim.
     private mutating func removeVictims(in frame: FrameIndex, on drive: DriveIndex) -> Bool {
         let place = drives[drive].leaves.place(of: frame)
-        let classes = drives[drive].superblock.layout.classes
+        let layout = drives[drive].superblock.layout
         let count = LeafPage.count(memory.arena, place)
         var histogram = InlineArray<256, UInt16>(repeating: 0)
         var candidates = 0
         for cell in 0..<count {
-            guard let entry = LeafPage.entry(memory.arena, place, at: cell, classes: classes),
+            guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
                 isVictim(entry, on: drive)
             else { continue }
             histogram[Int(drives[drive].ages.age(entry.slots[0]))] += 1
@@ -165,7 +165,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         var taken = 0
         for cell in 0..<count {
-            guard let entry = LeafPage.entry(memory.arena, place, at: cell, classes: classes),
+            guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
                 isVictim(entry, on: drive)
             else { continue }
             let isDraining = drives[drive].space.isDraining(entry.slots[0])

@@ -294,7 +294,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard
             let entry = LeafPage.entry(
                 memory.arena, place, at: Int(item.index),
-                classes: drives[drive].superblock.layout.classes)
+                layout: drives[drive].superblock.layout)
         else { preconditionFailure("an impossible entry in a verified leaf") }
         return entry
     }

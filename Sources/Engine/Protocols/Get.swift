@@ -27,6 +27,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func read(_ entry: BlockEntry, for index: OperationIndex) {
         let drive = operations[index].drive
+        guard isHoldable(entry) else {
+            finish(index, .tooLarge)
+            return
+        }
         if !operations[index].isPlanned {
             // A lease from an earlier try may be for a value of another length.
             let length = ByteCount(UInt64(entry.lengthBytes))
@@ -61,6 +65,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         readers.begin(entry.slots[0], on: drive)
         drives[drive].ages.use(entry.slots[0], blocks: drives[drive].blockCount)
         submitPayload(of: index, .read)
+    }
+
+    /// Whether the shard has memory for the value at all; a store may have been filled with more.
+    func isHoldable(_ entry: BlockEntry) -> Bool {
+        memory.slabs.slabs(for: ByteCount(UInt64(entry.lengthBytes))) <= memory.slabs.slabCount
     }
 
     private mutating func miss(_ index: OperationIndex) {

@@ -24,7 +24,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let key = operations[index].key
         guard drives[drive].state == .online else { return .unavailable }
         if let dirty = drives[drive].dirty(key) {
-            return dirty.isTombstone ? .absent : .found(dirty.entry)
+            return dirty.isTombstone ? .absent : owned(dirty.entry, on: drive)
         }
         guard let position = drives[drive].tree.locate(key) else { return .absent }
         let hash = key.mixed(seed: drives[drive].superblock.driveID.low)
@@ -35,8 +35,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         let place = drives[drive].leaves.place(of: frame)
         let entry = LeafPage.find(
-            memory.arena, place, key, classes: drives[drive].superblock.layout.classes)
-        return entry.map { .found($0) } ?? .absent
+            memory.arena, place, key, layout: drives[drive].superblock.layout)
+        return entry.map { owned($0, on: drive) } ?? .absent
+    }
+
+    /// An entry whose slots the allocation map knows to be nobody's, or another class's, is in
+    /// doubt: nothing is read or freed by it.
+    private func owned(_ entry: BlockEntry, on drive: DriveIndex) -> LookupResult {
+        drives[drive].space.isCommitted(entry.extent) ? .found(entry) : .absent
     }
 
     /// The frame that holds leaf `page`, or nil when `index` has to wait for it.
@@ -96,7 +102,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let upper = drives[drive].tree.upperBound(of: position)
         let changed = drives[drive].dirtyKeys(from: child.separator, below: upper)
         let lost = UInt64(child.pointer.items) - min(UInt64(child.pointer.items), changed)
-        drives[drive].blockCount -= lost
+        drives[drive].blockCount -= min(drives[drive].blockCount, lost)
         cells.drives[Int(drive.rawValue)].add(to: .damagedLeaves)
         drives[drive].tree.condemn(position)
     }
@@ -116,6 +122,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     memory.arena, at: drives[drive].leaves.place(of: frame), kind: .leaf,
                     pointer: child.pointer, generation: child.generation,
                     driveIDLow: drives[drive].superblock.driveID.low)
+                && LeafPage.isLeaf(
+                    memory.arena, drives[drive].leaves.place(of: frame),
+                    from: position == .first ? .lowest : child.separator,
+                    below: drives[drive].tree.upperBound(of: position),
+                    layout: drives[drive].superblock.layout)
             // A drive that fails says nothing about the leaf.
             if !isGood, error == nil || error == .medium {
                 if !load.isSecondTry {

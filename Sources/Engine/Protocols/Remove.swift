@@ -89,7 +89,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func removeDurable(_ index: OperationIndex) {
         let drive = operations[index].drive
         drives[drive].stagedKeys -= 1
-        drives[drive].blockCount -= 1
+        drives[drive].blockCount -= min(drives[drive].blockCount, 1)
         drives[drive].active.set(DirtyEntry(entry: operations[index].entry, isTombstone: true))
         if operations[index].reason == .evicted {
             cells.add(to: .evictions)

@@ -169,6 +169,15 @@ struct SpaceMap: ~Copyable {
 
     // MARK: Committing
 
+    /// Whether every slot of `extent` belongs to a block, in a segment of its class.
+    func isCommitted(_ extent: SlotExtent) -> Bool {
+        for index in 0..<extent.slots.count
+        where !isCommitted(extent.slots[index], as: extent.sizeClass) {
+            return false
+        }
+        return true
+    }
+
     /// A durable record gives `extent` to a block.
     mutating func commit(_ extent: SlotExtent) {
         for index in 0..<extent.slots.count { commitSlot(extent.slots[index], extent.sizeClass) }

@@ -4,6 +4,7 @@
 // said that it is meant to be open. Refuses everything else, without repeating a key's digits: they
 // would end in a log.
 
+internal import Schema
 package import Wire
 
 /// The keys of the data port, checked.

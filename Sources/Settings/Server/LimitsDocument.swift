@@ -5,6 +5,7 @@
 // memory pool when it is resolved, naming the line of the one to change.
 
 internal import Engine
+internal import Schema
 
 /// The limits that a configuration file gives; nil where it is silent.
 struct LimitsDocument: Sendable {

@@ -3,6 +3,8 @@
 // Always holds: the port leaves room for the admin endpoint's, one higher. Whether an address that
 // isn't a loopback one may be used, follows from the keys (AuthenticationSettings.swift).
 
+package import Schema
+
 /// An IPv4 address and a port.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// The four parts, in the order in which they are written.

@@ -4,6 +4,7 @@
 // Refuses unknown keys, keys that this version doesn't build, and values of the wrong kind.
 
 internal import Engine
+package import Schema
 
 /// The settings that a configuration file gives; nil where it is silent.
 package struct ServerDocument: Sendable {
@@ -118,13 +119,11 @@ package struct ServerDocument: Sendable {
     static let drive = SectionSchema(keys: ["media", "max_size"])
 
     /// Every dotted key that a file may hold, for the documentation's test.
-    package static let allKeys: [String] =
-        network.keys.map { "network.\($0)" }
-        + LimitsDocument.schema.keys.map { "network.limits.\($0)" }
-        + key.keys.map { "network.auth_keys[].\($0)" }
-        + memory.keys.map { "memory.\($0)" }
-        + storage.keys.map { "storage.\($0)" } + eviction.keys.map { "storage.eviction.\($0)" }
-        + drive.keys.map { "storage.drives[].\($0)" }
+    package static let allKeys: [String] = [
+        ("network", network), ("network.limits", LimitsDocument.schema),
+        ("network.auth_keys[]", key), ("memory", memory), ("storage", storage),
+        ("storage.eviction", eviction), ("storage.drives[]", drive),
+    ].flatMap { section, schema in schema.keys.map { "\(section).\($0)" } }
 
     /// Every dotted key that is refused because it isn't built yet.
     package static let allKeysNotBuilt: [String] =

@@ -2,6 +2,7 @@
 // that must agree is checked against each other.
 
 private import Engine
+package import Schema
 
 extension ServerSettings {
     /// Smallest slab: below it a large value would be a chain of very many pieces.

@@ -3,6 +3,7 @@
 // Always holds: what is here can be run; a combination that can't was refused before.
 
 package import Engine
+package import Schema
 
 /// Where the store is.
 package enum StorePlan: Hashable, Sendable {

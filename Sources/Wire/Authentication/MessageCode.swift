@@ -104,6 +104,12 @@ package struct MessageCode: Sendable {
         unsafe withUnsafeBytes(of: word.littleEndian) { unsafe add($0) }
     }
 
+    /// Adds little-endian words. Allocates: for the client.
+    package mutating func add(words: ArraySlice<UInt64>) {
+        let bytes = words.map(\.littleEndian)
+        unsafe bytes.withUnsafeBytes { unsafe add($0) }
+    }
+
     /// Adds eight little-endian words.
     mutating func add(_ words: InlineArray<8, UInt64>) {
         var bytes = words

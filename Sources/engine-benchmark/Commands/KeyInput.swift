@@ -1,6 +1,8 @@
 // KeyInput: the key that a measurement's server asks for. It comes by standard input, because a
 // command line can be read by everybody.
 
+#if IOUring
+
 import ArgumentParser
 import Wire
 
@@ -17,3 +19,5 @@ struct KeyInput: ParsableArguments {
         return key
     }
 }
+
+#endif

@@ -1,4 +1,7 @@
-// throughput: one kind of request, over one connection, as fast as it goes.
+// throughput: one kind of request, as fast as it goes.
+//
+// Always holds: values lie in a pool that is walked in order, so that with one larger than the
+// caches each is sent or received cold.
 
 #if IOUring
 
@@ -23,36 +26,59 @@ struct ThroughputCommand: ParsableCommand {
     @Option(help: "Different keys.") var keys: UInt64 = 1000
     @Option(help: "Keys of one exists.") var batch = 64
     @Option(help: "Requests in flight.") var depth = 8
+    @Option(help: "Connections.") var connections = 1
+    @Option(help: "Bytes of the pool that values lie in; one for each request in flight at least.")
+    var poolBytes = 0
+
+    /// The values' memory, the places of it that no request uses, and which request uses which.
+    private struct Memory {
+        var places: [OwnedBytes]
+        var free: ArraySlice<Int>
+        var used: [RequestTag: Int] = [:]
+
+        init(places: [OwnedBytes]) {
+            self.places = places
+            free = ArraySlice(places.indices)
+        }
+    }
 
     func run() throws {
-        let connection = try TCPConnection(
-            to: ServerAddress(parsing: server), key: keyInput.key(),
-            deadline: TCPConnection.now.advanced(byMicroseconds: 10_000_000))
-        let prepared = prepare()
-        var free = Array(prepared.indices)
-        var places: [RequestTag: Int] = [:]
-        let began = TCPConnection.now
+        var configuration = ClientConfiguration(
+            servers: [try ServerAddress(parsing: server)], seed: 1)
+        configuration.key = try keyInput.key()
+        configuration.connectionsPerServer = connections
+        let client = BlockingClient(configuration)
+        var memory = Memory(places: prepare())
+        _ = try client.limits(
+            of: client.placement.server(for: .lowest),
+            deadline: BlockingClient.now.advanced(byMicroseconds: 10_000_000))
+        let processor = ProcessorClock.ownNanoseconds
+        let began = BlockingClient.now
         for number in 0..<requests {
-            if free.isEmpty { try takeOutcome(connection, &places, &free) }
-            let place = free.removeLast()
-            let tag = try connection.submit(
-                request(number, prepared[place]),
-                deadline: TCPConnection.now.advanced(byMicroseconds: 60_000_000))
-            places[tag] = place
+            if memory.used.count == depth { try takeOutcome(client, &memory) }
+            let place = memory.free.removeFirst()
+            let tag = try client.submit(
+                request(number, memory.places[place]),
+                deadline: BlockingClient.now.advanced(byMicroseconds: 60_000_000))
+            memory.used[tag] = place
         }
-        while !places.isEmpty { try takeOutcome(connection, &places, &free) }
-        let microseconds = TCPConnection.now.microseconds(since: began)
+        while !memory.used.isEmpty { try takeOutcome(client, &memory) }
+        let microseconds = BlockingClient.now.microseconds(since: began)
+        let nanoseconds = ProcessorClock.ownNanoseconds - processor
         print(
             """
             {"kind": "\(kind)", "requests": \(requests), \
-            "seconds": \(Double(microseconds) / 1e6)}
+            "seconds": \(Double(microseconds) / 1e6), \
+            "client_processor_seconds": \(Double(nanoseconds) / 1e9)}
             """)
     }
 
     private func prepare() -> [OwnedBytes] {
-        (0..<depth).map { seed in
+        (0..<max(depth, poolBytes / valueBytes)).map { seed in
             let bytes = OwnedBytes(count: (valueBytes + 7) / 8 * 8)
-            let words = (0..<bytes.count / 8).map { BlockKey.finalize(UInt64($0 + seed)) }
+            let words = (0..<bytes.count / 8).map {
+                BlockKey.finalize(UInt64(seed) << 32 + UInt64($0))
+            }
             bytes.store(words: words, at: 0)
             return bytes
         }
@@ -73,16 +99,14 @@ struct ThroughputCommand: ParsableCommand {
         }
     }
 
-    private func takeOutcome(
-        _ connection: TCPConnection, _ places: inout [RequestTag: Int], _ free: inout [Int]
-    ) throws {
-        guard let outcome = connection.nextOutcome() else {
-            throw BenchmarkFailure("no answer: \(String(describing: connection.failure))")
+    private func takeOutcome(_ client: BlockingClient, _ memory: inout Memory) throws {
+        guard let outcome = client.nextOutcome() else {
+            throw BenchmarkFailure("no answer")
         }
         guard outcome.status == .ok else {
             throw BenchmarkFailure("a request ended with \(outcome.status)")
         }
-        if let place = places.removeValue(forKey: outcome.tag) { free.append(place) }
+        if let place = memory.used.removeValue(forKey: outcome.tag) { memory.free.append(place) }
     }
 }
 

@@ -13,24 +13,25 @@ struct Admin: ParsableCommand {
 struct AdminStatus: MemkvCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Memory, storage and drives of a server.",
-        discussion:
-            "--json prints the server's own answer; with several servers, an object by server.")
+        discussion: """
+            --json prints the server's own answer; with several servers, an object by server, in \
+            which a server that doesn't answer is {"error": "…"}.
+            """)
 
     @OptionGroup var global: GlobalOptions
     @ParentCommand var root: Memkv
 
     func run(_ settings: Settings) throws {
-        let answers = try AdminAnswer.all(of: "/v1/status", settings)
-        for answer in answers where answer.statusCode != 200 {
-            throw CommandFailure(
-                .refused, "\(answer.server) answered /v1/status with HTTP \(answer.statusCode)")
-        }
-        if settings.json { return print(AdminAnswer.json(answers)) }
-        for answer in answers {
-            let status: ServerStatus
-            do {
-                status = try answer.decoded(as: ServerStatus.self)
-            } catch {
+        let round = try AdminRound(of: "/v1/status", settings)
+        if settings.json { round.printJSON() }
+        try round.showEach { answer throws(CommandFailure) in
+            guard answer.statusCode == 200 else {
+                throw CommandFailure(
+                    .refused,
+                    "\(answer.server) answered /v1/status with HTTP \(answer.statusCode)")
+            }
+            if settings.json { return }
+            guard let status = try? answer.decoded(as: ServerStatus.self) else {
                 throw CommandFailure(
                     .damaged,
                     "\(answer.server) answered /v1/status with something else than a status")
@@ -55,16 +56,17 @@ struct AdminHealth: MemkvCommand {
     }
 
     func run(_ settings: Settings) throws {
-        let answers = try AdminAnswer.all(of: "/v1/health", settings)
+        let round = try AdminRound(of: "/v1/health", settings)
+        if settings.json { round.printJSON() }
         var healthy = true
-        for answer in answers {
+        try round.showEach { answer throws(CommandFailure) in
             guard let health = try? answer.decoded(as: Health.self) else {
                 throw CommandFailure(
                     .damaged,
                     "\(answer.server) answered /v1/health with something else than a health")
             }
             healthy = healthy && health.status == "healthy"
-            if settings.json { continue }
+            if settings.json { return }
             var line = "\(answer.server)  \(health.status)"
             if let online = health.drivesOnline, let total = health.drivesTotal {
                 line += ", \(online) of \(total) drives online"
@@ -72,38 +74,6 @@ struct AdminHealth: MemkvCommand {
             if let offline = health.drivesOffline, offline > 0 { line += ", \(offline) offline" }
             print(line)
         }
-        if settings.json { print(AdminAnswer.json(answers)) }
         if !healthy { throw CommandFailure(.difference, "") }
-    }
-}
-
-/// One server's answer.
-struct AdminAnswer {
-    let server: ServerAddress
-    let statusCode: Int
-    let body: [UInt8]
-
-    static func all(of path: String, _ settings: Settings) throws -> [AdminAnswer] {
-        try settings.servers.map { server in
-            guard let admin = server.admin else {
-                throw CommandFailure(
-                    .usage, "\(server) has no port above it for the admin endpoint")
-            }
-            let answer = try HTTPGet.perform(path, on: admin, deadline: settings.deadline)
-            return AdminAnswer(server: server, statusCode: answer.statusCode, body: answer.body)
-        }
-    }
-
-    func decoded<Value: Decodable>(as type: Value.Type) throws -> Value {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try decoder.decode(type, from: Data(body))
-    }
-
-    /// One server's answer as it is; several as one object.
-    static func json(_ answers: [AdminAnswer]) -> String {
-        if answers.count == 1 { return String(decoding: answers[0].body, as: UTF8.self) }
-        let items = answers.map { "\"\($0.server)\":" + String(decoding: $0.body, as: UTF8.self) }
-        return "{" + items.joined(separator: ",") + "}"
     }
 }

@@ -70,7 +70,7 @@ enum HTTPGet {
         _ socket: borrowing Socket, sending: Bool, _ server: ServerAddress,
         _ deadline: MonotonicTime
     ) throws(CommandFailure) {
-        guard TCPConnection.now < deadline else {
+        guard BlockingClient.now < deadline else {
             throw CommandFailure(.unreachable, "\(server) didn't answer in time")
         }
         _ = socket.wait(forSending: sending, forReceiving: !sending, until: deadline)

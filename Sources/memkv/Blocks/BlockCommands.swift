@@ -22,8 +22,10 @@ struct Put: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         let input = try InputFile(path: file)
-        let connection = try settings.connect()
-        let limit = Int(connection.limits.valueLimitBytes)
+        let blockKey = try settings.key(key)
+        let client = settings.client()
+        let limits = try settings.limits(of: client.placement.server(for: blockKey), by: client)
+        let limit = Int(limits.valueLimitBytes)
         let memory = OwnedBytes(count: limit + 1)
         let length = try input.read(into: memory.destination)
         guard length <= limit else {
@@ -32,11 +34,10 @@ struct Put: MemkvCommand {
                 "\(input.path) has more than the \(ByteSize(bytes: UInt64(limit)).exact) that the "
                     + "server takes for one value; `memkv import` splits files into blocks")
         }
-        let blockKey = try settings.key(key)
         do {
-            try connection.put(blockKey, memory.source(count: length), deadline: settings.deadline)
+            try client.put(blockKey, memory.source(count: length), deadline: settings.deadline)
         } catch {
-            throw CommandFailure(error, subject: key, lost: connection.failure)
+            throw CommandFailure(error, subject: key, key: blockKey, by: client)
         }
         guard settings.json else { return }
         try Terminal.json(
@@ -67,15 +68,16 @@ struct Get: MemkvCommand {
         guard !settings.json || output != nil else {
             throw CommandFailure(.usage, "--json needs -o FILE: standard output can't hold both")
         }
-        let connection = try settings.connect()
-        let memory = OwnedBytes(count: Int(connection.limits.valueLimitBytes))
         let blockKey = try settings.key(key)
+        let client = settings.client()
+        let limits = try settings.limits(of: client.placement.server(for: blockKey), by: client)
+        let memory = OwnedBytes(count: Int(limits.valueLimitBytes))
         let length: Int
         do {
-            length = try connection.get(
+            length = try client.get(
                 blockKey, into: memory.destination, deadline: settings.deadline)
         } catch {
-            throw CommandFailure(error, subject: key, lost: connection.failure)
+            throw CommandFailure(error, subject: key, key: blockKey, by: client)
         }
         guard let output else {
             return try LocalFiles.writeToStandardOutput(memory.source(count: length))
@@ -108,13 +110,13 @@ struct Stat: MemkvCommand {
     }
 
     func run(_ settings: Settings) throws {
-        let connection = try settings.connect()
         let blockKey = try settings.key(key)
+        let client = settings.client()
         let facts: BlockFacts
         do {
-            facts = try connection.stat(blockKey, deadline: settings.deadline)
+            facts = try client.stat(blockKey, deadline: settings.deadline)
         } catch {
-            throw CommandFailure(error, subject: key, lost: connection.failure)
+            throw CommandFailure(error, subject: key, key: blockKey, by: client)
         }
         let digits = String(facts.checksum, radix: 16)
         let checksum = String(repeating: "0", count: 16 - digits.count) + digits
@@ -145,8 +147,8 @@ struct Exists: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         try KeyBatch(keys: keys, words: ("present", "absent")).run(settings) {
-            connection, keys, limit throws(ClientError) in
-            try connection.exists(keys, deadline: limit)
+            client, keys, limit throws(ClientError) in
+            try client.exists(keys, deadline: limit)
         }
     }
 }
@@ -161,8 +163,8 @@ struct Delete: MemkvCommand {
 
     func run(_ settings: Settings) throws {
         try KeyBatch(keys: keys, words: ("deleted", "absent")).run(settings) {
-            connection, keys, limit throws(ClientError) in
-            try connection.deleteBatch(keys, deadline: limit)
+            client, keys, limit throws(ClientError) in
+            try client.deleteBatch(keys, deadline: limit)
         }
     }
 }

@@ -1,5 +1,5 @@
-// KeyBatch: a command over many keys, in batches as large as the server takes; one line or JSON
-// item a key.
+// KeyBatch: a command over many keys, on as many servers as they belong to; one line or JSON item a
+// key.
 
 import Client
 import Wire
@@ -18,28 +18,23 @@ struct KeyBatch {
     /// Ends with `difference` when a key is missing, with the item's own code when one failed.
     func run(
         _ settings: Settings,
-        _ operation: (TCPConnection, [BlockKey], MonotonicTime) throws(ClientError) ->
+        _ operation: (BlockingClient, [BlockKey], MonotonicTime) throws(ClientError) ->
             [OutcomeStatus]
     ) throws {
-        let connection = try settings.connect()
-        let step = Int(connection.limits.batchLimit)
+        let client = settings.client()
+        let blockKeys = try keys.map(settings.key)
+        let statuses: [OutcomeStatus]
+        do {
+            statuses = try operation(client, blockKeys, settings.deadline)
+        } catch {
+            throw CommandFailure(
+                error, subject: "\(keys.count) keys", key: blockKeys[0], by: client)
+        }
         var items: [Item] = []
         var worst: CommandFailure?
-        for start in stride(from: 0, to: keys.count, by: step) {
-            let names = keys[start..<min(start + step, keys.count)]
-            let blockKeys = try names.map(settings.key)
-            let statuses: [OutcomeStatus]
-            do {
-                statuses = try operation(connection, blockKeys, settings.deadline)
-            } catch {
-                throw CommandFailure(
-                    error, subject: "keys \(start + 1) to \(start + names.count)",
-                    lost: connection.failure)
-            }
-            for (name, (key, status)) in zip(names, zip(blockKeys, statuses)) {
-                items.append(Item(name: name, key: key.hexadecimal, outcome: word(for: status)))
-                worst = worse(worst, failure(name, status))
-            }
+        for (name, (key, status)) in zip(keys, zip(blockKeys, statuses)) {
+            items.append(Item(name: name, key: key.hexadecimal, outcome: word(for: status)))
+            worst = worse(worst, failure(name, key, status, client))
         }
         if settings.json {
             try Terminal.json(items)
@@ -54,17 +49,18 @@ struct KeyBatch {
         case .ended(.ok): words.found
         case .ended(.notFound): words.missing
         case .ended(let status): "\(status)"
-        default: "failed"
+        case .serverUnavailable: "unreachable"
+        case .bufferTooSmall, .connectionLost: "failed"
         }
     }
 
     /// What one item's status does to the command's end; a miss says nothing beyond its line.
-    private func failure(_ name: String, _ status: OutcomeStatus) -> CommandFailure? {
-        guard case .ended(let status) = status, status != .ok else { return nil }
-        if status == .notFound { return CommandFailure(.difference, "") }
-        return CommandFailure(
-            CommandFailure.exitStatus(for: status),
-            "\(name): \(CommandFailure.sentence(for: status))")
+    private func failure(
+        _ name: String, _ key: BlockKey, _ status: OutcomeStatus, _ client: BlockingClient
+    ) -> CommandFailure? {
+        guard let error = ClientError(status) else { return nil }
+        if error == .ended(.notFound) { return CommandFailure(.difference, "") }
+        return CommandFailure(error, subject: name, key: key, by: client)
     }
 
     private func worse(_ left: CommandFailure?, _ right: CommandFailure?) -> CommandFailure? {

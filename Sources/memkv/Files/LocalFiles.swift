@@ -80,6 +80,7 @@ final class OutputFile: @unchecked Sendable {
         temporaryPath = "\(directory)/.\(name).\(getpid()).memkv-part"
         descriptor = unsafe open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw problem("write", path) }
+        UnfinishedFiles.add(temporaryPath)
     }
 
     deinit {
@@ -89,7 +90,10 @@ final class OutputFile: @unchecked Sendable {
 
     /// Removes the temporary file unless the file was finished.
     func discard() {
-        if !finished { unsafe unlink(temporaryPath) }
+        if !finished {
+            unsafe unlink(temporaryPath)
+            UnfinishedFiles.remove(temporaryPath)
+        }
         finished = true
     }
 
@@ -110,6 +114,7 @@ final class OutputFile: @unchecked Sendable {
     func finish() throws(CommandFailure) {
         guard fsync(descriptor) == 0 else { throw problem("flush", path) }
         guard unsafe rename(temporaryPath, path) == 0 else { throw problem("rename", path) }
+        UnfinishedFiles.remove(temporaryPath)
         finished = true
         let folder = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw problem("flush", directory) }

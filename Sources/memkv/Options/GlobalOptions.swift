@@ -1,13 +1,16 @@
 // Options that every command takes, before or behind its name, and what they come to with the
-// environment.
+// environment and the configuration file.
 
 import ArgumentParser
 import Client
 import Foundation
+import Schema
 import Wire
 
 struct GlobalOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The server.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "The server, or several: keys are placed over them.", valueName: "host:port,…"))
     var server: String?
 
     @Option(help: "The namespace that keys lie in. (default: 0)")
@@ -18,7 +21,7 @@ struct GlobalOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "File with the key of the server, 64 hex digits. (default: MEMKV_AUTH_KEY)",
+            "File with the key of the servers, 64 hex digits. (default: MEMKV_AUTH_KEY)",
             valueName: "file"))
     var authKeyFile: String?
 
@@ -46,6 +49,8 @@ extension MemkvCommand {
 struct Settings {
     /// One or more.
     let servers: [ServerAddress]
+    /// Nobody named a server: it is the default one.
+    let serversAreDefault: Bool
     /// Nil for servers that ask for none.
     let key: AuthenticationKey?
     let namespace: Namespace
@@ -53,20 +58,18 @@ struct Settings {
     let json: Bool
 
     init(inner: GlobalOptions, outer: GlobalOptions, environment: [String: String]) throws {
-        let listed = environment["MEMKV_SERVERS"].flatMap { $0.isEmpty ? nil : $0 }
-        let text = inner.server ?? outer.server ?? listed ?? "127.0.0.1:9900"
-        do {
-            servers = try text.split(separator: ",").map { item throws(AddressError) in
-                try ServerAddress(parsing: item.trimmingCharacters(in: .whitespaces))
-            }
+        let found: ClientSettings
+        do throws(ConfigurationError) {
+            found = try ClientSettings(
+                serverFlag: inner.server ?? outer.server, environment: environment)
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }
-        guard !servers.isEmpty else {
-            throw CommandFailure(.usage, "'\(text)' names no server; write HOST:PORT")
-        }
+        servers = found.servers
+        serversAreDefault = found.isDefault
         key = try KeyOption.key(
-            file: inner.authKeyFile ?? outer.authKeyFile, environment: environment)
+            file: inner.authKeyFile ?? outer.authKeyFile, environment: environment,
+            setting: found.key)
         namespace = Namespace(inner.namespace ?? outer.namespace ?? 0)
         let seconds = inner.timeout ?? outer.timeout ?? 30
         guard seconds > 0, seconds <= 4000 else {
@@ -77,27 +80,28 @@ struct Settings {
         json = inner.json || outer.json
     }
 
-    /// The one server that blocks are stored on: keys aren't placed over several servers.
-    func onlyServer() throws -> ServerAddress {
-        guard servers.count == 1 else {
-            throw CommandFailure(
-                .usage,
-                "\(servers.count) servers are named, and this command talks to one; give --server")
-        }
-        return servers[0]
-    }
-
     /// When a wait that begins now ends.
     var deadline: MonotonicTime {
-        TCPConnection.now.advanced(byMicroseconds: timeoutMicroseconds)
+        BlockingClient.now.advanced(byMicroseconds: timeoutMicroseconds)
     }
 
-    func connect() throws -> TCPConnection {
-        let server = try onlyServer()
+    /// A client of all servers, with one connection to each.
+    func client() -> BlockingClient {
+        var configuration = ClientConfiguration(
+            servers: servers, seed: .random(in: 0 ... .max))
+        configuration.key = key
+        configuration.connectMicroseconds = timeoutMicroseconds
+        return BlockingClient(configuration)
+    }
+
+    /// What a server told `client` of its limits.
+    func limits(
+        of server: ServerNumber, by client: BlockingClient
+    ) throws(CommandFailure) -> ConnectResponse {
         do {
-            return try TCPConnection(to: server, key: key, deadline: deadline)
+            return try client.limits(of: server, deadline: deadline)
         } catch {
-            throw CommandFailure(error, server: server)
+            throw CommandFailure(error, server: servers[server.rawValue])
         }
     }
 

@@ -4,21 +4,27 @@
 // Refuses what isn't 64 hexadecimal digits, without repeating it.
 
 import Client
+import Schema
 import Wire
 
 enum KeyOption {
     /// Longest file that is looked at: the digits and some white space.
     private static let fileLimitBytes = 4096
 
-    /// The key in `file`, else the one in `MEMKV_AUTH_KEY`; nil when neither is given.
+    /// The key in `file`, else the one in `MEMKV_AUTH_KEY`, else the configuration file's; nil when
+    /// none is given.
     static func key(
-        file: String?, environment: [String: String]
+        file: String?, environment: [String: String], setting: Setting<String>?
     ) throws(CommandFailure) -> AuthenticationKey? {
         if let file {
             return try key(try text(of: file), from: file)
         }
-        guard let text = environment["MEMKV_AUTH_KEY"], !text.isEmpty else { return nil }
-        return try key(text, from: "MEMKV_AUTH_KEY")
+        if let text = environment["MEMKV_AUTH_KEY"], !text.isEmpty {
+            return try key(text, from: "MEMKV_AUTH_KEY")
+        }
+        guard let setting else { return nil }
+        // `refused` names the line; the key itself isn't repeated.
+        return try key(setting.value, from: setting.refused("it").description)
     }
 
     private static func text(of file: String) throws(CommandFailure) -> String {

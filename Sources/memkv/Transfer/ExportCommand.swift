@@ -29,29 +29,21 @@ struct Export: MemkvCommand {
                 .usage, "the file would replace \(manifest); give another name to -o")
         }
         let content = try Manifest.read(from: manifest)
-        let limits = try settings.connect().limits
         let largest = content.files.flatMap(\.blocks).map(\.length).max() ?? 1
-        guard largest <= limits.valueLimitBytes else {
-            throw CommandFailure(
-                .refused,
-                "\(manifest) has blocks of \(ByteSize(bytes: UInt64(largest)).exact), the server "
-                    + "holds values up to \(ByteSize(bytes: UInt64(limits.valueLimitBytes)).exact)")
-        }
         let intoDirectory = content.files.count != 1 || LocalFiles.kind(of: output) == .directory
         if intoDirectory { try LocalFiles.makeDirectory(output) }
         let bar = ProgressBar(
             "export", totalBytes: content.files.reduce(0) { $0 + $1.size },
             visible: LocalFiles.errorsGoToATerminal && !settings.json)
         defer { bar.finish() }
-        let start = TCPConnection.now
+        let start = BlockingClient.now
         var summary = TransferSummary()
         for file in content.files {
             let exporter = try Exporter(
-                file: file, target: intoDirectory ? "\(output)/\(file.name)" : output,
-                server: try settings.onlyServer(), key: settings.key,
+                settings, file: file,
+                target: intoDirectory ? "\(output)/\(file.name)" : output,
                 namespace: Namespace(content.namespace), blockBytes: Int(largest),
-                inFlight: transfer.inFlight,
-                timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)
+                inFlight: transfer.inFlight, bar: bar)
             try exporter.run(connections: transfer.connections)
             summary.blocks += file.blocks.count
             summary.bytes += file.size

@@ -17,8 +17,7 @@ final class Exporter: Sendable {
 
     private let file: Manifest.File
     private let target: OutputFile
-    private let server: ServerAddress
-    private let key: AuthenticationKey?
+    private let settings: Settings
     private let blockBytes: Int
     private let inFlight: Int
     private let clock: ProgressClock
@@ -27,18 +26,16 @@ final class Exporter: Sendable {
     private let failure = FirstFailure()
 
     init(
-        file: Manifest.File, target: String, server: ServerAddress, key: AuthenticationKey?,
-        namespace: Namespace, blockBytes: Int, inFlight: Int, timeoutMicroseconds: UInt64,
-        bar: ProgressBar
+        _ settings: Settings, file: Manifest.File, target: String, namespace: Namespace,
+        blockBytes: Int, inFlight: Int, bar: ProgressBar
     ) throws(CommandFailure) {
         self.file = file
         self.target = try OutputFile(path: target)
-        self.server = server
-        self.key = key
+        self.settings = settings
         self.blockBytes = blockBytes
         self.inFlight = inFlight
         self.bar = bar
-        clock = ProgressClock(timeoutMicroseconds: timeoutMicroseconds)
+        clock = ProgressClock(timeoutMicroseconds: settings.timeoutMicroseconds)
         var offset: UInt64 = 0
         for (index, block) in file.blocks.enumerated() {
             guard let key = BlockKey(namespace: namespace, hexadecimal: block.key) else {
@@ -64,7 +61,7 @@ final class Exporter: Sendable {
     }
 
     private func work() {
-        let link = RetryingLink(to: server, key: key, clock: clock)
+        let link = TransferLink(settings.client(), clock: clock)
         let buffers = (0..<inFlight).map { _ in OwnedBytes(count: blockBytes) }
         while true {
             let batch = jobs.take(upTo: inFlight)
@@ -79,7 +76,7 @@ final class Exporter: Sendable {
     }
 
     private func restore(
-        _ batch: [Job], into buffers: [OwnedBytes], over link: RetryingLink
+        _ batch: [Job], into buffers: [OwnedBytes], over link: TransferLink
     ) throws(CommandFailure) {
         let outcomes = try link.perform(
             zip(batch, buffers).map { job, buffer in
@@ -112,7 +109,7 @@ final class Exporter: Sendable {
                 "\(name(of: job)): \(CommandFailure.sentence(for: status)); nothing was written")
         case .bufferTooSmall(let needed):
             throw damaged(job, "it has \(needed) bytes, the manifest says \(job.length)")
-        case .connectionLost:
+        case .connectionLost, .serverUnavailable:
             preconditionFailure("an outcome that isn't final")
         }
     }

@@ -10,10 +10,10 @@ struct Import: MemkvCommand {
     static let configuration = CommandConfiguration(
         abstract: "Store files as content-addressed blocks and write a manifest of them.",
         discussion: """
-            Each block's key is its SHA-256. Blocks that the server has already are not sent \
-            again. The manifest appears only when every block has been acknowledged. A lost \
-            connection is made \
-            anew until nothing has been stored for --timeout seconds.
+            Each block's key is its SHA-256, and the servers share the blocks by their keys. \
+            Blocks that are there already are not sent again. The manifest appears only when \
+            every block has been acknowledged. A lost connection is made anew until nothing has \
+            been stored for --timeout seconds.
             """)
 
     @OptionGroup var global: GlobalOptions
@@ -47,18 +47,15 @@ struct Import: MemkvCommand {
         }
         var totalBytes: UInt64 = 0
         for file in files { totalBytes += try InputFile(path: file).size() }
-        let limits = try settings.connect().limits
-        let blockBytes = try chosenBlockBytes(limits)
+        let blockBytes = try chosenBlockBytes(valueLimitBytes: try smallestValueLimit(settings))
         let bar = ProgressBar(
             "import", totalBytes: totalBytes,
             visible: LocalFiles.errorsGoToATerminal && !settings.json)
         defer { bar.finish() }
         let importer = Importer(
-            server: try settings.onlyServer(), key: settings.key, namespace: settings.namespace,
-            blockBytes: Int(blockBytes), connections: transfer.connections,
-            inFlight: min(transfer.inFlight, Int(limits.batchLimit)),
-            timeoutMicroseconds: settings.timeoutMicroseconds, bar: bar)
-        let start = TCPConnection.now
+            settings, blockBytes: Int(blockBytes), connections: transfer.connections,
+            inFlight: transfer.inFlight, bar: bar)
+        let start = BlockingClient.now
         let imported = try importer.run(Array(zip(names, files)))
         try Manifest(
             blockSize: blockBytes, namespace: settings.namespace.rawValue, files: imported
@@ -69,16 +66,27 @@ struct Import: MemkvCommand {
         try summary.show(verb: "stored", json: settings.json)
     }
 
-    private func chosenBlockBytes(_ limits: ConnectResponse) throws -> UInt32 {
-        guard let blockSize else { return min(Self.defaultBlockBytes, limits.valueLimitBytes) }
+    /// Every server must take every block: which one gets it follows from its content.
+    private func smallestValueLimit(_ settings: Settings) throws(CommandFailure) -> UInt32 {
+        let client = settings.client()
+        var smallest = UInt32.max
+        for number in settings.servers.indices {
+            let limits = try settings.limits(of: ServerNumber(number), by: client)
+            smallest = min(smallest, limits.valueLimitBytes)
+        }
+        return smallest
+    }
+
+    private func chosenBlockBytes(valueLimitBytes: UInt32) throws -> UInt32 {
+        guard let blockSize else { return min(Self.defaultBlockBytes, valueLimitBytes) }
         guard blockSize.bytes > 0 else {
             throw CommandFailure(.usage, "--block-size must be at least 1 byte")
         }
-        guard blockSize.bytes <= UInt64(limits.valueLimitBytes) else {
+        guard blockSize.bytes <= UInt64(valueLimitBytes) else {
             throw CommandFailure(
                 .refused,
                 "--block-size \(blockSize.exact) is above the server's limit for one value, "
-                    + ByteSize(bytes: UInt64(limits.valueLimitBytes)).exact)
+                    + ByteSize(bytes: UInt64(valueLimitBytes)).exact)
         }
         return UInt32(blockSize.bytes)
     }

@@ -29,9 +29,7 @@ final class Importer: Sendable {
         var stored: Set<BlockKey> = []
     }
 
-    private let server: ServerAddress
-    private let key: AuthenticationKey?
-    private let namespace: Namespace
+    private let settings: Settings
     private let connections: Int
     private let inFlight: Int
     private let clock: ProgressClock
@@ -42,16 +40,13 @@ final class Importer: Sendable {
     private let progress = Mutex(Progress(keys: []))
 
     init(
-        server: ServerAddress, key: AuthenticationKey?, namespace: Namespace, blockBytes: Int,
-        connections: Int, inFlight: Int, timeoutMicroseconds: UInt64, bar: ProgressBar
+        _ settings: Settings, blockBytes: Int, connections: Int, inFlight: Int, bar: ProgressBar
     ) {
-        self.server = server
-        self.key = key
-        self.namespace = namespace
+        self.settings = settings
         self.connections = connections
         self.inFlight = inFlight
         self.bar = bar
-        clock = ProgressClock(timeoutMicroseconds: timeoutMicroseconds)
+        clock = ProgressClock(timeoutMicroseconds: settings.timeoutMicroseconds)
         // As many again as are under way, so that reading goes on meanwhile.
         for _ in 0..<(2 * connections * inFlight) { pool.add(OwnedBytes(count: blockBytes)) }
     }
@@ -113,7 +108,7 @@ final class Importer: Sendable {
     // MARK: Workers
 
     private func work() {
-        let link = RetryingLink(to: server, key: key, clock: clock)
+        let link = TransferLink(settings.client(), clock: clock)
         while true {
             let batch = jobs.take(upTo: inFlight)
             if batch.isEmpty { return }
@@ -126,8 +121,8 @@ final class Importer: Sendable {
         }
     }
 
-    private func store(_ batch: [Job], over link: RetryingLink) throws(CommandFailure) {
-        let keys = batch.map { BlockKey.sha256(of: $0.bytes, namespace: namespace) }
+    private func store(_ batch: [Job], over link: TransferLink) throws(CommandFailure) {
+        let keys = batch.map { BlockKey.sha256(of: $0.bytes, namespace: settings.namespace) }
         let found = try link.perform([.exists(keys)])[0]
         try check(found.status, "asking which blocks are there")
         let missing = batch.indices.filter { found.items[$0].status != .ok }

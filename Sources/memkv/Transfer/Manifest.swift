@@ -26,6 +26,8 @@ struct Manifest: Codable {
 
     static let formatName = "memkv-manifest"
     static let newestVersion = 1
+    /// The largest value that any server holds.
+    private static let longestBlockBytes: UInt32 = 16 << 20
 
     var format = formatName
     var version = newestVersion
@@ -96,6 +98,12 @@ struct Manifest: Codable {
         for (index, block) in file.blocks.enumerated() {
             guard block.length > 0 else {
                 throw CommandFailure(.damaged, "\(path): block \(index) of '\(file.name)' is empty")
+            }
+            guard block.length <= longestBlockBytes else {
+                throw CommandFailure(
+                    .damaged,
+                    "\(path): block \(index) of '\(file.name)' has \(block.length) bytes, more "
+                        + "than any server holds")
             }
             guard BlockKey(namespace: Namespace(0), hexadecimal: block.key) != nil else {
                 throw CommandFailure(

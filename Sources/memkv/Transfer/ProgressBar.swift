@@ -11,7 +11,7 @@ final class ProgressBar: @unchecked Sendable {
     private let title: String
     private let totalBytes: UInt64
     private let visible: Bool
-    private let start = TCPConnection.now
+    private let start = BlockingClient.now
     private var doneBytes: UInt64 = 0
     private var lastDrawn: MonotonicTime
     private var drawn = false
@@ -28,7 +28,7 @@ final class ProgressBar: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         doneBytes += bytes
-        let now = TCPConnection.now
+        let now = BlockingClient.now
         guard visible, now.microseconds(since: lastDrawn) >= 100_000 else { return }
         lastDrawn = now
         draw(now)

@@ -10,11 +10,11 @@ final class ProgressClock: Sendable {
 
     init(timeoutMicroseconds: UInt64) {
         self.timeoutMicroseconds = timeoutMicroseconds
-        last = Mutex(TCPConnection.now)
+        last = Mutex(BlockingClient.now)
     }
 
     /// Something got done.
-    func tick() { last.withLock { $0 = TCPConnection.now } }
+    func tick() { last.withLock { $0 = BlockingClient.now } }
 
     var giveUpAt: MonotonicTime {
         last.withLock { $0 }.advanced(byMicroseconds: timeoutMicroseconds)

@@ -4,7 +4,7 @@ import ArgumentParser
 import Client
 
 struct TransferOptions: ParsableArguments {
-    @Option(help: "Connections, a thread each.")
+    @Option(help: "Connections to each server, a thread each.")
     var connections = 4
 
     @Option(help: "Blocks under way at once on each connection.")
@@ -36,7 +36,7 @@ struct TransferSummary: Encodable {
     }
 
     mutating func measure(since start: MonotonicTime) {
-        let microseconds = Double(max(1, TCPConnection.now.microseconds(since: start)))
+        let microseconds = Double(max(1, BlockingClient.now.microseconds(since: start)))
         seconds = (microseconds / 1000).rounded() / 1000
         mebibytesPerSecond =
             (Double(bytes) / 1_048_576 / (microseconds / 1_000_000) * 10).rounded() / 10

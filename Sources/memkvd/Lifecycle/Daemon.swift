@@ -12,7 +12,9 @@ internal import Glibc
 internal import IOUring
 internal import Logging
 internal import Ring
+internal import Schema
 internal import Settings
+internal import Wire
 
 /// One run of memkvd.
 struct Daemon {
@@ -74,15 +76,21 @@ struct Daemon {
         }
     }
 
+    /// Takes the data port. A memkvd that was killed is reaped before the kernel has taken its ring
+    /// down, and with it the listener: the port is given a second to come free.
     private static func listen(_ address: ListenAddress) throws(StartFailure) -> TCPListener {
-        do throws(ListenError) {
-            return try TCPListener(address: address.host, port: address.port)
-        } catch {
-            if case .refused(_, _, let reason) = error, reason.code == EADDRINUSE {
-                throw inUse(address.description, "data")
+        for attempt in 1... {
+            do throws(ListenError) {
+                return try TCPListener(address: address.host, port: address.port)
+            } catch {
+                guard case .refused(_, _, let reason) = error, reason.code == EADDRINUSE else {
+                    throw StartFailure(code: .failed, message: error.description)
+                }
+                if attempt == 50 { throw inUse(address.description, "data") }
+                usleep(20_000)
             }
-            throw StartFailure(code: .failed, message: error.description)
         }
+        preconditionFailure("more attempts to listen than numbers")
     }
 
     private static func inUse(_ address: String, _ purpose: String) -> StartFailure {
@@ -189,7 +197,7 @@ extension Daemon {
         logger.info(
             "start",
             metadata: [
-                "version": "\(Version.current)", "address": "\(settings.listen)",
+                "version": "\(ProductVersion.current)", "address": "\(settings.listen)",
                 "authentication": "\(authenticationText)",
                 "drives": "\(store.names.joined(separator: ","))",
                 "mode": "\(store.drives[0].mode)",

@@ -8,6 +8,7 @@
 
 internal import IOUring
 internal import Logging
+internal import Schema
 internal import Settings
 internal import Wire
 

@@ -6,13 +6,15 @@
 // time, so that they don't hold up the shard. Traps on an operation for an absent drive and beyond
 // the limit.
 //
-// A discard of a block device is the kernel's discard command; where the kernel doesn't know it
-// (before 6.12), and on files, a hole is punched.
+// A discard of a memory drive does nothing: pages given back would have to be had from the kernel
+// again, zeroed, which costs more than the write. A discard of a block device is the kernel's
+// discard command; where the kernel doesn't know it (before 6.12), and on files, a hole is punched.
 //
 // One of the files that may say `unsafe`.
 
 #if IOUring
 
+internal import CIOURing
 package import Engine
 internal import Glibc
 package import Ring
@@ -268,24 +270,20 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private func perform(
         _ operation: DeviceOperation, on memory: MappedMemory, from done: UInt64, length: UInt64
     ) {
-        guard operation.action != .flush, length > 0 else { return }
+        guard operation.action == .read || operation.action == .write, length > 0 else { return }
         let offset = Int(operation.offset.rawValue + done)
         let length = Int(length)
         precondition(
             offset <= memory.byteCount && length <= memory.byteCount - offset,
             "\(length) bytes at \(offset) are outside a memory drive of \(memory.byteCount)")
         let media = unsafe UnsafeMutableRawBufferPointer(start: memory.base + offset, count: length)
-        if operation.action == .discard {
-            unsafe dropPages(media)
-            return
-        }
         let bytes = unsafe arena.bytes(
             ArenaRange(
                 start: operation.memory.advanced(by: done), length: ByteCount(UInt64(length))))
         if operation.action == .read {
             unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(media))
         } else {
-            unsafe media.copyMemory(from: UnsafeRawBufferPointer(bytes))
+            unsafe memkv_copy_to_media(media.baseAddress, bytes.baseAddress, bytes.count)
         }
     }
 }

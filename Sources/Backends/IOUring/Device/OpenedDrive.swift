@@ -90,7 +90,7 @@ struct OpenedDrive: Sendable {
         do throws(SystemError) {
             let memory = try mapMemory(byteCount: Int(whole.rawValue), preferHugePages: false)
             let geometry = DriveGeometry(
-                mode: .memory, capacity: whole, logicalBlockBytes: 4096, supportsDiscard: true,
+                mode: .memory, capacity: whole, logicalBlockBytes: 4096, supportsDiscard: false,
                 isPresent: true)
             return OpenedDrive(geometry: geometry, memory: memory)
         } catch {

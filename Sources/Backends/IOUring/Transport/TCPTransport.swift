@@ -53,8 +53,8 @@ package final class TCPTransport: Transport, CompletionHandler {
     var runnable: FixedQueue<Int>
     /// Work that the engine may still be handed before the next look at the network.
     var turnLeft: Int64 = 0
-    /// Number of the time between two looks at the connections; sessions that have moved bytes in
-    /// this one, and in the one before.
+    /// Periods between two looks at the connections; sessions that have moved bytes in this one,
+    /// and in the one before.
     var period: UInt64 = 1
     var movers = 0
     var moversBefore = 0

@@ -103,6 +103,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         else { return false }
         switch kind {
         case .root:
+            guard pointer.items <= UInt32(IndexTree.rootItemLimit) else { return false }
             for root in 0..<Int(pointer.items)
             where !drives[drive].tree.addStored(memory.arena, rootPage: place, item: root) {
                 return false
@@ -111,6 +112,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .inner:
             return drives[drive].tree.load(item, memory.arena, from: place)
         case .mapDirectory:
+            guard pointer.items <= UInt32(MapDirectory.itemLimit) else { return false }
             for map in 0..<Int(pointer.items) {
                 let index = item * MapDirectory.itemLimit + map
                 guard index < drives[drive].mapPointers.count else { return false }

@@ -55,6 +55,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let layout = drives[drive].superblock.layout
         let scan = drives[drive].recovery.scan
         let isReplay = drives[drive].recovery.step == .replaying
+        if isReplay, drives[drive].recovery.isDamaged {
+            returnEmpty(drive)
+            return
+        }
         let start = drives[drive].superblock.journalStart.rawValue
         let total =
             isReplay ? scan.last.rawValue + 1 - start : UInt64(layout.journalBlocks)
@@ -269,7 +273,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if case .commit(let entry, _) = record, isVoid(entry.version, on: drive) { return }
         cells.drives[Int(drive.rawValue)].add(to: .recoveredRecords)
         if isSettled {
-            apply(record, freeing: nil, on: drive)
+            if !apply(record, freeing: nil, on: drive) { drives[drive].recovery.isDamaged = true }
         } else {
             drives[drive].recovery.unsettled.append((record, sequence))
         }
@@ -291,20 +295,25 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     /// Makes a record's effect. `freeing` replaces the slots that the record itself says it freed.
+    /// False when it contradicts the records before it or the map, which those of an undamaged
+    /// journal can't: then nothing of the drive is known for certain.
     mutating func apply(
         _ record: JournalRecord, freeing override: SlotExtent?, on drive: DriveIndex
-    ) {
+    ) -> Bool {
+        if let key = record.key, drives[drive].active[key] == nil,
+            drives[drive].active.count == drives[drive].active.capacity
+        {
+            return false
+        }
         switch record {
         case .commit(let entry, let freed):
             let wasLive = drives[drive].space.replayFree(override ?? freed)
-            guard drives[drive].space.replayCommit(entry.extent) else {
-                // Two records of an undamaged journal can't disagree about a slot.
-                preconditionFailure("a record for a slot of another class")
-            }
+            guard drives[drive].space.replayCommit(entry.extent) else { return false }
             if !wasLive { drives[drive].blockCount += 1 }
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: false))
         case .delete(let key, let version, _, let freed):
             let wasLive = drives[drive].space.replayFree(override ?? freed)
+            if wasLive, drives[drive].blockCount == 0 { return false }
             if wasLive { drives[drive].blockCount -= 1 }
             var entry = DirtyEntry.none.entry
             entry.key = key
@@ -312,6 +321,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: true))
         case .void: break
         }
+        return true
     }
 
     private mutating func endReplay(_ drive: DriveIndex) {

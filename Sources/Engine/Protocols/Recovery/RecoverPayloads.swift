@@ -31,6 +31,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         while drives[drive].recovery.chain < drives[drive].recovery.chains.count {
             guard let entry = entryToVerify(drive) else {
                 decide(drive)
+                if drives[drive].recovery.isDamaged {
+                    returnEmpty(drive)
+                    return
+                }
                 continue
             }
             if drives[drive].recovery.readsInFlight == 0 { readPayload(of: entry, on: drive) }
@@ -47,8 +51,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
         guard chain.believed > 0 else { return nil }
         let record = drives[drive].recovery.unsettled[chain.records[chain.believed - 1]].record
-        if case .commit(let entry, _) = record, !chain.isVerified { return entry }
-        return nil
+        guard case .commit(let entry, _) = record, !chain.isVerified else { return nil }
+        // What no get could answer here is believed; a get with more memory will verify it.
+        return isHoldable(entry) ? entry : nil
     }
 
     private mutating func readPayload(of entry: BlockEntry, on drive: DriveIndex) {
@@ -95,6 +100,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         advanceVerifying(drive)
     }
 
+    /// A read of a fenced drive has completed; the last one's slabs are free again.
+    mutating func abandonVerifying(_ drive: DriveIndex) {
+        guard case .verifying = drives[drive].recovery.step else { return }
+        drives[drive].recovery.readsInFlight -= 1
+        if drives[drive].recovery.readsInFlight == 0 { drives[drive].recovery.lease = nil }
+    }
+
     /// Applies the present chain's last believed record and goes on to the next chain.
     private mutating func decide(_ drive: DriveIndex) {
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
@@ -102,7 +114,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard chain.believed > 0 else { return }
         let first = drives[drive].recovery.unsettled[chain.records[0]].record
         let last = drives[drive].recovery.unsettled[chain.records[chain.believed - 1]].record
-        apply(last, freeing: first.freed, on: drive)
+        if !apply(last, freeing: first.freed, on: drive) { drives[drive].recovery.isDamaged = true }
     }
 }
 

@@ -87,9 +87,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// A device operation of the recovery has completed.
     mutating func recoveryMoved(_ tag: UInt32, on drive: DriveIndex, _ error: DeviceError?) {
-        guard drives[drive].state == .recovering else { return }
-        if let error, error != .medium || isWriting(drives[drive].recovery.step) {
+        if let error, drives[drive].state == .recovering,
+            error != .medium || isWriting(drives[drive].recovery.step)
+        {
             fence(drive)
+        }
+        guard drives[drive].state == .recovering else {
+            abandonVerifying(drive)
             return
         }
         switch drives[drive].recovery.step {

@@ -1,0 +1,1 @@
+../../../Sources/Ring/RingWaker.swift

@@ -1,0 +1,133 @@
+// The parts of a client's step, server by server: connections go on, deadlines pass, parts are
+// sent, connections are made.
+
+internal import Wire
+
+extension ClientCore {
+    /// Answers that one step takes from a connection before the next one's turn.
+    private static var answersPerTurn: Int { 16 }
+
+    /// Receives, sends and expires on each connection; gives up those that have failed.
+    mutating func advanceConnections(of number: Int, now: MonotonicTime) -> Bool {
+        let server = servers[number]
+        var moved = false
+        for connection in server.connections {
+            var ended: [(Part, RequestOutcome)] = []
+            let wasReady = connection.phase == .ready
+            let answered = connection.answeredCount
+            for _ in 0..<Self.answersPerTurn {
+                guard connection.advance(now: now, ended: &ended) else { break }
+                moved = true
+            }
+            if connection.phase == .ready, !wasReady { server.noteReady(connection.limits) }
+            if connection.answeredCount > answered { server.noteAnswer() }
+            let failure = connection.failure(
+                now: now, silenceMicroseconds: configuration.silenceMicroseconds)
+            for (part, outcome) in ended { resolve(part, outcome, on: number, now: now) }
+            guard let failure else { continue }
+            moved = true
+            lose(connection, of: number, because: failure, now: now)
+        }
+        return moved
+    }
+
+    private mutating func lose(
+        _ connection: PooledConnection<Transport.Stream>, of number: Int,
+        because error: ConnectError, now: MonotonicTime
+    ) {
+        let server = servers[number]
+        server.connections.removeAll { $0 === connection }
+        let failure: SessionFailure =
+            if case .session(let failure) = error { failure } else {
+                .closedByClient
+            }
+        let held = connection.lose(failure)
+        let wasSilent = error == .session(.noAnswer) || error == .session(.connectTimedOut)
+        if wasSilent {
+            // The server rather than the connection: the others needn't lose requests to it, too.
+            let end = now.advanced(byMicroseconds: configuration.connectMicroseconds)
+            for other in server.connections { other.prove(until: end) }
+        }
+        server.noteLoss(
+            error, afterAnswer: connection.answeredCount > 0 && !wasSilent, now: now)
+        if server.failureCount > 0 {
+            let pause = configuration.reconnecting.pauseMicroseconds(
+                failures: server.failureCount, &generator)
+            server.noteNextAttempt(at: now.advanced(byMicroseconds: pause))
+        }
+        for (part, outcome) in held { resolve(part, outcome, on: number, now: now) }
+        guard server.isDown else { return }
+        let table = self.table
+        let unwanted = server.remove(
+            where: {
+                // With the wrong key nobody waits: the server's return wouldn't change it.
+                error.isAboutKeys || table[$0.slot].policy.downServer == .answerAtOnce
+            },
+            deadlineOf: { table[$0.slot].deadline })
+        for part in unwanted { end(part, with: RetryRules.ending(.serverUnavailable, of: part)) }
+    }
+
+    /// Ends parts whose deadline has passed and that are with no connection.
+    mutating func expireWaiting(of number: Int, now: MonotonicTime) -> Bool {
+        let server = servers[number]
+        guard server.earliestDeadline <= now else { return false }
+        let table = self.table
+        let late = server.remove(
+            where: { table[$0.slot].deadline <= now }, deadlineOf: { table[$0.slot].deadline })
+        for part in late {
+            end(part, with: RetryRules.overdue(part, serverIsDown: server.isDown))
+        }
+        return !late.isEmpty
+    }
+
+    /// Gives waiting parts to connections, frame by frame, as long as there is room.
+    mutating func sendWaiting(of number: Int, now: MonotonicTime) -> Bool {
+        let server = servers[number]
+        var moved = false
+        while var part = server.waiting.first, let connection = server.roomiest(),
+            let limits = connection.limits
+        {
+            moved = true
+            let entry = table[part.slot]
+            let tooLarge = part.items.first
+            let frame = part.takeFrame(of: entry.request, limits: limits)
+            if part.items.isEmpty {
+                server.waiting.removeFirst()
+            } else {
+                server.waiting[server.waiting.startIndex] = part
+            }
+            guard let frame else {
+                let status = RetryRules.ending(.ended(.tooLarge), of: part)
+                if let tooLarge { end(tooLarge, of: part, with: ItemOutcome(status: status)) }
+                continue
+            }
+            if connection.outstandingCount > 0 { server.wantsAnother = true }
+            do throws(SubmitError) {
+                try connection.submit(frame, of: entry, now: now)
+            } catch {
+                preconditionFailure("a part that was cut to the limits is refused: \(error)")
+            }
+        }
+        if moved { _ = advanceConnections(of: number, now: now) }
+        return moved
+    }
+
+    /// Makes a connection where one is wanted and its time has come.
+    mutating func connect(to number: Int, now: MonotonicTime) -> Bool {
+        let server = servers[number]
+        guard server.wantsConnection(limit: configuration.connectionsPerServer),
+            now >= server.nextAttemptAt
+        else { return false }
+        server.wantsAnother = false
+        let credentials = configuration.key.map {
+            Credentials(key: $0, nonce: transport.drawNonce())
+        }
+        server.connections.append(
+            PooledConnection(
+                transport.open(to: server.address),
+                session: ClientSession(credentials: credentials),
+                givenUpAt: now.advanced(byMicroseconds: configuration.connectMicroseconds),
+                provesItself: server.failureCount > 0))
+        return true
+    }
+}

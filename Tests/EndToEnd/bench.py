@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""`memkv bench run` against the real memkvd: one of its own, in a file and in memory, and one that runs.
+
+What is reported must add up, what wasn't measured must say why, and nothing may be left behind. Finds the
+programs in $MEMKV_BINARIES. Prints "N passed, N failed".
+"""
+import json
+import pathlib
+
+from support import daemon, drives, report
+
+
+def bench(*arguments, timeout=300):
+    """Runs the profile smoke: exit code, report (None without), standard error."""
+    code, output, errors = daemon.memkv("bench", "run", "--profile", "smoke", "--json", *arguments, timeout=timeout)
+    return code, json.loads(output) if code == 0 else None, errors
+
+
+def measured(figure):
+    return isinstance(figure, (int, float))
+
+
+def reason(figure):
+    return figure.get("not_measured") if isinstance(figure, dict) else None
+
+
+def adds_up(name, result):
+    """What must hold of every report."""
+    report.check(f"{name}: schema and profile", (result["schema"], result["profile"]) == ("memkv-bench/1", "smoke"))
+    cells = result["cells"]
+    report.check(f"{name}: every operation is there", {cell["operation"] for cell in cells} == {"put", "get", "exists"})
+    for cell in cells:
+        what = f"{name}: {cell['operation']} of {cell['value_bytes']} bytes"
+        report.check(f"{what} was measured", cell["requests"] > 0 and cell["nanoseconds"] > 0, cell)
+        latency = cell["latency_nanoseconds"]
+        report.check(f"{what}: a time for each request", sum(count for _, count in latency["counts"]) == cell["requests"])
+        report.check(f"{what}: bytes are requests times size",
+                     cell["bytes"] == (cell["requests"] - cell["misses"]) * cell["value_bytes"], cell["bytes"])
+        report.check(f"{what}: nothing was lost", cell["misses"] == 0, cell["misses"])
+        report.check(f"{what}: a 99.9th percentile only of a thousand",
+                     measured(latency["p999"]) == (cell["requests"] >= 1000), latency["p999"])
+        report.check(f"{what}: the client's processor time is above nothing",
+                     measured(cell["client_processor_nanoseconds"]) and cell["client_processor_nanoseconds"] > 0)
+        zeros = [key for key, value in cell.items() if key.endswith(("_gib", "_byte", "_second")) and value == 0]
+        report.check(f"{what}: no figure is 0", not zeros, zeros)
+    return cells
+
+
+def puts(cells):
+    return [cell for cell in cells if cell["operation"] == "put"]
+
+
+def own_server_in_a_file():
+    with drives.workshop("bench") as (_, directory):
+        code, result, errors = bench("--directory", directory)
+        if not report.check("a server of its own, in a file", code == 0, errors):
+            return
+        for cell in puts(adds_up("file", result)):
+            report.check("file: the server's processor time is known", measured(cell["server_processor_nanoseconds"]))
+            report.check("file: flushes of a file are not made up", "is a file" in (reason(cell["flushes"]) or ""))
+        left = list(directory.iterdir())
+        report.check("file: the temporary store is gone", not left, left)
+        gone = result["servers"]["processes"][0]
+        report.check("file: the server is gone", not pathlib.Path(f"/proc/{gone}").exists(), gone)
+
+
+def own_server_in_memory():
+    code, result, errors = bench("--store", "memory")
+    if report.check("a server of its own, in memory", code == 0, errors):
+        for cell in puts(adds_up("memory", result)):
+            report.check("memory: no written bytes are made up", "memory mode" in (reason(cell["written_bytes"]) or ""))
+
+
+def running_server_on_a_device():
+    with drives.workshop("bench") as (stack, directory):
+        device = drives.loop_device(stack, drives.sparse_file(directory / "drive", 2 << 30), 4096)
+        daemon.setup(device)
+        port = daemon.free_port()
+        server = daemon.Daemon(stack, directory, port, "--config",
+                               daemon.configuration(directory, port, [device], mode="direct"))
+        server.start()
+        output = directory / "result.json"
+        code, result, errors = bench("--server", f"127.0.0.1:{port}", "--output", output, "--seed", 7)
+        if not report.check("a server that runs", code == 0, errors):
+            return
+        cells = adds_up("device", result)
+        report.check("device: its process was found", result["servers"]["processes"] == [server.process.pid])
+        for cell in puts(cells):
+            report.check("device: at least what was acknowledged was written",
+                         measured(cell["written_bytes"]) and cell["written_bytes"] >= cell["bytes"], cell["written_bytes"])
+            report.check("device: flushes were counted", measured(cell["flushes"]) and cell["flushes"] > 0, cell["flushes"])
+        report.check("device: the file holds the same", json.loads(output.read_text()) == result)
+        blocks = json.loads(server.admin("/v1/status")[1])["blocks_total"]
+        report.check("device: its blocks are deleted", blocks == 0, blocks)
+
+
+def refusals():
+    code, _, errors = bench("--server", "127.0.0.1:1", "--store", "memory")
+    report.check("a store for a server that runs is refused", code == 2 and "--store" in errors, (code, errors))
+    code, _, errors = bench("--server", "127.0.0.1:1")
+    report.check("a server that isn't there", code == 3, (code, errors))
+    code, _, errors = bench("--memkvd", "/nowhere/memkvd")
+    report.check("a memkvd that isn't there", code == 2 and "--memkvd" in errors, (code, errors))
+
+
+report.run([
+    ("a server of its own, in a file", own_server_in_a_file),
+    ("a server of its own, in memory", own_server_in_memory),
+    ("a server that runs, on a device", running_server_on_a_device),
+    ("refusals", refusals),
+])
