@@ -19,7 +19,7 @@ done
 
 # Fuzzes target $2 with bug $1 planted, from nothing, for at most $3 runs.
 find_planted() {
-    export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
+    export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8
     MEMKV_FUZZ_PLANT=$1 .build/fuzzing/address/release/fuzz "$2" -runs="$3" -seed=1 -max_len=256 -len_control=0 \
         -artifact_prefix="$work/" >"$work/$1" 2>&1
     if ls "$work"/crash-* >/dev/null 2>&1; then

@@ -48,7 +48,7 @@ package struct RingSubmission {
     /// The bytes to send, the first `count` of them.
     package func bytes(count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
-        for index in memory.indices where bytes.count < count {
+        for index in unsafe memory.indices where bytes.count < count {
             unsafe bytes += memory[index].prefix(count - bytes.count)
         }
         return bytes
@@ -57,7 +57,7 @@ package struct RingSubmission {
     /// Puts `bytes` where received ones go, from the start; traps when there are more than fit.
     package func fill(_ bytes: ArraySlice<UInt8>) {
         var rest = bytes
-        for index in memory.indices where !rest.isEmpty {
+        for index in unsafe memory.indices where !rest.isEmpty {
             let part = unsafe rest.prefix(memory[index].count)
             unsafe memory[index].copyBytes(from: part)
             rest = rest.dropFirst(part.count)
