@@ -2,9 +2,8 @@
 //
 // Always holds: each submitted operation has one place in `flights` from `submit` until its
 // completion is polled; a short transfer goes on inside; its bytes go straight between the drive
-// and the arena. Memory drives finish inside `submit`, long transfers a piece at a
-// time, so that they don't hold up the shard. Traps on an operation for an absent drive and beyond
-// the limit.
+// and the arena. Memory drives finish inside `submit`, long transfers a piece at a time, so that
+// they don't hold up the shard. Traps on an operation for an absent drive and beyond the limit.
 //
 // A discard of a memory drive does nothing: pages given back would have to be had from the kernel
 // again, zeroed, which costs more than the write. A discard of a block device is the kernel's
@@ -47,9 +46,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     /// Longest single transfer given to the kernel, whose own limit is just below 2 GiB.
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
-    /// What a memory drive moves at once, and what it discards at once, which takes less time.
+    /// What a memory drive moves at once.
     private static let memoryPieceBytes: UInt64 = 64 << 10
-    private static let discardPieceBytes: UInt64 = 256 << 10
 
     /// Opens and locks `descriptions`, in their order, for a ring that has no device yet. Drives
     /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
@@ -129,7 +127,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         }
         flights[index] = Flight(operation: operation, discard: drive.discard)
         if let memory = drive.memory {
-            if operation.length.rawValue <= Self.pieceBytes(of: operation) {
+            if operation.action == .discard || operation.length.rawValue <= Self.memoryPieceBytes {
                 perform(operation, on: memory, from: 0, length: operation.length.rawValue)
                 finish(index, nil)
             } else {
@@ -153,10 +151,6 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         return !finished.isEmpty || !copying.isEmpty
     }
 
-    private static func pieceBytes(of operation: DeviceOperation) -> UInt64 {
-        operation.action == .discard ? discardPieceBytes : memoryPieceBytes
-    }
-
     /// Moves the next piece of a memory drive's long transfers.
     private func copyPiece() {
         guard let index = copying.popFirst() else { return }
@@ -165,7 +159,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             preconditionFailure("a copy for a drive that isn't in memory")
         }
         let done = flights[index].done
-        let length = min(Self.pieceBytes(of: operation), operation.length.rawValue - done)
+        let length = min(Self.memoryPieceBytes, operation.length.rawValue - done)
         perform(operation, on: memory, from: done, length: length)
         flights[index].done = done + length
         if done + length == operation.length.rawValue {
