@@ -10,7 +10,7 @@
 import Wire
 
 /// Longest value that is compared at once, and what a step adds of the others.
-private let verificationBytesPerStep: UInt64 = 128 << 10
+private let verificationBytesPerStep: UInt64 = 64 << 10
 
 /// The long values that are being compared.
 struct Verification: ~Copyable {

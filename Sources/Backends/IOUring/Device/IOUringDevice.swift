@@ -2,9 +2,8 @@
 //
 // Always holds: each submitted operation has one place in `flights` from `submit` until its
 // completion is polled; a short transfer goes on inside; its bytes go straight between the drive
-// and the arena. Memory drives finish inside `submit`, long transfers a piece at a
-// time, so that they don't hold up the shard. Traps on an operation for an absent drive and beyond
-// the limit.
+// and the arena. Memory drives finish inside `submit`, long transfers a piece at a time, so that
+// they don't hold up the shard. Traps on an operation for an absent drive and beyond the limit.
 //
 // A discard of a memory drive does nothing: pages given back would have to be had from the kernel
 // again, zeroed, which costs more than the write. A discard of a block device is the kernel's
@@ -48,7 +47,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
     /// What a memory drive moves at once.
-    private static let memoryPieceBytes: UInt64 = 128 << 10
+    private static let memoryPieceBytes: UInt64 = 64 << 10
 
     /// Opens and locks `descriptions`, in their order, for a ring that has no device yet. Drives
     /// that aren't there are absent; anything else that is wrong with one is thrown. `arena` is the
