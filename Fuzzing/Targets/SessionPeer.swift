@@ -152,7 +152,7 @@ struct Peer {
         return Array(Self.pattern[start..<start + count])
     }
 
-    private static let pattern = (0..<33 << 10).map { UInt8(truncatingIfNeeded: $0 * 7 >> 2) }
+    private static let pattern = (0..<33 << 10).map { UInt8(truncatingIfNeeded: ($0 * 7) >> 2) }
 
     private mutating func writeSigned(_ header: FrameHeader, _ body: [UInt8], _ payload: [UInt8]) {
         let headerWords = header.words
@@ -180,11 +180,14 @@ struct Peer {
     // MARK: Reading
 
     /// The stream's next frame that is for the engine; traps when it hasn't been handed over whole.
-    mutating func nextRequest() -> SentFrame {
+    /// `later` names the one that is meant where those before it may have become overdue.
+    mutating func nextRequest(later: UInt64?) -> SentFrame {
         while true {
             let frame = frame()
+            if let later, frame.header.requestID != later { continue }
             let isHandshake = [.connect, .authenticate].contains(frame.header.operation)
-            if !isHandshake, SessionKeys.opens(key, frame.header.namespace) { return frame }
+            let isOpen = SessionKeys.opens(isSigning ? key : nil, frame.header.namespace)
+            if !isHandshake, isOpen { return frame }
         }
     }
 

@@ -38,12 +38,14 @@ final class SessionWorld {
     }
 
     private static let configuration: TransportConfiguration = {
-        var configuration = TransportConfiguration()
-        configuration.sessionLimit = 3
-        configuration.requestLimit = 4
-        configuration.requestsPerSession = 2
-        configuration.payloadLimitBytes = 12 << 10
-        return configuration
+        var limits = SessionLimits()
+        limits.sessions = 3
+        limits.sessionsPerAddress = 2
+        limits.requests = 4
+        limits.requestsPerSession = 2
+        limits.bytesPerSession = 24 << 10
+        limits.payloadLimitBytes = 12 << 10
+        return TransportConfiguration(limits: limits)
     }()
     private static let slabCount: UInt64 = 8
     private static let slabBytes: UInt64 = 4096
@@ -66,7 +68,10 @@ final class SessionWorld {
     private let demand: SessionKeys.Demand
     private let keys: ServerKeys
     private var held: [Request] = []
+    /// The frame of each request entry, for requests that the transport takes back.
+    private var handedOver: [Int: SentFrame] = [:]
     private var time: UInt64 = 1_000_000_000
+    private var hasTimePassed = false
 
     init(_ demand: SessionKeys.Demand) {
         self.demand = demand
@@ -86,12 +91,14 @@ final class SessionWorld {
             shard = try ShardRing(arena: arena, inFlightLimit: 64)
         } catch { fatalError("\(error)") }
         transport = TCPTransport(
-            shard: shard, listener: Self.listener, configuration: Self.configuration, range: range,
-            slabs: pool, counters: Self.counters,
+            shard: shard, listener: Self.listener, configuration: Self.configuration,
+            budget: TransportBudget(configuration: Self.configuration, slabs: pool, seed: 1),
+            range: range, slabs: pool, counters: Self.counters,
             greeting: ConnectResponse(
                 version: FrameHeader.version, batchLimit: BodyLayout.batchLimit,
                 bodyLimitBytes: BodyLayout.bodyLimitBytes,
-                payloadLimitBytes: Self.configuration.payloadLimitBytes, valueLimitBytes: 4096,
+                payloadLimitBytes: Self.configuration.limits.payloadLimitBytes,
+                valueLimitBytes: 4096,
                 requestsInFlight: 2, storeID: [1, 2]), keys: keys)
         transport.startListening()
     }
@@ -207,6 +214,7 @@ final class SessionWorld {
 
     private func passTime(milliseconds: UInt64) {
         time += milliseconds * 1_000_000
+        hasTimePassed = true
         MonotonicClock.set(nanoseconds: time)
     }
 
@@ -224,7 +232,11 @@ final class SessionWorld {
         guard let peer = peers.firstIndex(where: { $0.descriptor == descriptor }) else {
             preconditionFailure("a request of no connection")
         }
-        let frame = peers[peer].nextRequest()
+        let later = hasTimePassed ? transport.entries[entry].header.requestID : nil
+        let frame =
+            request.isRepeated ? handedOver[entry] : peers[peer].nextRequest(later: later)
+        guard let frame else { preconditionFailure("a request is repeated that was never made") }
+        handedOver[entry] = frame
         let header = frame.header
         precondition(demand == .none || frame.isGenuine, "a request that nobody signed")
         precondition(
@@ -274,6 +286,10 @@ final class SessionWorld {
     private func answer(
         _ request: Request, _ status: Status, bodyBytes: UInt32, payloadBytes: UInt32
     ) {
+        let length = UInt64(payloadBytes)
+        if length > 0, !transport.admitsResponse(to: request.handle, lengthBytes: length) {
+            return
+        }
         let wanted = payloadBytes > 0 ? pool.lease(lengthBytes: ByteCount(Int(payloadBytes))) : nil
         let given = wanted == nil ? 0 : payloadBytes
         transport.respond(
@@ -301,7 +317,8 @@ final class SessionWorld {
         }
         precondition(transport.isIdle, "a session is still in use")
         precondition(
-            transport.freeRequests == Self.configuration.requestLimit, "a request is still in use")
+            transport.freeRequests == Self.configuration.limits.requests,
+            "a request is still in use")
         precondition(pool.freeSlabs == Int(Self.slabCount), "a slab is still in use")
         precondition(pool.doubleFreeCount == 0, "a slab was given back twice")
     }
