@@ -92,7 +92,8 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .notFormatted:
-            "carries no MemKV store; run `memkv setup` to format it"
+            "carries no MemKV store; run `memkv setup` to format it, unless it was a drive of this "
+                + "store: then restore its first 2 MiB from a copy, setup would make it empty"
         case .bothSuperblocksDamaged:
             "has both superblocks damaged; nothing was changed. Restore the first 2 MiB from a "
                 + "copy, or give up its blocks with `memkv setup --force`"

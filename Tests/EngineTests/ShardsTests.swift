@@ -256,6 +256,25 @@ import Wire
         try bench.drain()
     }
 
+    @Test(arguments: [OperationCode.exists, .stat, .tcpBatchGet])
+    func aLookupThatComesTooLateElsewhereIsNoMiss(operation: OperationCode) throws {
+        let bench = try ShardsBench(Self.settings(drives: 2), shards: 2)
+        try bench.serve()
+        let there = bench.key(of: 1, from: 0)
+        #expect(try bench.put(EngineBench.key(there), number: 1, count: 3000) == .ok)
+        var order = RequestOrder(operation: operation, bodyWords: Self.keys([there]))
+        order.deadline = bench.world.now.advanced(byMicroseconds: 100)
+        let number = try EngineBench.require(bench.send(order, to: 0))
+        _ = bench.shards[0].engine.step(now: bench.world.now)
+        bench.world.advance(to: bench.world.now.advanced(byMicroseconds: 200))
+        // Only the shard that has the key notices that it is too late.
+        _ = bench.shards[1].engine.step(now: bench.world.now)
+        _ = bench.shards[0].engine.step(now: bench.world.now)
+        #expect(bench.replies[number]?.status == .deadlineExceeded)
+        try bench.quiesce()
+        try bench.drain()
+    }
+
     // MARK: Starting and stopping
 
     @Test func oneRefusedDriveStopsEveryShardAndNothingIsWritten() throws {
@@ -272,6 +291,19 @@ import Wire
             #expect(shard.device.submitted(.write, to: DriveIndex(0)) == 0)
             #expect(shard.device.submitted(.flush, to: DriveIndex(0)) == 0)
         }
+    }
+
+    @Test func theDriveThatDiffersIsBlamedWhereverItStands() throws {
+        let settings = Self.settings(drives: 3)
+        var images = try EngineBench.formatted(settings)
+        images[0] = try EngineBench.formatted(Self.settings(drives: 3, seed: 2))[0]
+        let bench = try ShardsBench(settings, shards: 2, images: images)
+        try bench.run("refusal") {
+            bench.shards.allSatisfy { $0.engine.phase == .refused || $0.engine.phase == .stopped }
+        }
+        #expect(bench.shards[0].engine.driveRefusal(DriveIndex(0)) == .foreignStore)
+        #expect(bench.shards[0].engine.driveRefusal(DriveIndex(1)) == nil)
+        #expect(bench.shards[1].engine.phase == .stopped)
     }
 
     @Test func aStoreWithAMemberMissingIsRefusedOnce() throws {

@@ -131,7 +131,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             switch announcement.standing {
             case .refused: isAccepted = false
             case .member(let superblock):
-                if first == nil { first = (announcement.home, superblock) }
+                // The store of most drives is meant: the drive that differs is to be blamed.
+                let votes = first.map { drives(of: $0.superblock.storeID, in: roster) } ?? 0
+                if drives(of: superblock.storeID, in: roster) > votes {
+                    first = (announcement.home, superblock)
+                }
             case .absent: break
             }
         }
@@ -167,6 +171,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     configured: numbers.count, members: first.superblock.memberCount))
         }
         return isAccepted
+    }
+
+    /// How many drives of the roster belong to `storeID`.
+    private func drives(of storeID: StoreIdentity, in roster: Roster) -> Int {
+        var count = 0
+        for number in 0..<roster.driveCount {
+            if case .member(let superblock) = roster.announcement(
+                of: DriveNumber(UInt16(number))
+            ).standing, superblock.storeID == storeID {
+                count += 1
+            }
+        }
+        return count
     }
 
     /// Refuses a drive, if it is this shard's.

@@ -68,6 +68,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Another shard has looked up a key for `index`.
     mutating func lookedUpElsewhere(_ index: OperationIndex, _ reply: PeerReply) {
         operations[index].itemsInProgress -= 1
+        // Nobody looked: to call the key absent would be a lie.
+        if reply.status == .deadlineExceeded, !operations[index].isAnswered { answerLate(index) }
         let found = FoundBlock(
             lengthBytes: reply.lengthBytes, checksum: reply.checksum, version: reply.version)
         note(reply.status == .ok ? found : nil, item: reply.item, of: index)
