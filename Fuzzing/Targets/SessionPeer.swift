@@ -111,7 +111,7 @@ struct Peer {
     }
 
     private mutating func write(_ frame: OutgoingFrame) {
-        for word in frame.words { write(word: word) }
+        write(words: frame.words)
         for segment in frame.payload {
             if case .value(let bytes) = segment { write(unsafe [UInt8](bytes.buffer)) }
         }
@@ -125,7 +125,7 @@ struct Peer {
             operation: operations[Int(choice) % operations.count],
             namespace: Namespace(UInt32(choice)), requestID: UInt64(stream.count))
         let lengths = input.number(bytes: 3)
-        header.bodyBytes = UInt32(lengths & 0xFF) * 8
+        header.bodyBytes = UInt32(lengths & 0x3F) * 8
         header.payloadBytes = UInt32(lengths >> 8 & 0x3FFF)
         if lengths >> 22 & 1 != 0 { header.deadlineMicroseconds = UInt32(input.byte()) * 1000 }
         if lengths >> 23 & 1 != 0 {
@@ -170,11 +170,13 @@ struct Peer {
 
     private mutating func write(_ header: FrameHeader) {
         let words = header.words
-        for index in 0..<FrameHeader.wordCount { write(word: words[index]) }
+        write(words: (0..<FrameHeader.wordCount).map { words[$0] })
     }
 
-    private mutating func write(word: UInt64) {
-        unsafe withUnsafeBytes(of: word.littleEndian) { unsafe write([UInt8]($0)) }
+    private mutating func write(word: UInt64) { write(words: [word]) }
+
+    private mutating func write(words: [UInt64]) {
+        unsafe words.withUnsafeBytes { unsafe write([UInt8]($0)) }
     }
 
     // MARK: Reading

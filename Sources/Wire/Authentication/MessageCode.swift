@@ -106,7 +106,7 @@ package struct MessageCode: Sendable {
 
     /// Adds little-endian words. Allocates: for the client.
     package mutating func add(words: ArraySlice<UInt64>) {
-        let bytes = words.map(\.littleEndian)
+        let bytes = words.map { $0.littleEndian }
         unsafe bytes.withUnsafeBytes { unsafe add($0) }
     }
 
