@@ -12,7 +12,7 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
     /// Blocks found, and their slots' bytes.
     private(set) var blocks: UInt64 = 0
     private(set) var slotBytes: UInt64 = 0
-    /// Of these, blocks whose values aren't what they should be.
+    /// Of these, blocks that a get would not be given.
     private(set) var damagedValues: UInt64 = 0
     private(set) var damagedSlotBytes: UInt64 = 0
     private(set) var verifiedValues: UInt64 = 0
@@ -181,14 +181,17 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
         let bytes =
             layout.classes.slotBytes(of: entry.sizeClass).rawValue * UInt64(entry.slots.count)
         blocks += 1
-        for index in 0..<entry.slots.count {
-            let slot = entry.slots[index]
-            if !owned.set(Int(slot.rawValue)) {
-                note(slot, "two blocks own it")
-            } else if state.outcome == .served, !state.space.isCommitted(slot, as: entry.sizeClass)
-            {
-                note(slot, "a block owns it and the allocation map calls it free")
-            }
+        for index in 0..<entry.slots.count where !owned.set(Int(entry.slots[index].rawValue)) {
+            note(entry.slots[index], "two blocks own it", .blocksAtRisk(1))
+        }
+        if state.outcome == .served, !state.space.isCommitted(entry.extent) {
+            // A lookup doesn't believe it either. Its bytes are free already.
+            note(
+                entry.slots[0],
+                "a block owns it and the allocation map calls one of its slots free",
+                .blocksLost(1))
+            damagedValues += 1
+            return
         }
         slotBytes += bytes
         guard verifiesValues else { return }
@@ -206,11 +209,13 @@ struct BlockSurvey<Device: BlockDevice & ~Copyable>: ~Copyable {
         }
     }
 
-    private mutating func note(_ slot: SlotIndex, _ problem: String) {
+    private mutating func note(
+        _ slot: SlotIndex, _ problem: String, _ consequence: DriveConsequence
+    ) {
         pages.note(
             DriveFinding(
                 structure: .slot, offset: pages.superblock.layout.offset(of: slot),
-                problem: "slot \(slot.rawValue): \(problem)", consequence: .blocksAtRisk(1)))
+                problem: "slot \(slot.rawValue): \(problem)", consequence: consequence))
     }
 
     /// Reads the value of `entry` and says what is wrong with it.
