@@ -272,13 +272,13 @@ def killed():
         def one_copy(image):
             blocks = image.journal()
             durable = max(mark for _, mark in blocks)
-            chosen = [sequence for sequence, _ in blocks if sequence <= durable][3]
+            chosen = [sequence for sequence, _ in blocks if sequence <= durable][:4][-1]
             image.flip(image.journal_offsets(chosen)[1] + 700)
 
         def both_copies(image):
             blocks = image.journal()
             durable = max(mark for _, mark in blocks)
-            chosen = [sequence for sequence, _ in blocks if sequence <= durable][-3]
+            chosen = [sequence for sequence, _ in blocks if sequence <= durable][-3:][0]
             for offset in image.journal_offsets(chosen):
                 image.flip(offset + 700)
 
