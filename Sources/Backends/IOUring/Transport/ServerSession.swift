@@ -127,9 +127,6 @@ package struct ServerSession: Sendable {
     /// True once requests may come.
     package var isGreeted: Bool { acquaintance == .greeted }
 
-    /// True when the frame read last carried a payload: the next one probably does too.
-    package var lastFrameHadPayload: Bool { (current?.payloadBytes ?? 0) > 0 }
-
     /// 64 bytes of header are here.
     package mutating func headerArrived(_ words: InlineArray<8, UInt64>) -> Action {
         expect(.header, "a header")

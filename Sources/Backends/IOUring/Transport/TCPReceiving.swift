@@ -22,9 +22,9 @@ func peerName(_ descriptor: Int32) -> String {
 }
 
 extension TCPTransport {
-    /// Read ahead behind a frame that had a payload: a header, one key and its tags, and nothing of
-    /// a payload.
-    private func narrowWindowBytes(_ session: Int) -> UInt64 {
+    /// Read ahead of a frame: a header, one key and its tags. A payload stands behind these, so none
+    /// of its bytes is ever received anywhere but in its slabs.
+    private func readAheadBytes(_ session: Int) -> UInt64 {
         var next = FrameHeader(
             operation: .tcpPut, requestID: 0, bodyBytes: BodyLayout.keyBytes, payloadBytes: 1)
         next.isSigned = connections[session].machine.isSigned
@@ -264,9 +264,8 @@ extension TCPTransport {
             connections[session].windowEnd = held
         }
         let reach =
-            connections[session].machine.mayTakeHeader
-                && connections[session].machine.lastFrameHadPayload
-            ? narrowWindowBytes(session) : RequestMemory.windowBytes
+            connections[session].machine.state == .lingering
+            ? RequestMemory.windowBytes : readAheadBytes(session)
         let room = window.part(at: held, length: ByteCount(reach - held))
         connections[session].isReceiving = true
         unsafe shard.ring.receive(
