@@ -78,6 +78,11 @@ struct Drive: ~Copyable {
     var refusal: DriveRefusal?
     var recovery = Recovery()
     var checkpoint = Checkpoint()
+    var epochRaise = EpochRaise()
+    /// Which of the store's members it is; nil while that isn't known.
+    var member: Int?
+    /// The other shards know what it knows, or that it stays away.
+    var hasAttended = false
     var eviction = Eviction()
     var flush = FlushProgress()
 
@@ -96,6 +101,8 @@ struct Drive: ~Copyable {
     var mapGenerations: FixedArray<UInt64>
     var releases: SlotReleases
     var ages: SlotAges
+    /// The keys changed here while their first or second drive was out.
+    var changes: ChangeList
     var nextVersion = Version(1)
     var discardsWork: Bool
     var freePageBuffers: Bitmap
@@ -108,6 +115,8 @@ struct Drive: ~Copyable {
     var stagedRemovals = 0
     /// Blocks on the drive: keys with a live entry.
     var blockCount: UInt64 = 0
+    /// Of them, those whose first drive is another one.
+    var strayCount: UInt64 = 0
     /// Operations that need journal room, dirty room or slots.
     var spaceWaiters = WaitQueue()
     /// Operations that need a frame of the leaf cache.
@@ -140,6 +149,9 @@ struct Drive: ~Copyable {
         mapGenerations = FixedArray(count: space.pageCount, repeating: 0)
         releases = SlotReleases(capacity: dirtyCapacity)
         ages = SlotAges(unitCount: layout.unitCount)
+        changes = ChangeList(
+            capacity: min(layout.changeLimit, configuration.changeLimit),
+            floor: superblock.changeFloor, seed: configuration.hashSeed)
         nextVersion = superblock.nextVersion
         self.discardsWork = discardsWork
         freePageBuffers = Bitmap(count: DriveMemory.pageBuffers)

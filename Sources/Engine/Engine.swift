@@ -38,6 +38,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     var slabWaiters = WaitQueue()
     /// Batches that need a free operation for their next item.
     var itemWaiters = WaitQueue()
+    /// Changes that wait until the present epoch is active.
+    var epochWaiters = WaitQueue()
+    var epochs = StoreEpochs()
     /// The step's time.
     var now = Instant(nanoseconds: 0)
     var began: Instant?
@@ -133,6 +136,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             takePeerRequests()
             runReady()
         }
+        advanceEpoch()
+        runReady()
         takeRequests()
         runReady()
         advanceVerification()
@@ -243,15 +248,30 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         let pinned = operations[index].pinnedFrame
         operations[index].pinnedFrame = nil
         switch operations[index].kind {
-        case .put: if isForeign(index) { forward(index) } else { advancePut(index) }
-        case .get: if isForeign(index) { forward(index) } else { advanceGet(index) }
-        case .remove: if isForeign(index) { forward(index) } else { advanceRemove(index) }
+        case .put, .get, .remove: advanceLed(index)
         case .lookups: advanceLookups(index)
         case .batchGet, .batchPut, .batchDelete: advanceBatch(index)
         case .peerLookup: advancePeerLookup(index)
         case .evictor: advanceEvictor(index)
         }
         if let pinned { drives[drive].leaves.unpin(pinned) }
+    }
+
+    /// A put, a get or a removal goes on: with what must be asked of another drive first, where its
+    /// key is, or in another shard.
+    private mutating func advanceLed(_ index: OperationIndex) {
+        guard isOnMainLeg(index) else { return }
+        if isForeign(index) {
+            forward(index)
+            return
+        }
+        switch operations[index].kind {
+        case .put: advancePut(index)
+        case .get: advanceGet(index)
+        case .remove: advanceRemove(index)
+        case .lookups, .batchGet, .batchPut, .batchDelete, .peerLookup, .evictor:
+            preconditionFailure("a \(operations[index].kind) is not led")
+        }
     }
 
     private mutating func complete(
@@ -267,14 +287,19 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         case .checkpoint(let buffer): checkpointMoved(buffer, on: drive, error)
         case .discard(let place): discarded(place, on: drive, error)
         case .recovery(let step): recoveryMoved(step, on: drive, error)
+        case .epochRaise: epochMoved(drive, error)
         }
     }
 
     private mutating func advancePhase() {
         if !isStoreEstablished, phase == .recovering || phase == .draining { establishStore() }
+        decideEpochs()
         switch phase {
         case .recovering:
-            for index in 0..<drives.count where drives[index].state == .recovering { return }
+            for index in 0..<drives.count
+            where drives[index].state == .recovering || isReturning(DriveIndex(UInt16(index))) {
+                return
+            }
             noteRecovery()
             guard place.post.roster.recoveredShards == peers.count else { return }
             phase = .serving

@@ -25,6 +25,11 @@ package struct EngineConfiguration: Sendable {
     /// Payload bytes a drive may have accepted beyond its settled journal mark: what recovery may
     /// have to verify at most.
     package var unsettledPayloadLimitBytes: UInt64 = 256 << 20
+    /// Most keys of a drive's change list, if the drive has room for as many.
+    package var changeLimit = Int.max
+    /// Drawn at random at each start of the daemon, the same for all shards: what makes the ids of
+    /// the epochs that begin in this run its own.
+    package var epochEntropy: UInt64 = 0
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
     #if PLANTED_BUGS
@@ -82,6 +87,7 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
     case notFormatted
     case bothSuperblocksDamaged
     case newerFormat(version: UInt16, supported: UInt16)
+    case olderFormat(version: UInt16)
     case otherBlockSize(stored: UInt32, configured: UInt32)
     case otherMinimumSlot(stored: UInt32, configured: UInt32)
     case foreignStore
@@ -100,6 +106,10 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
         case .newerFormat(let version, let supported):
             "was written by a newer MemKV (format \(version), this one reads up to \(supported)); "
                 + "start it with that version, nothing was changed"
+        case .olderFormat(let version):
+            "was written by an older MemKV (format \(version), this one reads from "
+                + "\(FormatConstants.oldestVersion) on); start it with that version, or give up "
+                + "its blocks with `memkv setup --force`; nothing was changed"
         case .otherBlockSize(let stored, let configured):
             "was made with storage.block_size \(stored) bytes, the configuration says "
                 + "\(configured); set it back, or make the store anew with `memkv setup --force`"

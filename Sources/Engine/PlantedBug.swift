@@ -15,6 +15,21 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case checksumNotCompared
     case tornTailAccepted
     case versionIgnored
+    case epochNotDurable
+    case epochNotAwaited
+    case changeListNotApplied
+    case changeListOverflowIgnored
+    case lowerVersionWins
+    case straysNotLookedFor
+    case straysNotRemoved
+    case forkUndetected
+
+    /// Those of a store of several drives: a walk through the crash points of one drive can't meet
+    /// them.
+    package static let ofSeveralDrives: Set<PlantedBug> = [
+        .epochNotDurable, .epochNotAwaited, .changeListNotApplied, .changeListOverflowIgnored,
+        .lowerVersionWins, .straysNotLookedFor, .straysNotRemoved, .forkUndetected,
+    ]
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {

@@ -66,6 +66,9 @@ enum Rules {
         "Sources/Engine/Shards/Roster.swift": (
             "Synchronization", "written by each shard, read by all"
         ),
+        "Sources/Engine/Shards/Attendance.swift": (
+            "Synchronization", "who is out is written by each shard, read by all"
+        ),
         "Sources/Engine/Shards/ShardPost.swift": (
             "Synchronization", "who sleeps is asked by whoever sends"
         ),

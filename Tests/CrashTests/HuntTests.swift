@@ -12,7 +12,9 @@ import Testing
     @Test func noTwoBugsAreFoundByTheSameAssertion() {
         let assertions = Hunt.all.map(\.assertion)
         #expect(assertions.count == Set(assertions).count)
-        #expect(PlantedBug.allCases.allSatisfy { bug in Hunt.all.contains { $0.bug == bug } })
+        for bug in PlantedBug.allCases where !PlantedBug.ofSeveralDrives.contains(bug) {
+            #expect(Hunt.all.contains { $0.bug == bug }, "\(bug)")
+        }
     }
 
     @Test(arguments: Hunt.all.indices)

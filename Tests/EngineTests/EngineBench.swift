@@ -248,12 +248,14 @@ final class EngineBench {
 
 extension SimulatedDevice {
     convenience init(
-        drives images: [DriveImage], _ settings: BenchSettings, world: SimulatedWorld, arena: Arena
+        drives images: [DriveImage], _ settings: BenchSettings, world: SimulatedWorld, arena: Arena,
+        absent: Set<Int> = []
     ) {
         self.init(
-            drives: images.map {
+            drives: images.enumerated().map {
                 SimulatedDriveSetup(
-                    image: $0, mode: settings.mode, supportsDiscard: settings.supportsDiscard)
+                    image: $1, mode: settings.mode, supportsDiscard: settings.supportsDiscard,
+                    isPresent: !absent.contains($0))
             }, world: world, arena: arena, operationLimit: 256 * settings.driveCount,
             seed: settings.seed)
     }

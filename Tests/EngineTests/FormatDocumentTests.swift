@@ -53,7 +53,7 @@ import Wire
     }
 
     @Test func sizesAndPlacesAreTheOnesUsed() {
-        #expect(FormatConstants.version == 1 && says("# The format of a drive, version 1"))
+        #expect(FormatConstants.version == 2 && says("# The format of a drive, version 2"))
         #expect(says("| \(FormatConstants.superblockB.rawValue) | 4096 | superblock B |"))
         #expect(says("| \(FormatConstants.headBytes) | `journalBlocks` × 4096 |"))
         #expect(FormatConstants.journalBlockBytes == 4096 && says("A ring of blocks of 4096 bytes"))

@@ -39,10 +39,11 @@ final class ShardsBench {
         }
     }
 
-    /// Engines over `images`, one for each of `settings.driveCount` drives; fresh ones without.
+    /// Engines over `images`, one for each of `settings.driveCount` drives, fresh ones without; the
+    /// drives in `absent` aren't there.
     init(
         _ settings: BenchSettings, shards shardCount: Int, images: [DriveImage]? = nil,
-        requestLimit: Int = 256
+        absent: Set<Int> = [], requestLimit: Int = 256
     ) throws {
         self.settings = settings
         self.shardCount = shardCount
@@ -77,7 +78,11 @@ final class ShardsBench {
                 capacity: settings.requestLimit)
             let device = SimulatedDevice(
                 drives: numbers[index].map { images[Int($0.rawValue)] }, settings, world: world,
-                arena: memory.arena)
+                arena: memory.arena,
+                absent: Set(
+                    numbers[index].indices.filter {
+                        absent.contains(Int(numbers[index][$0].rawValue))
+                    }))
             shards.append(
                 Shard(
                     settings, device: device, transport: transport,
@@ -134,6 +139,17 @@ final class ShardsBench {
         throw BenchFailure(description: "\(goal): never reached")
     }
 
+    /// Steps `count` times, or until nothing is left to wait for.
+    func step(_ count: Int) {
+        for _ in 0..<count {
+            let shard = shards[Int(random.below(UInt64(shardCount)))]
+            if shard.engine.step(now: world.now) || shard.device.hasCompletion { continue }
+            guard let next = nextInstant else { return }
+            world.advance(to: max(next, world.now))
+            for shard in shards { shard.device.advance() }
+        }
+    }
+
     private var nextInstant: Instant? {
         let soon = world.now.advanced(byMicroseconds: 1)
         let instants = shards.flatMap { shard -> [Instant] in
@@ -168,6 +184,17 @@ final class ShardsBench {
             shards[number % shardCount].device.durableImage(
                 of: DriveIndex(UInt16(number / shardCount)))
         }
+    }
+
+    /// The drives in the store's order, as a power cut under the default policy leaves them.
+    func crash(_ number: UInt64) -> [DriveImage] {
+        let images = shards.map { $0.device.crash(seed: settings.seed, crash: number) }
+        return (0..<settings.driveCount).map { images[$0 % shardCount][$0 / shardCount] }
+    }
+
+    /// The drive that is member `number` of the store, and its shard.
+    func place(of number: Int) -> (shard: Shard, drive: DriveIndex) {
+        (shards[number % shardCount], DriveIndex(UInt16(number / shardCount)))
     }
 
     // MARK: Requests

@@ -65,7 +65,12 @@ package struct DriveFormatter: Sendable {
         self.memory = memory
         metadata = [
             (ByteOffset(0), ByteCount(layout.dataStart.rawValue)),
-            (layout.journalCopyB, ByteCount(layout.journalBytes)),
+            (
+                layout.changesStart,
+                ByteCount(
+                    layout.journalCopyB.rawValue + layout.journalBytes
+                        - layout.changesStart.rawValue)
+            ),
         ]
         Superblock(format: format, layout: layout).write(arena, at: memory.start)
     }

@@ -6,6 +6,7 @@
 //   2 MiB              journal, first copy
 //   then               index pages of 16 KiB
 //   then               data area: segments of slots
+//   before the end     change list: two areas of 16 KiB pages, written in turn
 //   at the end         journal, second copy
 //
 // Always holds: regions don't overlap, each is a multiple of its unit, and the index region has
@@ -32,7 +33,9 @@ package struct SegmentIndex: Hashable, Comparable, Sendable {
 
 /// The fixed places and sizes of the format.
 package enum FormatConstants {
-    package static let version: UInt16 = 1
+    package static let version: UInt16 = 2
+    /// Version 1 had no room for epochs and change lists.
+    package static let oldestVersion: UInt16 = 2
     package static let superblockBytes = ByteCount(4096)
     package static let superblockA = ByteOffset(0)
     package static let superblockB = ByteOffset(1 << 20)
@@ -56,6 +59,8 @@ package struct DriveLayout: Hashable, Sendable {
     package let segmentBytes: UInt64
     package let segmentCount: UInt32
     package let indexPages: UInt32
+    /// Pages of each of the change list's two areas.
+    package let changePages: UInt32
 
     /// The layout that fills a drive of `capacityBytes`; nil when not even two segments fit.
     package init?(capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32?) {
@@ -70,11 +75,15 @@ package struct DriveLayout: Hashable, Sendable {
         while count >= 2 {
             let pages = Self.indexPages(
                 segmentCount: count, segmentBytes: segment, classes: classes)
-            let needed = count * segment + pages * FormatConstants.pageBytes
+            let changePages = Self.changePages(
+                units: count * (segment / UInt64(classes.minimumSlotBytes)))
+            let needed =
+                count * segment + (pages + 2 * changePages) * FormatConstants.pageBytes
             if needed <= available {
                 self.init(
                     capacityBytes: capacityBytes, classes: classes, journalBlocks: journal,
-                    segmentCount: UInt32(count), indexPages: UInt32(pages))
+                    segmentCount: UInt32(count), indexPages: UInt32(pages),
+                    changePages: UInt32(changePages))
                 return
             }
             count -= max(1, (needed - available) / segment)
@@ -85,25 +94,27 @@ package struct DriveLayout: Hashable, Sendable {
     /// The layout that a superblock tells; nil when its parts don't fit the drive it was made for.
     init?(
         capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32, segmentBytes: UInt64,
-        segmentCount: UInt32, indexPages: UInt32
+        segmentCount: UInt32, indexPages: UInt32, changePages: UInt32
     ) {
         let units = segmentBytes / UInt64(classes.minimumSlotBytes)
         guard journalBlocks >= 16, segmentCount >= 1, indexPages >= 16,
             segmentBytes == Self.segmentBytes(of: classes),
             UInt64(segmentCount) * units <= UInt64(UInt32.max),
+            (1...Self.changePageLimit).contains(UInt64(changePages)),
             capacityBytes >= UInt64(journalBlocks) * FormatConstants.journalBlockBytes
+                + 2 * UInt64(changePages) * FormatConstants.pageBytes
         else { return nil }
         self.init(
             capacityBytes: capacityBytes, classes: classes, journalBlocks: journalBlocks,
-            segmentCount: segmentCount, indexPages: indexPages)
-        guard journalCopyB.rawValue >= dataStart.rawValue + UInt64(segmentCount) * segmentBytes,
+            segmentCount: segmentCount, indexPages: indexPages, changePages: changePages)
+        guard changesStart.rawValue >= dataStart.rawValue + UInt64(segmentCount) * segmentBytes,
             journalCopyB.rawValue + journalBytes <= capacityBytes
         else { return nil }
     }
 
     private init(
         capacityBytes: UInt64, classes: SizeClasses, journalBlocks: UInt32, segmentCount: UInt32,
-        indexPages: UInt32
+        indexPages: UInt32, changePages: UInt32
     ) {
         self.capacityBytes = capacityBytes
         self.classes = classes
@@ -111,6 +122,7 @@ package struct DriveLayout: Hashable, Sendable {
         segmentBytes = Self.segmentBytes(of: classes)
         self.segmentCount = segmentCount
         self.indexPages = indexPages
+        self.changePages = changePages
     }
 
     /// A segment has room for four of the largest slots and for 64 of the smallest.
@@ -137,6 +149,16 @@ package struct DriveLayout: Hashable, Sendable {
         return 2 * (leaves + inners + maps + inners / 200 + maps / 600 + 2) + 128
     }
 
+    private static let changePageLimit: UInt64 = 192
+
+    /// Room for a changed key for each 16 of the smallest slots.
+    private static func changePages(units: UInt64) -> UInt64 {
+        min(changePageLimit, units / 16 / UInt64(ChangePage.itemLimit) + 1)
+    }
+
+    /// Keys that the drive's change list has room for.
+    var changeLimit: Int { Int(changePages) * ChangePage.itemLimit }
+
     /// Page pointers that the superblock of a full drive needs: leaves of 150 entries, inner pages
     /// half full, and the map's directory.
     var expectedPointers: Int {
@@ -161,6 +183,10 @@ package struct DriveLayout: Hashable, Sendable {
         ByteOffset(
             (capacityBytes - journalBytes) / FormatConstants.pageBytes * FormatConstants.pageBytes)
     }
+    package var changesStart: ByteOffset {
+        ByteOffset(journalCopyB.rawValue - 2 * changeAreaBytes)
+    }
+    private var changeAreaBytes: UInt64 { UInt64(changePages) * FormatConstants.pageBytes }
     package var indexStart: ByteOffset {
         ByteOffset(
             (FormatConstants.headBytes + journalBytes + FormatConstants.pageBytes - 1)
@@ -175,6 +201,14 @@ package struct DriveLayout: Hashable, Sendable {
     package func offset(of page: PageIndex) -> ByteOffset {
         precondition(page.rawValue < indexPages, "page \(page.rawValue) of \(indexPages)")
         return ByteOffset(indexStart.rawValue + UInt64(page.rawValue) * FormatConstants.pageBytes)
+    }
+
+    /// Where page `page` of area 0 or 1 of the change list is.
+    package func changeOffset(area: Int, page: Int) -> ByteOffset {
+        precondition(area < 2 && page < Int(changePages), "change page \(page) of \(changePages)")
+        return ByteOffset(
+            changesStart.rawValue + UInt64(area) * changeAreaBytes
+                + UInt64(page) * FormatConstants.pageBytes)
     }
 
     package func offset(of slot: SlotIndex) -> ByteOffset {

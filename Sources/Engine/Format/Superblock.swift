@@ -13,12 +13,17 @@
 //   word 8     block size u32, min slot u32     word 22      blocks in the tree
 //   word 9     segment bytes                    word 23      cells in the tree's leaves
 //   word 10    journal blocks u32, index pages  word 24      root pages u16, map directories
-//   word 11–15 zero                                          u16, members u16, zero u16
-//   word 25    first journal sequence of this incarnation
-//   word 26–31 zero
+//   word 11    change pages u32                              u16, members u16, zero u16
+//   word 12–15 zero                             word 25      first journal sequence of this
+//                                                            incarnation
+//   word 26    epoch u32, epochs known u32      word 29      strays
+//   word 27    change list: floor u32,          word 30–31   zero
+//              keys u32
+//   word 28    change list: generation that wrote it, its area in bit 63
 //   word 32–159   members: 64 × id of two words
-//   word 160–511  page pointers, root pages first, then map directory pages: two words each,
+//   word 160–479  page pointers, root pages first, then map directory pages: two words each,
 //                 [page u32, items u32][checksum]
+//   word 480–511  lineage, newest epoch first: 16 × [id][set of members]
 
 import Wire
 
@@ -44,7 +49,7 @@ struct PagePointer: Sendable, Hashable {
 /// A decoded superblock.
 package struct Superblock: Sendable {
     /// Page pointers that fit.
-    static let pointerLimit = 176
+    static let pointerLimit = 160
     private static let magic: UInt64 = 0x5245_5055_5356_4B4D
 
     var formatVersion = FormatConstants.version
@@ -60,17 +65,27 @@ package struct Superblock: Sendable {
     var nextVersion = Version(1)
     var blockCount: UInt64 = 0
     var leafCells: UInt64 = 0
+    /// Blocks whose first drive is another one.
+    var strayCount: UInt64 = 0
+    package var lineage: EpochLineage
+    /// The stored change list: how many keys, in which area, written by which checkpoint, and the
+    /// epoch above which it is complete.
+    var changeCount: UInt32 = 0
+    var changeArea = 0
+    var changeGeneration: UInt64 = 0
+    var changeFloor: UInt32 = 0
     package var memberCount = 0
     package var members = InlineArray<64, StoreIdentity>(
         repeating: StoreIdentity(high: 0, low: 0))
     var rootCount = 0
     var mapDirectoryCount = 0
-    var pointers = InlineArray<176, PagePointer>(repeating: PagePointer())
+    var pointers = InlineArray<160, PagePointer>(repeating: PagePointer())
 
     init(format: FormatConfiguration, layout: DriveLayout) {
         storeID = format.storeID
         driveID = format.driveID
         self.layout = layout
+        lineage = EpochLineage(storeID: format.storeID, memberCount: format.members.count)
         memberCount = format.members.count
         for (index, member) in format.members.enumerated() { members[index] = member }
     }
@@ -111,6 +126,7 @@ package struct Superblock: Sendable {
     enum Reading {
         case valid(Superblock)
         case newer(version: UInt16)
+        case older(version: UInt16)
         /// The magic is there, the rest doesn't hold.
         case damaged
         /// Nothing that was ever a superblock.
@@ -132,6 +148,7 @@ package struct Superblock: Sendable {
         guard stored == actual else { return .damaged }
         let version = UInt16(truncatingIfNeeded: word(1))
         guard version <= limit else { return .newer(version: version) }
+        guard version >= FormatConstants.oldestVersion else { return .older(version: version) }
         return decode(word)
     }
 
@@ -145,7 +162,11 @@ package struct Superblock: Sendable {
                 classes: SizeClasses(minimumSlotBytes: minimumSlot, blockSizeBytes: blockSize),
                 journalBlocks: UInt32(truncatingIfNeeded: word(10)), segmentBytes: word(9),
                 segmentCount: UInt32(truncatingIfNeeded: word(16)),
-                indexPages: UInt32(truncatingIfNeeded: word(10) >> 32))
+                indexPages: UInt32(truncatingIfNeeded: word(10) >> 32),
+                changePages: UInt32(truncatingIfNeeded: word(11))),
+            let lineage = EpochLineage(
+                counter: UInt32(truncatingIfNeeded: word(26)), known: Int(word(26) >> 32),
+                words: { word(480 + $0) })
         else { return .damaged }
         let format = FormatConfiguration(
             storeID: StoreIdentity(high: word(3), low: word(4)),
@@ -161,16 +182,24 @@ package struct Superblock: Sendable {
         superblock.incarnationStart = JournalSequence(word(25))
         superblock.blockCount = word(22)
         superblock.leafCells = word(23)
+        superblock.lineage = lineage
+        superblock.changeFloor = UInt32(truncatingIfNeeded: word(27))
+        superblock.changeCount = UInt32(truncatingIfNeeded: word(27) >> 32)
+        superblock.changeArea = Int(word(28) >> 63)
+        superblock.changeGeneration = word(28) & ~(1 << 63)
+        superblock.strayCount = word(29)
         superblock.rootCount = Int(word(24) & 0xFFFF)
         superblock.mapDirectoryCount = Int(word(24) >> 16 & 0xFFFF)
         superblock.memberCount = Int(word(24) >> 32 & 0xFFFF)
         let counters = [
             superblock.generation, superblock.journalStart.rawValue,
             superblock.incarnationStart.rawValue, superblock.nextVersion.rawValue,
-            superblock.blockCount,
+            superblock.blockCount, superblock.changeGeneration, superblock.strayCount,
         ]
         guard superblock.rootCount + superblock.mapDirectoryCount <= pointerLimit,
             superblock.memberCount <= FormatConstants.memberLimit,
+            Int(superblock.changeCount) <= layout.changeLimit,
+            superblock.changeFloor <= lineage.counter,
             superblock.incarnation < .max, superblock.journalStart.rawValue > 0,
             counters.allSatisfy({ $0 < FormatConstants.counterLimit })
         else { return .damaged }
@@ -206,6 +235,7 @@ package struct Superblock: Sendable {
         )
         store(layout.segmentBytes, 9)
         store(UInt64(layout.journalBlocks) | UInt64(layout.indexPages) << 32, 10)
+        store(UInt64(layout.changePages), 11)
         store(UInt64(layout.segmentCount), 16)
         store(generation, 17)
         store(UInt64(incarnation), 18)
@@ -215,6 +245,11 @@ package struct Superblock: Sendable {
         store(blockCount, 22)
         store(leafCells, 23)
         store(incarnationStart.rawValue, 25)
+        store(UInt64(lineage.counter) | UInt64(lineage.known) << 32, 26)
+        store(UInt64(changeFloor) | UInt64(changeCount) << 32, 27)
+        store(changeGeneration | UInt64(changeArea) << 63, 28)
+        store(strayCount, 29)
+        lineage.store { store($0, 480 + $1) }
         store(
             UInt64(rootCount) | UInt64(mapDirectoryCount) << 16 | UInt64(memberCount) << 32, 24)
         for index in 0..<memberCount {

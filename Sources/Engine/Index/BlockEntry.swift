@@ -2,14 +2,23 @@
 
 package import Wire
 
-/// Orders everything that ever happens to keys of a drive; a higher version is newer.
+/// Orders everything that ever happens to a key; a higher version is newer. The upper bits are the
+/// epoch: within one epoch all changes of a key happen on one drive, so versions of different
+/// drives compare.
 package struct Version: Hashable, Comparable, Sendable {
+    /// Bits below the epoch's: changes of one drive in one epoch.
+    static let countBits: UInt64 = 42
+
     package let rawValue: UInt64
     package init(_ rawValue: UInt64) { self.rawValue = rawValue }
     package static func < (left: Version, right: Version) -> Bool {
         left.rawValue < right.rawValue
     }
+    /// The version below all of `epoch`.
+    init(before epoch: UInt32) { rawValue = UInt64(epoch) << Self.countBits }
+
     var next: Version { Version(rawValue + 1) }
+    var epoch: UInt32 { UInt32(rawValue >> Self.countBits) }
 }
 
 /// A live block: where its bytes are and what they must be.

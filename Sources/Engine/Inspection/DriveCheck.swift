@@ -92,6 +92,7 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
         var journal = JournalSurvey(superblock)
         journal.run(drive, memory: memory.pages.part(at: 0, length: JournalSurvey.memoryBytes))
         report.findings += journal.findings
+        surveyChanges(drive, superblock, memory: memory.pages, &report)
         var pages = PageSurvey(drive, superblock, memory: memory.pages)
         let mappedBytes = pages.readMap()
         var blocks = BlockSurvey(
@@ -115,6 +116,28 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
                     structure: .superblock, offset: nil,
                     problem: "the drive answers reads with errors", consequence: .refused))
             report.loss = emptied(superblock, journal, slotBytes: nil)
+        }
+    }
+
+    /// Looks at each page of the change list that the superblock names.
+    private static func surveyChanges(
+        _ drive: InspectedDrive<Device>, _ superblock: Superblock, memory: ArenaRange,
+        _ report: inout DriveReport
+    ) {
+        let place = memory.part(at: 0, length: ByteCount(FormatConstants.pageBytes))
+        for page in 0..<ChangePage.pages(for: Int(superblock.changeCount)) {
+            let offset = superblock.layout.changeOffset(area: superblock.changeArea, page: page)
+            let error = drive.read([(offset, place)])[0]
+            let isGood = ChangePage.matches(
+                ChangePage.Identity(superblock, page: page), drive.arena, at: place.start)
+            if error == nil, isGood { continue }
+            report.findings.append(
+                DriveFinding(
+                    structure: .changePage, offset: offset,
+                    problem: "page \(page): "
+                        + (error.map { "it can't be read (\($0))" }
+                            ?? "it isn't what the superblock says"),
+                    consequence: .awayDrivesReturnEmpty))
         }
     }
 

@@ -14,11 +14,15 @@ package struct DriveFacts: Hashable, Sendable {
     package let usableBytes: UInt64
     /// Blocks at the last checkpoint.
     package let blockCount: UInt64
+    /// The store's epoch that the drive has noted.
+    package let epoch: UInt32
+    /// Keys in the change list of the last checkpoint.
+    package let changedKeys: UInt32
 
     package init(
         formatVersion: UInt16, storeID: StoreIdentity, driveID: StoreIdentity, memberCount: Int,
         blockSizeBytes: UInt32, minimumSlotBytes: UInt32, capacityBytes: UInt64,
-        usableBytes: UInt64, blockCount: UInt64
+        usableBytes: UInt64, blockCount: UInt64, epoch: UInt32 = 0, changedKeys: UInt32 = 0
     ) {
         self.formatVersion = formatVersion
         self.storeID = storeID
@@ -29,6 +33,8 @@ package struct DriveFacts: Hashable, Sendable {
         self.capacityBytes = capacityBytes
         self.usableBytes = usableBytes
         self.blockCount = blockCount
+        self.epoch = epoch
+        self.changedKeys = changedKeys
     }
 
     init(_ superblock: Superblock) {
@@ -38,7 +44,8 @@ package struct DriveFacts: Hashable, Sendable {
             blockSizeBytes: superblock.layout.classes.blockSizeBytes,
             minimumSlotBytes: superblock.layout.classes.minimumSlotBytes,
             capacityBytes: superblock.layout.capacityBytes,
-            usableBytes: superblock.layout.usableBytes, blockCount: superblock.blockCount)
+            usableBytes: superblock.layout.usableBytes, blockCount: superblock.blockCount,
+            epoch: superblock.lineage.counter, changedKeys: superblock.changeCount)
     }
 }
 
@@ -51,6 +58,7 @@ package enum DriveContent: Hashable, Sendable {
     case store(DriveFacts)
     /// A store of a version that this build doesn't read.
     case newerStore(version: UInt16)
+    case olderStore(version: UInt16)
     case damagedStore
 }
 
@@ -66,6 +74,7 @@ extension InspectedDrive where Device: ~Copyable {
         switch SuperblockChoice(copies.a, copies.b) {
         case .use(let superblock, _, _): return .store(DriveFacts(superblock))
         case .refuse(.newerFormat(let version, _)): return .newerStore(version: version)
+        case .refuse(.olderFormat(let version)): return .olderStore(version: version)
         case .refuse(.notFormatted): return isZero(copies.memory) ? .empty : .foreign
         case .refuse: return .damagedStore
         }

@@ -10,6 +10,7 @@ package enum DriveStructure: String, Sendable, CaseIterable {
     case leafPage = "leaf page"
     case mapDirectoryPage = "map directory page"
     case mapPage = "map page"
+    case changePage = "change list page"
     case slot
     case value
     case blockCount = "block count"
@@ -23,6 +24,8 @@ package enum DriveConsequence: Hashable, Sendable, CustomStringConvertible {
     case blocksLost(UInt64)
     /// The drive comes back without any block.
     case returnsEmpty
+    /// Drives of an older epoch come back without any block.
+    case awayDrivesReturnEmpty
     /// memkvd doesn't start with it.
     case refused
     /// Blocks are readable and can be overwritten by others.
@@ -37,6 +40,7 @@ package enum DriveConsequence: Hashable, Sendable, CustomStringConvertible {
         case .repaired: "repaired at the next start"
         case .blocksLost(let count): "\(count) blocks become misses"
         case .returnsEmpty: "the drive comes back empty"
+        case .awayDrivesReturnEmpty: "drives that were away come back empty"
         case .refused: "memkvd refuses the drive"
         case .blocksAtRisk(let count): "\(count) blocks can be overwritten"
         case .spaceLost(let bytes): "\(bytes.rawValue) bytes stay taken until it is formatted"

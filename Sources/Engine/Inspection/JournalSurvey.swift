@@ -120,14 +120,14 @@ struct JournalSurvey {
                 * Int64(extent.slots.count)
         }
         switch record {
-        case .commit(let entry, let freed):
+        case .commit(let entry, let freed, _):
             let added = (
                 blocks: Int64(freed.isEmpty ? 1 : 0), slotBytes: bytes(entry.extent) - bytes(freed)
             )
             commits[entry.version] = added
             addedBlocks += added.blocks
             addedSlotBytes += added.slotBytes
-        case .delete(_, _, _, let freed):
+        case .delete(_, _, _, let freed, _):
             addedBlocks -= freed.isEmpty ? 0 : 1
             addedSlotBytes -= bytes(freed)
         case .void(let version):

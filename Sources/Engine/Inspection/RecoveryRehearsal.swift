@@ -80,10 +80,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let drive = DriveIndex(0)
         beginRecovery(drive)
         while drives[drive].state == .recovering, drives[drive].refusal == nil,
-            drives[drive].recovery.step != .raisingOther
+            drives[drive].recovery.step != .awaitingAttendance
         {
             var hasMoved = false
-            while drives[drive].recovery.step != .raisingOther,
+            while drives[drive].recovery.step != .awaitingAttendance,
                 let (purpose, _, error) = device.nextCompletion(now: now)
             {
                 hasMoved = true
@@ -93,6 +93,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 recoveryMoved(step, on: drive, error)
             }
             if drives[drive].recovery.step == .awaitingOthers {
+                placement.adopt(drives[drive].superblock)
                 beginIndexStep(.roots, on: drive)
                 hasMoved = true
             }

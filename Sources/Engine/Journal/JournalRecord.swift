@@ -5,13 +5,15 @@
 // they free, so that replaying needs no look into the tree.
 //
 //   Alloc   [1, words, 0, slots, class, 0, 0, 0][version][slot u32, slot u32]…
-//   Commit  [2, words, 0, freed slots, freed class, 0, 0, 0][namespace u32, length u32][key × 4]
+//   Commit  [2, words, 0, freed slots, freed class, listed, 0, 0][namespace u32, length u32][key × 4]
 //           [version][checksum][expiry u32, zero u32][freed slot u32, freed slot u32]…
-//   Delete  [3, words, reason, freed slots, freed class, 0, 0, 0][namespace u32, zero u32][key × 4]
+//   Delete  [3, words, reason, freed slots, freed class, listed, 0, 0][namespace u32, zero u32]
+//           [key × 4]
 //           [version][freed slot u32, freed slot u32]…
 //   Void    [4, words, 0, 0, 0, 0, 0, 0][version]     the Commit of that version never happened
 //
-// The first byte of a word is its lowest; type 0 ends a block.
+// The first byte of a word is its lowest; type 0 ends a block. Listed is 1 when the key belongs into
+// the change list: its first or second drive was out.
 
 import Wire
 
@@ -22,12 +24,16 @@ package enum RemovalReason: UInt8, Sendable, CaseIterable {
     case expired = 3
     /// Its bytes didn't match their checksum; its slots are not used again before a restart.
     case damaged = 4
+    /// A newer value is on the key's first drive, or it was changed while this drive was out.
+    case superseded = 5
 }
 
 /// One record.
 enum JournalRecord: Sendable {
-    case commit(BlockEntry, freed: SlotExtent)
-    case delete(BlockKey, version: Version, reason: RemovalReason, freed: SlotExtent)
+    case commit(BlockEntry, freed: SlotExtent, isListed: Bool = false)
+    case delete(
+        BlockKey, version: Version, reason: RemovalReason, freed: SlotExtent,
+        isListed: Bool = false)
     case void(Version)
 
     private enum Kind: UInt8 {
@@ -39,31 +45,43 @@ enum JournalRecord: Sendable {
     /// Words the record takes in a block, the Alloc before a Commit included.
     var wordCount: Int {
         switch self {
-        case .commit(let entry, let freed):
+        case .commit(let entry, let freed, _):
             2 + Self.slotWords(entry.slots.count) + 9 + Self.slotWords(freed.slots.count)
-        case .delete(_, _, _, let freed): 7 + Self.slotWords(freed.slots.count)
+        case .delete(_, _, _, let freed, _): 7 + Self.slotWords(freed.slots.count)
         case .void: 2
         }
     }
 
     /// Bytes of payload that recovery has to verify for this record.
     var payloadBytes: UInt64 {
-        if case .commit(let entry, _) = self { UInt64(entry.lengthBytes) } else { 0 }
+        if case .commit(let entry, _, _) = self { UInt64(entry.lengthBytes) } else { 0 }
     }
 
     var version: Version {
         switch self {
-        case .commit(let entry, _): entry.version
-        case .delete(_, let version, _, _): version
+        case .commit(let entry, _, _): entry.version
+        case .delete(_, let version, _, _, _): version
         case .void(let version): version
+        }
+    }
+
+    /// The key belongs into the change list.
+    var isListed: Bool {
+        switch self {
+        case .commit(_, _, let isListed): isListed
+        case .delete(_, _, _, _, let isListed): isListed
+        case .void: false
         }
     }
 
     /// Writes the record's words through `store(word, index)`.
     func encode(_ store: (UInt64, Int) -> Void) {
-        func head(_ kind: Kind, words: Int, reason: UInt8 = 0, extent: SlotExtent) -> UInt64 {
+        func head(
+            _ kind: Kind, words: Int, reason: UInt8 = 0, extent: SlotExtent, isListed: Bool = false
+        ) -> UInt64 {
             UInt64(kind.rawValue) | UInt64(words) << 8 | UInt64(reason) << 16
                 | UInt64(extent.slots.count) << 24 | UInt64(extent.sizeClass.rawValue) << 32
+                | (isListed ? 1 << 40 : 0)
         }
         func storeSlots(_ slots: SlotList, from first: Int) {
             for pair in 0..<Self.slotWords(slots.count) {
@@ -78,20 +96,24 @@ enum JournalRecord: Sendable {
             for index in 0..<4 { store(words[index], first + 1 + index) }
         }
         switch self {
-        case .commit(let entry, let freed):
+        case .commit(let entry, let freed, let isListed):
             let allocWords = 2 + Self.slotWords(entry.slots.count)
             store(head(.alloc, words: allocWords, extent: entry.extent), 0)
             store(entry.version.rawValue, 1)
             storeSlots(entry.slots, from: 2)
             let commitWords = 9 + Self.slotWords(freed.slots.count)
-            store(head(.commit, words: commitWords, extent: freed), allocWords)
+            store(
+                head(.commit, words: commitWords, extent: freed, isListed: isListed), allocWords)
             storeKey(entry.key, length: entry.lengthBytes, from: allocWords + 1)
             store(entry.version.rawValue, allocWords + 6)
             store(entry.checksum, allocWords + 7)
             store(UInt64(entry.expirySeconds), allocWords + 8)
             storeSlots(freed.slots, from: allocWords + 9)
-        case .delete(let key, let version, let reason, let freed):
-            store(head(.delete, words: wordCount, reason: reason.rawValue, extent: freed), 0)
+        case .delete(let key, let version, let reason, let freed, let isListed):
+            store(
+                head(
+                    .delete, words: wordCount, reason: reason.rawValue, extent: freed,
+                    isListed: isListed), 0)
             storeKey(key, length: 0, from: 1)
             store(version.rawValue, 6)
             storeSlots(freed.slots, from: 7)
@@ -130,7 +152,7 @@ enum JournalRecord: Sendable {
             else { return nil }
             let record = JournalRecord.delete(
                 loadKey(at: first + 1, load), version: Version(load(first + 6)), reason: reason,
-                freed: freed)
+                freed: freed, isListed: load(first) >> 40 & 1 != 0)
             return (record, words)
         case .void:
             guard load(first + 1) < FormatConstants.counterLimit else { return nil }
@@ -158,7 +180,8 @@ enum JournalRecord: Sendable {
             key: loadKey(at: first + 1, load), version: Version(load(first + 6)),
             lengthBytes: length, expirySeconds: UInt32(truncatingIfNeeded: load(first + 8)),
             checksum: load(first + 7), sizeClass: allocated.sizeClass, slots: allocated.slots)
-        return (.commit(entry, freed: freed), words)
+        let isListed = load(first) >> 40 & 1 != 0
+        return (.commit(entry, freed: freed, isListed: isListed), words)
     }
 
     private static func loadKey(at first: Int, _ load: (Int) -> UInt64) -> BlockKey {

@@ -60,6 +60,11 @@ package enum DriveCounter: Int, CaseIterable, Sendable {
     case flushes, bytesWritten, bytesRead
     case journalRepairs, recoveredRecords, recoveredTornPayloads, returnedEmpty
     case damagedLeaves, damagedPages, quarantinedSlots, superblockRepairs
+    /// Change lists that had no room for one more key: whoever was away returns empty.
+    case lostChangeLists
+    /// Entries removed because a newer one is elsewhere, or because they were changed in the
+    /// drive's absence.
+    case supersededBlocks
 }
 
 /// Levels of a drive.
@@ -71,6 +76,8 @@ package enum DriveGauge: Int, CaseIterable, Sendable {
     case journalPendingEntries, dirtyEntries, trimPending
     case leafPages, leafLiveBytes
     case blocks
+    /// Blocks whose key's first drive is another one; keys in the change list; the epoch noted.
+    case strays, changedKeys, epoch
 }
 
 /// Durations of a drive, in microseconds.

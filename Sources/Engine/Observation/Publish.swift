@@ -44,5 +44,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drive.set(
             .leafLiveBytes, to: UInt64(drives[index].tree.leafCount) * FormatConstants.pageBytes)
         drive.set(.blocks, to: drives[index].blockCount)
+        drive.set(.strays, to: drives[index].strayCount)
+        drive.set(.changedKeys, to: UInt64(drives[index].changes.count))
+        drive.set(.epoch, to: UInt64(drives[index].superblock.lineage.counter))
     }
 }

@@ -59,6 +59,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         earliestDeadline = min(earliestDeadline, operations[index].deadline)
         operations[index].itemCount = itemCount(of: request)
         if kind == .put || kind == .get || kind == .remove {
+            operations[index].lead = Lead()
             setKey(
                 of: index,
                 to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
@@ -103,7 +104,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// Tells an operation its key, and with it its shard and its drive.
     mutating func setKey(of index: OperationIndex, to key: BlockKey) {
-        let home = placement.home(of: key)
+        let home = route(of: key).home
         operations[index].key = key
         operations[index].shard = home.shard
         operations[index].drive = home.drive
@@ -157,6 +158,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // Nothing comes free: who counted on it must look for room elsewhere.
             if status != .ok { wakeSpaceWaiters(drive) }
         }
+        if operations[index].kind == .remove, operations[index].reason == .superseded,
+            operations[index].caller == nil
+        {
+            drives[operations[index].drive].recovery.removalsInFlight -= 1
+        }
+        if goesOn(index, after: status) { return }
         let parent = operations[index].parent
         if parent != .none {
             let (item, entry) = (operations[index].item, operations[index].entry)
@@ -210,7 +217,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// The operation's deadline has passed: its client is told, the operation goes on by itself.
     mutating func answerLate(_ index: OperationIndex) {
         guard let request = operations[index].request else { return }
-        let isChange: Bool
+        var isChange: Bool
         switch operations[index].kind {
         case .put, .remove:
             switch operations[index].state {
@@ -218,6 +225,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             case .begun, .verifying, .waitingForKey, .lookingUp, .placing, .collecting:
                 isChange = false
             }
+            isChange = isChange || operations[index].lead?.hasChanged ?? false
         case .batchPut, .batchDelete: isChange = operations[index].nextItem > 0
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false
         }

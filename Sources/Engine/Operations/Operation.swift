@@ -71,6 +71,9 @@ struct Operation: ~Copyable {
     /// Where the key belongs: a shard, and a drive there.
     var shard = ShardIndex(0)
     var drive = DriveIndex(0)
+    /// What a client's get, put or delete, or an item of a batch, does beside its own work; nil for
+    /// what is done for others and for the engine's own operations.
+    var lead: Lead?
     var holdsKey = false
     /// The frame pinned for this operation while it was waiting for it.
     var pinnedFrame: FrameIndex?
@@ -114,6 +117,13 @@ struct Operation: ~Copyable {
     var admittedBytes: UInt64 = 0
     /// A stat: the key is there.
     var isFound = false
+    /// Lookups: the keys' second drives are asked, for strays; they have been, or need not be.
+    var looksForStrays = false
+    var hasAskedSeconds = false
+    /// A put's or a removal's record goes into the change list.
+    var isListed = false
+    /// A delete that had nothing to remove but must be remembered.
+    var hadNothing = false
 }
 
 /// All operations of an engine. Other shards' operations have places of their own.
@@ -170,7 +180,7 @@ struct OperationTable: ~Copyable {
         precondition(operations[operation].deviceOperations == 0, "ended with I/O in flight")
         precondition(!operations[operation].isWaiting, "ended while it waits")
         precondition(!operations[operation].holdsKey, "ended while it owns its key")
-        if operations[operation].caller != nil { peersInUse -= 1 }
+        if let caller = operations[operation].caller, caller.shard != shard { peersInUse -= 1 }
         operations[operation] = Operation()
         free.append(index)
     }

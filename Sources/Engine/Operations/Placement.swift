@@ -1,4 +1,5 @@
-// Placement: which drive a key belongs to: rendezvous hashing over the store's members.
+// Placement: which drives a key belongs to: rendezvous hashing over the store's members. The first
+// is the key's own; the second has it while the first one is out.
 //
 // Always holds: the answer depends on the key and the members' ids alone, so it survives restarts,
 // a changed order of drives in the configuration, and absent drives (Thaler and Ravishankar,
@@ -55,21 +56,40 @@ struct Placement: Sendable {
         return missing
     }
 
-    /// The shard and the drive that `key` belongs to.
-    func home(of key: BlockKey) -> DriveHome {
-        var best = 0
-        var bestWeight: UInt64 = 0
-        if count > 1 {
-            for index in 0..<count {
-                let weight = key.mixed(seed: members[index].high ^ members[index].low)
-                if index == 0 || weight > bestWeight {
-                    best = index
-                    bestWeight = weight
-                }
+    var memberCount: Int { count }
+    func id(ofMember member: Int) -> StoreIdentity { members[member] }
+    func home(ofMember member: Int) -> DriveHome { homes[member] ?? ownHome }
+
+    /// The member whose drive is at `home`.
+    func member(at home: DriveHome) -> Int? { (0..<count).first { homes[$0] == home } }
+
+    /// The members of highest and second highest weight for `key`; no second in a store of one.
+    func ranks(of key: BlockKey) -> (first: Int, second: Int?) {
+        if count <= 1 { return (0, nil) }
+        var (first, second) = (0, 1)
+        var (firstWeight, secondWeight) = (weight(of: key, 0), weight(of: key, 1))
+        if secondWeight > firstWeight {
+            swap(&first, &second)
+            swap(&firstWeight, &secondWeight)
+        }
+        for index in 2..<max(2, count) {
+            let weight = weight(of: key, index)
+            if weight > firstWeight {
+                (second, secondWeight) = (first, firstWeight)
+                (first, firstWeight) = (index, weight)
+            } else if weight > secondWeight {
+                (second, secondWeight) = (index, weight)
             }
         }
-        return homes[best] ?? ownHome
+        return (first, second)
     }
+
+    private func weight(of key: BlockKey, _ member: Int) -> UInt64 {
+        key.mixed(seed: members[member].high ^ members[member].low)
+    }
+
+    /// The shard and the drive of the member that comes first for `key`.
+    func home(of key: BlockKey) -> DriveHome { home(ofMember: ranks(of: key).first) }
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
@@ -90,8 +110,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             phase = isRefusedHere ? .refused : .stopped
             return
         }
-        for index in 0..<drives.count where drives[index].recovery.step == .awaitingOthers {
-            beginIndexStep(.roots, on: DriveIndex(UInt16(index)))
+        for index in 0..<drives.count {
+            let drive = DriveIndex(UInt16(index))
+            drives[index].member = placement.member(
+                at: DriveHome(shard: place.shard, drive: drive))
+            if drives[index].recovery.step == .awaitingOthers {
+                beginIndexStep(.roots, on: drive)
+            } else {
+                stayAway(drive)
+            }
         }
     }
 

@@ -17,6 +17,7 @@ enum DevicePurpose: Sendable {
     case checkpoint(buffer: Int)
     case discard(batch: Int)
     case recovery(step: UInt32)
+    case epochRaise
 }
 
 /// The wrapper around a backend.

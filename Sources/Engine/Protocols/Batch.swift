@@ -77,6 +77,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let isPut = operations[parent].kind == .batchPut
         let itemBytes = isPut ? BodyLayout.batchPutItemBytes : BodyLayout.keyBytes
         let place = request.body.start.advanced(by: UInt64(item * itemBytes))
+        operations[child].lead = Lead()
         setKey(of: child, to: memory.arena.loadKey(place, namespace: request.namespace))
         operations[child].entry.key = operations[child].key
         operations[child].payload = operations[parent].payload

@@ -2,7 +2,7 @@
 // truth.
 //
 //   idle ─► quiescing ─► folding ─► storingNodes ─► storingMap ─► storingRoots
-//        ─► storingDirectories ─► settling ─► flushingPages
+//        ─► storingDirectories ─► storingChanges ─► settling ─► flushingPages ─► awaitingEpoch
 //        ─► writingA ─► flushingA ─► writingB ─► flushingB ─► idle
 //
 // Always holds: pages go to places that the last complete checkpoint doesn't use; superblock A is
@@ -19,8 +19,8 @@ import Wire
 struct Checkpoint: Sendable {
     enum Step: Sendable {
         case idle, quiescing, folding, storingNodes, storingMap, storingRoots, storingDirectories,
-            settling
-        case flushingPages, writingA, flushingA, writingB, flushingB
+            storingChanges, settling
+        case flushingPages, awaitingEpoch, writingA, flushingA, writingB, flushingB
     }
 
     var step = Step.idle
@@ -31,8 +31,21 @@ struct Checkpoint: Sendable {
     /// Entries folded so far, nodes and map pages looked at so far.
     var position = 0
     var pagesInFlight = 0
+    /// The change list at the cut: whether it is to be written, its keys, and how often its entries
+    /// had moved: when they move again, what was written is nothing.
+    var storesChanges = false
+    var changeCount = 0
+    var changeMoves: UInt64 = 0
 
     var isRunning: Bool { step != .idle }
+    var isWritingSuperblocks: Bool {
+        switch step {
+        case .writingA, .flushingA, .writingB, .flushingB: true
+        case .idle, .quiescing, .folding, .storingNodes, .storingMap, .storingRoots,
+            .storingDirectories, .storingChanges, .settling, .flushingPages, .awaitingEpoch:
+            false
+        }
+    }
 
     mutating func stop() { self = Checkpoint() }
 }
@@ -85,12 +98,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.journalChain = drives[drive].journal.settledChain
         superblock.nextVersion = drives[drive].nextVersion
         superblock.blockCount = drives[drive].blockCount
+        superblock.strayCount = drives[drive].strayCount
         drives[drive].checkpoint = Checkpoint(step: .folding, superblock: superblock, began: now)
+        freezeChanges(drive)
     }
 
     private mutating func advanceCheckpoint(_ drive: DriveIndex) {
         switch drives[drive].checkpoint.step {
         case .idle, .flushingPages, .writingA, .flushingA, .writingB, .flushingB: break
+        case .awaitingEpoch:
+            if drives[drive].epochRaise.isRunning { return }
+            encodeSuperblock(drive)
+            writeSuperblock(drive, at: FormatConstants.superblockA, then: .writingA)
         case .quiescing:
             if drives[drive].stagedKeys > 0 || !drives[drive].journal.isQuiet { return }
             beginCheckpoint(drive)
@@ -100,6 +119,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .storingMap: storeMap(drive)
         case .storingRoots: storeRoots(drive)
         case .storingDirectories: storeDirectories(drive)
+        case .storingChanges: storeChanges(drive)
         case .settling:
             if drives[drive].checkpoint.pagesInFlight > 0 { return }
             hasWorked = true
@@ -117,10 +137,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// A page and memory for it; nil when no memory is free now.
     private mutating func takePage(_ drive: DriveIndex) -> (page: PageIndex, buffer: Int)? {
-        guard drives[drive].checkpoint.pagesInFlight < pagesInFlightLimit,
-            let buffer = drives[drive].takePageBuffer()
-        else { return nil }
-        return (allocatePage(drive), buffer)
+        takeCheckpointBuffer(drive).map { (allocatePage(drive), $0) }
+    }
+
+    /// Memory for a page of the checkpoint; nil when none is free now.
+    mutating func takeCheckpointBuffer(_ drive: DriveIndex) -> Int? {
+        guard drives[drive].checkpoint.pagesInFlight < pagesInFlightLimit else { return nil }
+        return drives[drive].takePageBuffer()
     }
 
     /// A free index page. The format sizes the region so that there always is one.
@@ -132,11 +155,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func write(_ page: PageIndex, from buffer: Int, on drive: DriveIndex) {
+        writeCheckpointPage(
+            from: buffer, to: drives[drive].superblock.layout.offset(of: page), on: drive)
+    }
+
+    mutating func writeCheckpointPage(
+        from buffer: Int, to offset: ByteOffset, on drive: DriveIndex
+    ) {
         hasWorked = true
         drives[drive].checkpoint.pagesInFlight += 1
         device.submit(
-            .write, on: drive, at: drives[drive].superblock.layout.offset(of: page),
-            memory: drives[drive].memory.page(buffer), for: .checkpoint(buffer: buffer), now: now)
+            .write, on: drive, at: offset, memory: drives[drive].memory.page(buffer),
+            for: .checkpoint(buffer: buffer), now: now)
     }
 
     private mutating func storeNodes(_ drive: DriveIndex) {
@@ -240,7 +270,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             write(page, from: buffer, on: drive)
             drives[drive].checkpoint.position = last
         }
-        drives[drive].checkpoint.step = .settling
+        drives[drive].checkpoint.position = 0
+        drives[drive].checkpoint.step = .storingChanges
     }
 
     // MARK: Completions
@@ -264,9 +295,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         switch drives[drive].checkpoint.step {
-        case .flushingPages:
-            encodeSuperblock(drive)
-            writeSuperblock(drive, at: FormatConstants.superblockA, then: .writingA)
+        case .flushingPages: drives[drive].checkpoint.step = .awaitingEpoch
         case .writingA: flushSuperblock(drive, then: .flushingA)
         case .flushingA:
             #if PLANTED_BUGS
@@ -276,7 +305,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .writingB: flushSuperblock(drive, then: .flushingB)
         case .flushingB: endCheckpoint(drive)
         case .idle, .quiescing, .folding, .storingNodes, .storingMap, .storingRoots,
-            .storingDirectories, .settling:
+            .storingDirectories, .storingChanges, .settling, .awaitingEpoch:
             preconditionFailure(
                 "checkpoint I/O completed in step \(drives[drive].checkpoint.step)")
         }
@@ -287,6 +316,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             preconditionFailure("a checkpoint without a superblock")
         }
         superblock.leafCells = drives[drive].tree.blockCount
+        superblock.lineage = drives[drive].superblock.lineage
+        nameChanges(in: &superblock, on: drive)
         drives[drive].checkpoint.superblock = superblock
         superblock.write(memory.arena, at: drives[drive].memory.superblockA.start)
     }

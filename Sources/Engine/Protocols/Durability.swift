@@ -19,6 +19,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if !drives[drive].frameWaiters.isEmpty, drives[drive].leaves.takeable > 0 {
             operations.move(&drives[drive].frameWaiters, to: &ready)
         }
+        pumpReturn(drive)
+        pumpEpochRaise(drive)
+        pumpChanges(drive)
         pumpReleases(drive)
         pumpEviction(drive)
         pumpCheckpoint(drive)
@@ -34,6 +37,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .online:
             return drives[drive].journal.isQuiet && !drives[drive].flush.isInFlight
                 && !drives[drive].checkpoint.isRunning && drives[drive].releases.isEmpty
+                && !drives[drive].epochRaise.isRunning
         }
     }
 

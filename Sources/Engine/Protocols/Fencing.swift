@@ -1,9 +1,9 @@
 // Fencing: the end of a drive's service: one error that leaves its state in doubt, and nothing is
 // sent any more.
 //
-// Always holds: a fenced drive is fenced until the engine is started anew; its own requests end
-// (reads as misses, changes in doubt as outcomeUnknown, others as driveUnavailable); other drives
-// notice nothing.
+// Always holds: a fenced drive is fenced until the engine is started anew, and out of the store's
+// next epoch; its own requests end (reads as misses, changes in doubt as outcomeUnknown, others go to
+// their key's second drive).
 
 import Wire
 
@@ -14,6 +14,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         hasWorked = true
         drives[drive].state = .offline
         device.fence(drive)
+        if let member = drives[drive].member {
+            // Before anybody is told that the drive has failed them.
+            place.post.attendance.noteOut(member)
+            place.post.roster.noteChange()
+            wakeAllPeers()
+        }
+        if isStoreEstablished { stayAway(drive) }
+        drives[drive].epochRaise.stop()
         drives[drive].checkpoint.stop()
         drives[drive].eviction.stop()
         while let index = operations.popFirst(&drives[drive].awaitingFlush) {
@@ -21,5 +29,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         operations.move(&drives[drive].spaceWaiters, to: &ready)
         operations.move(&drives[drive].frameWaiters, to: &ready)
+        operations.move(&epochWaiters, to: &ready)
     }
 }

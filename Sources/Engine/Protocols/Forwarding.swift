@@ -36,39 +36,53 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             case .lookups, .batchGet, .batchPut, .batchDelete, .peerLookup, .evictor:
                 preconditionFailure("a \(operations[index].kind) is not forwarded whole")
             }
-        if kind == .get, !operations[index].isPlanned, operations[index].admittedBytes == 0 {
+        if operations[index].kind == .get, !operations[index].isPlanned, operations[index].admittedBytes == 0 {
             let expected = operations[index].request?.expectedResponseBytes ?? 1
             guard isAdmitted(index, lengthBytes: expected) else { return }
             operations[index].admittedBytes = expected
         }
-        guard ask(kind, for: index, item: 0) else { return }
+        let home = DriveHome(shard: operations[index].shard, drive: operations[index].drive)
+        guard ask(kind, for: index, item: 0, at: home) else { return }
         operations[index].state = .forwarded
     }
 
-    /// Sends a request about the key that `index` has now; false when `index` must wait for that.
+    /// Sends a request about the key that `index` has now to the shard that has `home`; false when
+    /// `index` must wait for that.
     mutating func ask(
-        _ kind: PeerRequest.Kind, for index: OperationIndex, item: UInt32
+        _ kind: PeerRequest.Kind, for index: OperationIndex, item: UInt32, at home: DriveHome
     ) -> Bool {
-        let peer = operations[index].shard
+        let peer = home.shard
         guard peers[Int(peer.rawValue)].outstanding < place.post.requestLimit else {
             operations.append(index, to: &peers[Int(peer.rawValue)].waiters)
             return false
         }
+        peers[Int(peer.rawValue)].outstanding += 1
+        place.post.requests(from: place.shard, to: peer).send(
+            request(kind, for: index, item: item, at: home))
+        wake(peer)
+        return true
+    }
+
+    /// A request about the key that `index` has now.
+    func request(
+        _ kind: PeerRequest.Kind, for index: OperationIndex, item: UInt32, at home: DriveHome
+    ) -> PeerRequest {
         let owner = operations[index].parent == .none ? index : operations[index].parent
-        let bringsMemory = kind == .put || operations[index].isPlanned
-        let request = PeerRequest(
+        let bringsMemory: Bool =
+            switch kind {
+            case .put: true
+            case .get: operations[index].isPlanned
+            case .remove, .removeOlder, .lookup: false
+            }
+        return PeerRequest(
             kind: kind, operation: index, item: item, key: operations[index].key,
-            drive: operations[index].drive, deadline: operations[owner].deadline,
+            drive: home.drive, deadline: operations[owner].deadline,
             arrival: operations[index].arrival,
             lengthBytes: operations[index].entry.lengthBytes,
             checksum: operations[index].entry.checksum,
             payload: bringsMemory ? payload(of: index) : nil,
             payloadOffset: operations[index].payloadOffset,
             admittedBytes: operations[index].admittedBytes)
-        peers[Int(peer.rawValue)].outstanding += 1
-        place.post.requests(from: place.shard, to: peer).send(request)
-        wake(peer)
-        return true
     }
 
     /// Takes the replies of all other shards.
@@ -86,11 +100,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
-    private mutating func take(_ reply: PeerReply) {
+    mutating func take(_ reply: PeerReply) {
         let index = reply.operation
         precondition(operations[index].isActive, "a reply to an operation that has ended")
         switch operations[index].kind {
         case .put, .get, .remove:
+            if let leg = operations[index].lead?.leg, leg != .main {
+                legEnded(index, reply)
+                return
+            }
             precondition(operations[index].state == .forwarded, "a reply nobody waits for")
             if operations[index].kind == .get, !operations[index].isPlanned, reply.status == .ok,
                 reply.payload == nil
@@ -104,6 +122,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 operations[index].entry.lengthBytes = reply.lengthBytes
                 operations[index].entry.checksum = reply.checksum
             }
+            if operations[index].kind == .put { operations[index].entry.version = reply.version }
             finish(index, reply.status)
         case .lookups, .batchGet: lookedUpElsewhere(index, reply)
         case .batchPut, .batchDelete, .peerLookup, .evictor:

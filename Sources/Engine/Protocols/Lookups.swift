@@ -30,10 +30,24 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     /// Looks up the keys of a request, from where it stopped; true when all of them are known.
+    /// While drives may have strays, each key's second drive is asked before the first: a key on its
+    /// way home is at the second until it is at the first.
     mutating func lookUpItems(of index: OperationIndex) -> Bool {
         guard let request = operations[index].request else {
             preconditionFailure("lookups without a request")
         }
+        if !operations[index].hasAskedSeconds {
+            if place.post.attendance.mayHaveStrays.bits != 0 {
+                operations[index].looksForStrays = true
+                guard lookUpEach(of: index, request) else { return false }
+                if !operations[index].isAnswered { operations[index].nextItem = 0 }
+            }
+            operations[index].hasAskedSeconds = true
+        }
+        return lookUpEach(of: index, request)
+    }
+
+    private mutating func lookUpEach(of index: OperationIndex, _ request: Request) -> Bool {
         while operations[index].nextItem < operations[index].itemCount {
             if operations[index].itemsInProgress == 0 {
                 if giveUpEarly(index) { return false }
@@ -45,24 +59,39 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             let item = operations[index].nextItem
             let place = request.body.start.advanced(by: UInt64(item * BodyLayout.keyBytes))
-            setKey(of: index, to: memory.arena.loadKey(place, namespace: request.namespace))
-            if isForeign(index) {
-                guard ask(.lookup, for: index, item: item) else { return false }
-                operations[index].itemsInProgress += 1
-            } else {
-                switch lookUp(index) {
-                case .waiting: return false
-                case .absent, .unavailable: note(nil, item: item, of: index)
-                case .found(let entry):
-                    let found = FoundBlock(
-                        lengthBytes: entry.lengthBytes, checksum: entry.checksum,
-                        version: entry.version)
-                    note(found, item: item, of: index)
-                }
-            }
+            let key = memory.arena.loadKey(place, namespace: request.namespace)
+            guard lookUpItem(item, key, of: index) else { return false }
             operations[index].nextItem += 1
         }
         return operations[index].itemsInProgress == 0
+    }
+
+    /// Looks up one key, here or in another shard; false when `index` must wait for that.
+    private mutating func lookUpItem(
+        _ item: UInt32, _ key: BlockKey, of index: OperationIndex
+    ) -> Bool {
+        let route = route(of: key)
+        guard let home = operations[index].hasAskedSeconds ? route.home : route.stray else {
+            note(nil, item: item, of: index)
+            return true
+        }
+        operations[index].key = key
+        operations[index].shard = home.shard
+        operations[index].drive = home.drive
+        if isForeign(index) {
+            guard ask(.lookup, for: index, item: item, at: home) else { return false }
+            operations[index].itemsInProgress += 1
+            return true
+        }
+        switch lookUp(index) {
+        case .waiting: return false
+        case .absent, .unavailable: note(nil, item: item, of: index)
+        case .found(let entry):
+            let found = FoundBlock(
+                lengthBytes: entry.lengthBytes, checksum: entry.checksum, version: entry.version)
+            note(found, item: item, of: index)
+        }
+        return true
     }
 
     /// Another shard has looked up a key for `index`.
@@ -79,17 +108,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if isLast, !operations[index].isWaiting { operations.append(index, to: &ready) }
     }
 
-    /// Writes down what is known of an item.
+    /// Writes down what is known of an item. What its first drive has counts before what its second
+    /// one has.
     private mutating func note(_ found: FoundBlock?, item: UInt32, of index: OperationIndex) {
         guard let request = operations[index].request, !operations[index].isAnswered else {
             return
         }
         let body = request.responseBody.start
+        let isLast = operations[index].hasAskedSeconds
         let status: Status = found == nil ? .notFound : .ok
         switch request.operation {
         case .stat:
             guard let found else {
-                cells.add(to: .notFoundResponses)
+                if isLast, !operations[index].isFound { cells.add(to: .notFoundResponses) }
                 return
             }
             memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
@@ -97,18 +128,25 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
             operations[index].isFound = true
         case .exists:
-            memory.arena.storeWord(
-                UInt64(status.rawValue),
-                at: body.advanced(by: UInt64(item * BodyLayout.statusItemBytes)))
+            let place = body.advanced(by: UInt64(item * BodyLayout.statusItemBytes))
+            if found == nil, isStray(at: place, of: index) { return }
+            memory.arena.storeWord(UInt64(status.rawValue), at: place)
         case .tcpBatchGet:
-            if found == nil { cells.add(to: .notFoundResponses) }
             let place = body.advanced(by: UInt64(item * BodyLayout.batchGetItemBytes))
+            if found == nil, isStray(at: place, of: index) { return }
+            if found == nil, isLast { cells.add(to: .notFoundResponses) }
             memory.arena.storeWord(
                 UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)
             memory.arena.storeWord(found?.checksum ?? 0, at: place.advanced(by: 8))
         case .connect, .authenticate, .tcpPut, .tcpGet, .tcpDelete, .tcpBatchPut, .tcpBatchDelete:
             preconditionFailure("lookups for a \(request.operation)")
         }
+    }
+
+    /// The item whose word stands at `place` was found on its second drive.
+    private func isStray(at place: ArenaOffset, of index: OperationIndex) -> Bool {
+        operations[index].looksForStrays && operations[index].hasAskedSeconds
+            && UInt8(truncatingIfNeeded: memory.arena.loadWord(place)) == Status.ok.rawValue
     }
 
     private mutating func finishStat(_ index: OperationIndex, _ request: Request) {

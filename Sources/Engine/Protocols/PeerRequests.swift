@@ -2,7 +2,8 @@
 //
 // Always holds: they have places of their own in the operation table, so that shards whose tables
 // are full of each other's work go on; none of them asks a third shard; each is answered once, when
-// nothing of it is in flight any more.
+// nothing of it is in flight any more. What a shard asks of a drive of its own beside an operation
+// goes the same way, without a mailbox and in one of its own places.
 
 import Wire
 
@@ -32,14 +33,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func admit(_ request: PeerRequest, from peer: ShardIndex) {
-        let kind: OperationKind =
-            switch request.kind {
-            case .put: .put
-            case .get: .get
-            case .remove: .remove
-            case .lookup: .peerLookup
-            }
-        let index = operations.takeForPeer(kind)
+        let index = operations.takeForPeer(request.kind.operationKind)
+        describe(index, request, from: peer)
+        operations.append(index, to: &ready)
+    }
+
+    /// Tells a fresh operation what it is asked to do, and by whom.
+    mutating func describe(
+        _ index: OperationIndex, _ request: PeerRequest, from peer: ShardIndex
+    ) {
         operations[index].caller = Caller(
             shard: peer, operation: request.operation, item: request.item)
         operations[index].deadline = request.deadline
@@ -51,9 +53,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].entry.checksum = request.checksum
         operations[index].payload = request.payload
         operations[index].payloadOffset = request.payloadOffset
-        operations[index].isPlanned = kind == .get && request.payload != nil
+        operations[index].isPlanned = operations[index].kind == .get && request.payload != nil
         operations[index].admittedBytes = request.admittedBytes
-        operations.append(index, to: &ready)
+        if case .removeOlder(let bound) = request.kind {
+            operations[index].reason = .superseded
+            operations[index].entry.version = bound
+        }
     }
 
     /// Looks up one key for another shard.
@@ -78,6 +83,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if operations[index].kind == .get, let lease = operations[index].lease.take() {
                 reply.payload = lease.handOver()
             }
+        }
+        if caller.shard == place.shard {
+            take(reply)
+            return
         }
         place.post.replies(from: place.shard, to: caller.shard).send(reply)
         wake(caller.shard)

@@ -71,6 +71,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .driveUnavailable)
             return
         }
+        switch gate(of: operations[index].key) {
+        case .open(let isListed): operations[index].isListed = isListed
+        case .closed:
+            waitForEpoch(index)
+            return
+        }
         var entry = operations[index].entry
         let demand = drives[drive].superblock.layout.classes.demand(forLength: entry.lengthBytes)
         guard hasRoom(on: drive, forPayload: UInt64(entry.lengthBytes)) else {
@@ -93,7 +99,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         entry.slots = extent.slots
         drives[drive].nextVersion = entry.version.next
         let freed = operations[index].hasPrevious ? operations[index].previous : .none
-        operations[index].sequence = drives[drive].journal.stage(.commit(entry, freed: freed))
+        operations[index].sequence = drives[drive].journal.stage(
+            .commit(entry, freed: freed, isListed: operations[index].isListed))
         operations[index].entry = entry
         drives[drive].stagedKeys += 1
         operations[index].state = .moving
@@ -159,8 +166,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if operations[index].hasPrevious {
             free(operations[index].previous, on: drive, by: operations[index].sequence)
         } else {
-            drives[drive].blockCount += 1
+            countBlock(entry.key, on: drive)
         }
+        if operations[index].isListed { list(index) }
         if drives[drive].eviction.demand == nil { drives[drive].eviction.fruitlessTurns = 0 }
         drives[drive].journal.payloadSettled(in: operations[index].sequence)
         cells.record(now.microseconds(since: operations[index].arrival), in: .persist)
@@ -168,6 +176,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             now.microseconds(since: operations[index].payloadDone), in: .persistPostWait)
         cells.add(UInt64(entry.lengthBytes), to: .bytesWritten)
         finish(index, .ok)
+    }
+
+    /// The change of `index` is durable, and so is its note in the change list.
+    mutating func list(_ index: OperationIndex) {
+        let drive = operations[index].drive
+        let isLost = drives[drive].changes.note(
+            operations[index].key, epoch: operations[index].entry.version.epoch)
+        if isLost { cells.drives[Int(drive.rawValue)].add(to: .lostChangeLists) }
     }
 
     /// A flush has made the void record durable: the put never happened.

@@ -4,6 +4,8 @@
 //   begun ──► waitingForKey ──► lookingUp ──► placing ──► awaitingFlush ──► ok
 //                                   └─ absent, or not the version meant ─► notFound
 //
+// A client's delete of a key that a drive which is out may have is recorded though it finds nothing.
+//
 // Always holds: the key is gone for readers, and its slots begin their way back, only when the
 // record is durable. A removal may use the journal's and the dirty queue's reserve, so a full drive
 // can be emptied.
@@ -35,11 +37,28 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch lookUp(index) {
         case .waiting: return
         case .unavailable: finish(index, .driveUnavailable)
-        case .absent: finish(index, .notFound)
+        case .absent:
+            guard operations[index].reason == .deleted else {
+                finish(index, .notFound)
+                return
+            }
+            // A drive that is out may have the key: that it is gone must be remembered.
+            if case .open(isListed: false) = gate(of: operations[index].key) {
+                finish(index, .notFound)
+                return
+            }
+            operations[index].hadNothing = true
+            operations[index].entry.key = operations[index].key
+            operations[index].state = .placing
+            stageRemove(index)
         case .found(let entry):
             let isMeant =
-                operations[index].reason == .deleted
-                || entry.version == operations[index].entry.version
+                switch operations[index].reason {
+                case .deleted: true
+                case .superseded: entry.version < operations[index].entry.version
+                case .evicted, .expired, .damaged:
+                    entry.version == operations[index].entry.version
+                }
             let isInUse =
                 operations[index].reason == .evicted
                 && readers.isRead(entry.slots[0], on: operations[index].drive)
@@ -61,6 +80,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .driveUnavailable)
             return
         }
+        if operations[index].reason == .deleted {
+            switch gate(of: operations[index].key) {
+            case .open(let isListed): operations[index].isListed = isListed
+            case .closed:
+                waitForEpoch(index)
+                return
+            }
+        }
         guard hasRoomForRemoval(on: drive) else {
             waitForSpace(index)
             return
@@ -70,7 +97,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].sequence = drives[drive].journal.stage(
             .delete(
                 operations[index].key, version: version, reason: operations[index].reason,
-                freed: operations[index].previous))
+                freed: operations[index].previous, isListed: operations[index].isListed))
         operations[index].entry.version = version
         drives[drive].stagedKeys += 1
         operations[index].state = .awaitingFlush
@@ -89,11 +116,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func removeDurable(_ index: OperationIndex) {
         let drive = operations[index].drive
         drives[drive].stagedKeys -= 1
-        drives[drive].blockCount -= min(drives[drive].blockCount, 1)
+        if operations[index].isListed { list(index) }
+        if !operations[index].hadNothing { discountBlock(operations[index].key, on: drive) }
         drives[drive].active.set(DirtyEntry(entry: operations[index].entry, isTombstone: true))
         if operations[index].reason == .evicted {
             cells.add(to: .evictions)
             cells.add(UInt64(operations[index].entry.lengthBytes), to: .evictedBytes)
+        }
+        if operations[index].reason == .superseded {
+            cells.drives[Int(drive.rawValue)].add(to: .supersededBlocks)
+        }
+        if operations[index].hadNothing {
+            finish(index, .notFound)
+            return
         }
         free(
             operations[index].previous, on: drive, by: operations[index].sequence,

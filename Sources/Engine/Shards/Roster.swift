@@ -1,8 +1,9 @@
 // Roster: what all shards of a daemon must know of each other before one of them may serve: every
-// drive's superblock, who has recovered, who will ask for nothing more.
+// drive's superblock, what each drive tells of its epoch when it has been recovered, who has
+// recovered, who will ask for nothing more.
 //
-// Always holds: a drive is announced once, by the shard that has it, and stays as announced; counts
-// only rise; `epoch` rises with every change, so that a shard can tell whether it has seen the last
+// Always holds: a drive is announced once and attends or stays away once, by the shard that has it,
+// and stays as announced; counts only rise; `epoch` rises with every change, so that a shard can tell whether it has seen the last
 // one.
 //
 // One of the files that may say `unsafe`.
@@ -41,8 +42,10 @@ struct DriveAnnouncement: Sendable {
 @safe
 final class Roster: @unchecked Sendable {
     // Sendable because an announcement is written before `announced` rises and read only once it
-    // has reached the number of drives.
+    // has reached the number of drives; an attendance likewise.
     private let drives: UnsafeMutablePointer<DriveAnnouncement?>
+    private let attendances: UnsafeMutablePointer<DriveAttendance?>
+    private let attended = Atomic<Int>(0)
     let driveCount: Int
     private let announced = Atomic<Int>(0)
     private let recovered = Atomic<Int>(0)
@@ -52,12 +55,18 @@ final class Roster: @unchecked Sendable {
     init(driveCount: Int) {
         self.driveCount = driveCount
         unsafe drives = .allocate(capacity: max(1, driveCount))
-        for index in 0..<driveCount { unsafe (drives + index).initialize(to: nil) }
+        unsafe attendances = .allocate(capacity: max(1, driveCount))
+        for index in 0..<driveCount {
+            unsafe (drives + index).initialize(to: nil)
+            unsafe (attendances + index).initialize(to: nil)
+        }
     }
 
     deinit {
         unsafe drives.deinitialize(count: driveCount)
         unsafe drives.deallocate()
+        unsafe attendances.deinitialize(count: driveCount)
+        unsafe attendances.deallocate()
     }
 
     /// Every drive has been announced.
@@ -85,6 +94,27 @@ final class Roster: @unchecked Sendable {
         }
         return announcement
     }
+
+    /// Every drive attends or stays away.
+    var isAttended: Bool { attended.load(ordering: .acquiring) == driveCount }
+
+    /// A drive has been recovered and tells what it knows; nil when it stays away.
+    func attend(_ drive: DriveNumber, _ attendance: DriveAttendance?) {
+        let index = Int(drive.rawValue)
+        precondition(index < driveCount, "drive \(index) of \(driveCount)")
+        unsafe attendances[index] = attendance
+        attended.add(1, ordering: .releasing)
+        noteChange()
+    }
+
+    /// All that attend; only once every drive attends or stays away.
+    var attending: [DriveAttendance] {
+        precondition(isAttended, "the attendance is read before it is complete")
+        return (0..<driveCount).compactMap { unsafe attendances[$0] }
+    }
+
+    /// Something that all shards share has changed.
+    func noteChange() { changes.add(1, ordering: .releasing) }
 
     func noteRecovered() {
         recovered.add(1, ordering: .releasing)

@@ -13,7 +13,20 @@ package struct ShardIndex: Hashable, Sendable {
 
 /// What to do about a key, for another shard's operation.
 struct PeerRequest: Sendable {
-    enum Kind: Sendable { case put, get, remove, lookup }
+    enum Kind: Sendable {
+        case put, get, remove, lookup
+        /// Removes the key's entry if it is older, because a newer one is elsewhere.
+        case removeOlder(than: Version)
+
+        var operationKind: OperationKind {
+            switch self {
+            case .put: .put
+            case .get: .get
+            case .remove, .removeOlder: .remove
+            case .lookup: .peerLookup
+            }
+        }
+    }
 
     var kind: Kind
     /// Who is told, and which of its items this is.
@@ -40,7 +53,7 @@ struct PeerReply: Sendable {
     var operation: OperationIndex
     var item: UInt32
     var status: Status
-    /// What the key holds, after a get or a lookup that found it. Without a payload, a get found
+    /// What the key holds, after a put, or a get or a lookup that found it. Without a payload, a get found
     /// more than it was admitted to bring.
     var lengthBytes: UInt32 = 0
     var checksum: UInt64 = 0

@@ -14,6 +14,7 @@ package final class ShardPost: Sendable {
     /// Requests that one shard may have with another one.
     package let requestLimit: Int
     let roster: Roster
+    let attendance = Attendance()
     /// From shard `a` to shard `b`: at place `a × shardCount + b`. None to itself.
     private let requests: [Mailbox<PeerRequest>]
     private let replies: [Mailbox<PeerReply>]

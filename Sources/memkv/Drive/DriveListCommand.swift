@@ -36,6 +36,7 @@ struct DriveListEntry: Encodable {
     enum Content: String, Encodable {
         case empty, store, foreign, data, unreadable
         case newerStore = "newer_store"
+        case olderStore = "older_store"
         case damagedStore = "damaged_store"
     }
 
@@ -106,6 +107,7 @@ struct DriveListEntry: Encodable {
         switch try DriveLoad(workbench, path: path) {
         case .nothing: content = .empty
         case .newerStore: content = .newerStore
+        case .olderStore: content = .olderStore
         case .damagedStore: content = .damagedStore
         case .unknownData: content = .data
         case .foreign(let found):
@@ -147,6 +149,7 @@ struct DriveListEntry: Encodable {
         case .data: return "data that is no MemKV store"
         case .foreign: return signatures.map(\.sentence).joined(separator: " and ")
         case .newerStore: return "a MemKV store of a newer format"
+        case .olderStore: return "a MemKV store of an older format"
         case .damagedStore: return "a MemKV store, both superblocks damaged"
         case .unreadable:
             let text = problem ?? "unreadable"

@@ -13,6 +13,7 @@ enum DriveLoad: Hashable {
     case nothing
     case store(DriveFacts)
     case newerStore(version: UInt16)
+    case olderStore(version: UInt16)
     case damagedStore
     case foreign([ForeignSignature])
     /// Bytes that nobody knows.
@@ -24,6 +25,7 @@ enum DriveLoad: Hashable {
         case .nothing: "nothing"
         case .store: "a store"
         case .newerStore(let version): "a store of a newer format (\(version))"
+        case .olderStore(let version): "a store of an older format (\(version))"
         case .damagedStore: "a damaged store"
         case .foreign(let signatures):
             signatures.map(\.sentence).joined(separator: " and ")
@@ -41,6 +43,7 @@ extension DriveLoad {
         switch workbench.inspected.content() {
         case .store(let facts): self = .store(facts)
         case .newerStore(let version): self = .newerStore(version: version)
+        case .olderStore(let version): self = .olderStore(version: version)
         case .damagedStore: self = .damagedStore
         case .empty, .foreign:
             let content = workbench.inspected.content()

@@ -126,7 +126,7 @@ struct SetupPlan {
                     : "--idempotent keeps it, ") + "--force gives up its blocks"
         case .damagedStore:
             return "carries a damaged store; nothing was changed. --force gives up its blocks"
-        case .newerStore, .foreign, .unknownData:
+        case .newerStore, .olderStore, .foreign, .unknownData:
             return "carries \(content.load.sentence); nothing was changed. --force overwrites it"
         }
     }

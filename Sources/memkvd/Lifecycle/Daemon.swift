@@ -56,6 +56,7 @@ struct Daemon {
         slabs = memory.slabs
         var engine = settings.engine
         engine.hashSeed = .random(in: 0 ... .max)
+        engine.epochEntropy = .random(in: 0 ... .max)
         #if PLANTED_BUGS
         engine.plantedBug = try PlantedBugSwitch.chosen()
         #endif
@@ -286,6 +287,8 @@ extension Daemon {
                     "torn": "\(cells.value(DriveCounter.recoveredTornPayloads))",
                     "repairs": "\(cells.value(DriveCounter.journalRepairs))",
                     "returned_empty": "\(cells.value(DriveCounter.returnedEmpty))",
+                    "superseded": "\(cells.value(DriveCounter.supersededBlocks))",
+                    "epoch": "\(cells.value(DriveGauge.epoch))",
                     "used_bytes": "\(cells.value(DriveGauge.usedBytes))",
                     "usable_bytes": "\(cells.value(DriveGauge.usableBytes))",
                 ])

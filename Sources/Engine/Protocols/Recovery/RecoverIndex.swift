@@ -151,7 +151,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .maps:
             drives[drive].space.markAllStored()
             drives[drive].blockCount = drives[drive].superblock.blockCount
-            beginScan(drive)
+            drives[drive].strayCount = drives[drive].superblock.strayCount
+            beginReadingChanges(drive)
         default: preconditionFailure("the end of a step that reads no pages")
         }
     }

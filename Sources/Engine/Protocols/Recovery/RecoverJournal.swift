@@ -270,7 +270,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         on drive: DriveIndex
     ) {
         if case .void = record { return }
-        if case .commit(let entry, _) = record, isVoid(entry.version, on: drive) { return }
+        if case .commit(let entry, _, _) = record, isVoid(entry.version, on: drive) { return }
         cells.drives[Int(drive.rawValue)].add(to: .recoveredRecords)
         if isSettled {
             if !apply(record, freeing: nil, on: drive) { drives[drive].recovery.isDamaged = true }
@@ -306,20 +306,23 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return false
         }
         switch record {
-        case .commit(let entry, let freed):
+        case .commit(let entry, let freed, _):
             let wasLive = drives[drive].space.replayFree(override ?? freed)
             guard drives[drive].space.replayCommit(entry.extent) else { return false }
-            if !wasLive { drives[drive].blockCount += 1 }
+            if !wasLive { countBlock(entry.key, on: drive) }
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: false))
-        case .delete(let key, let version, _, let freed):
+        case .delete(let key, let version, _, let freed, _):
             let wasLive = drives[drive].space.replayFree(override ?? freed)
             if wasLive, drives[drive].blockCount == 0 { return false }
-            if wasLive { drives[drive].blockCount -= 1 }
+            if wasLive { discountBlock(key, on: drive) }
             var entry = DirtyEntry.none.entry
             entry.key = key
             entry.version = version
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: true))
         case .void: break
+        }
+        if record.isListed, let key = record.key {
+            drives[drive].changes.note(key, epoch: record.version.epoch)
         }
         return true
     }

@@ -40,7 +40,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if drives[drive].recovery.readsInFlight == 0 { readPayload(of: entry, on: drive) }
             return
         }
-        beginRaising(drive)
+        attend(drive)
     }
 
     /// The value that the present chain's state depends on; nil when it is decided.
@@ -51,7 +51,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
         guard chain.believed > 0 else { return nil }
         let record = drives[drive].recovery.unsettled[chain.records[chain.believed - 1]].record
-        guard case .commit(let entry, _) = record, !chain.isVerified else { return nil }
+        guard case .commit(let entry, _, _) = record, !chain.isVerified else { return nil }
         // What no get could answer here is believed; a get with more memory will verify it.
         return isHoldable(entry) ? entry : nil
     }
@@ -122,8 +122,8 @@ extension JournalRecord {
     /// The key that the record is about.
     var key: BlockKey? {
         switch self {
-        case .commit(let entry, _): entry.key
-        case .delete(let key, _, _, _): key
+        case .commit(let entry, _, _): entry.key
+        case .delete(let key, _, _, _, _): key
         case .void: nil
         }
     }
@@ -131,8 +131,8 @@ extension JournalRecord {
     /// The slots that the record frees.
     var freed: SlotExtent {
         switch self {
-        case .commit(_, let freed): freed
-        case .delete(_, _, _, let freed): freed
+        case .commit(_, let freed, _): freed
+        case .delete(_, _, _, let freed, _): freed
         case .void: .none
         }
     }

@@ -1,8 +1,9 @@
 // Recovery: from what is on a drive to a drive that serves.
 //
-//   superblocks ─► awaitingOthers ─► roots ─► nodes ─► directories ─► maps ─► scanning
-//        ─► replaying ─► verifying ─► raisingOther ─► flushingOther ─► raisingUsed
-//        ─► flushingUsed ─► voiding ─► online
+//   superblocks ─► awaitingOthers ─► roots ─► nodes ─► directories ─► maps ─► changes ─► scanning
+//        ─► replaying ─► verifying ─► awaitingAttendance ─► raisingOther ─► flushingOther
+//        ─► raisingUsed ─► flushingUsed ─► voiding ─► online
+//        ─► forgetting ─► notingEpoch, for a drive that was away
 //   any damage that makes deletions unknowable ─► the drive comes back empty (counted)
 //
 // Always holds: no drive goes beyond `awaitingOthers` before all drives are known to be one store,
@@ -14,12 +15,16 @@
 // Its time is bounded by the journal, the map and the upper levels of the tree. Recovery is not the
 // steady state: it may allocate.
 
+import Wire
+
 /// One drive's recovery.
 struct Recovery: ~Copyable {
     enum Step: Sendable {
         case idle, superblocks, awaitingOthers
-        case roots, nodes, directories, maps, scanning, replaying, repairing
-        case verifying, raisingOther, flushingOther, raisingUsed, flushingUsed, voiding
+        case roots, nodes, directories, maps, changes, scanning, replaying, repairing
+        case verifying, awaitingAttendance
+        case raisingOther, flushingOther, raisingUsed, flushingUsed, voiding
+        case forgetting, notingEpoch
     }
 
     var step = Step.idle
@@ -50,6 +55,12 @@ struct Recovery: ~Copyable {
     var chain = 0
     var lease: SlabLease?
     var newVoids: [Version] = []
+
+    /// The stored change list is damaged.
+    var hasLostChanges = false
+    /// Keys that were changed while the drive was out, and removals of them in progress.
+    var keysToForget: [BlockKey] = []
+    var removalsInFlight = 0
 }
 
 /// The unsettled records of one key, oldest first.
@@ -99,6 +110,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch drives[drive].recovery.step {
         case .superblocks: superblockRead(Int(tag), on: drive, error)
         case .roots, .nodes, .directories, .maps: indexPageRead(Int(tag), on: drive, error)
+        case .changes: changePageRead(Int(tag), on: drive, error)
         case .scanning, .replaying: journalChunkRead(Int(tag), on: drive, error)
         case .repairing: journalRepaired(drive)
         case .verifying: payloadRead(drive, error)
@@ -110,7 +122,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].recovery.step = .flushingUsed
             device.submit(.flush, on: drive, for: .recovery(step: 0), now: now)
         case .flushingUsed: beginVoiding(drive)
-        case .idle, .awaitingOthers, .voiding:
+        case .idle, .awaitingOthers, .awaitingAttendance, .voiding, .forgetting, .notingEpoch:
             preconditionFailure("recovery I/O in step \(drives[drive].recovery.step)")
         }
     }
@@ -118,8 +130,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private func isWriting(_ step: Recovery.Step) -> Bool {
         switch step {
         case .repairing, .raisingOther, .flushingOther, .raisingUsed, .flushingUsed, .voiding: true
-        case .idle, .superblocks, .awaitingOthers, .roots, .nodes, .directories, .maps, .scanning,
-            .replaying, .verifying:
+        case .idle, .superblocks, .awaitingOthers, .roots, .nodes, .directories, .maps, .changes,
+            .scanning, .replaying, .verifying, .awaitingAttendance, .forgetting, .notingEpoch:
             false
         }
     }
@@ -255,12 +267,23 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         hasWorked = true
         let cells = cells.drives[Int(drive.rawValue)]
         if drives[drive].recovery.isEmptied { cells.add(to: .returnedEmpty) }
+        let keys = drives[drive].recovery.keysToForget
         drives[drive].recovery = Recovery()
         drives[drive].state = .online
+        if !keys.isEmpty {
+            drives[drive].recovery.step = .forgetting
+            drives[drive].recovery.keysToForget = keys
+        }
+        noteEpoch(drive)
     }
 
     /// What is on the drive can't be told from what was deleted: it starts anew, with nothing.
     mutating func returnEmpty(_ drive: DriveIndex) {
+        makeEmpty(drive)
+        attend(drive)
+    }
+
+    mutating func makeEmpty(_ drive: DriveIndex) {
         var superblock = drives[drive].superblock
         let last = drives[drive].recovery.scan.highestSeen
         superblock.generation += 1
@@ -268,6 +291,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.mapDirectoryCount = 0
         superblock.blockCount = 0
         superblock.leafCells = 0
+        superblock.strayCount = 0
+        superblock.changeCount = 0
         let blocks = UInt64(superblock.layout.journalBlocks)
         let start = max(last.rawValue, superblock.journalStart.rawValue) + blocks
         superblock.journalStart = JournalSequence(start)
@@ -275,16 +300,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let version = max(drives[drive].recovery.highestVersion, superblock.nextVersion).next
         let began = drives[drive].recovery.began
         let usesCopyA = drives[drive].recovery.usesCopyA
+        let (member, hasAttended) = (drives[drive].member, drives[drive].hasAttended)
         drives[drive] = Drive(
             index: drive, memory: drives[drive].memory, superblock: superblock,
             arena: memory.arena, configuration: configuration,
             discardsWork: drives[drive].discardsWork)
+        drives[drive].member = member
+        drives[drive].hasAttended = hasAttended
         drives[drive].nextVersion = version
         drives[drive].recovery.usesCopyA = usesCopyA
         drives[drive].recovery.began = began
         drives[drive].recovery.isEmptied = true
         drives[drive].recovery.scan.last = JournalSequence(start - 1)
-        beginRaising(drive)
     }
 }
 
@@ -298,9 +325,12 @@ enum SuperblockChoice {
         case (.newer(let version), _), (_, .newer(let version)):
             self = .refuse(
                 .newerFormat(version: version, supported: FormatConstants.version))
+        case (.older(let version), _), (_, .older(let version)):
+            self = .refuse(.olderFormat(version: version))
         case (.valid(let first), .valid(let second)):
             let isSecondNewer =
-                (second.generation, second.incarnation) > (first.generation, first.incarnation)
+                (second.generation, second.incarnation, second.lineage.counter)
+                > (first.generation, first.incarnation, first.lineage.counter)
             self = .use(
                 isSecondNewer ? second : first, isCopyA: !isSecondNewer, damagedCopies: 0)
         case (.valid(let only), _): self = .use(only, isCopyA: true, damagedCopies: 1)

@@ -1,0 +1,220 @@
+// Leading: what the shard that has a request's client does beside sending the request to the key's
+// drive: it looks for strays, removes the older of two entries, and sends a change that a drive
+// going out has cut short to the key's next drive.
+//
+//   get      lookingSecond ─ nothing ─► main, at the first drive
+//                 └─ found ─► lookingFirst ─ nothing ─► main, at the second
+//                                  └─ found too ─► removingOlder ─► main, at the newer
+//   put      main, at the first ─► removingStray, at the second ─► answered
+//   delete   removingStray, at the second ─► main, at the first ─► answered
+//
+// Only main while the key's second drive can have no strays, or the first one is out. Always holds:
+// one thing at a time, so nobody who is asked ever asks somebody else; a value is shown only when
+// every older entry of its key is durably gone; a put or a delete is acknowledged only then. A
+// change that a drive refuses because it is out begins anew; drives only go out, so that ends.
+
+import Wire
+
+/// What a led operation is doing.
+enum Leg: UInt8, Sendable {
+    case unrouted, main, lookingSecond, lookingFirst, removingOlder, removingStray
+}
+
+/// The part of an operation that leads.
+struct Lead: Sendable {
+    var leg = Leg.unrouted
+    /// The key's first and second drive; where the entry to be removed is.
+    var first = DriveHome(shard: ShardIndex(0), drive: DriveIndex(0))
+    var second = DriveHome(shard: ShardIndex(0), drive: DriveIndex(0))
+    var removal = DriveHome(shard: ShardIndex(0), drive: DriveIndex(0))
+    /// What is older than this is removed.
+    var bound = Version(0)
+    var secondVersion = Version(0)
+    var mayHaveStray = false
+    /// The second drive was out when the main leg began: its change is listed.
+    var wasSecondOut = false
+    /// A lookup has found the key.
+    var isFound = false
+    /// A stray has been removed for a delete.
+    var hasRemovedStray = false
+    /// A change has been made or asked for.
+    var hasChanged = false
+}
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// True when `index` is to go on with its own work; otherwise a leg before or after it was
+    /// asked for, or it has ended.
+    mutating func isOnMainLeg(_ index: OperationIndex) -> Bool {
+        guard let leg = operations[index].lead?.leg else { return true }
+        switch leg {
+        case .main: return true
+        case .unrouted: lead(index)
+        case .lookingSecond, .lookingFirst, .removingOlder, .removingStray: break
+        }
+        if operations[index].lead?.leg == .main { return true }
+        askForLeg(index)
+        return false
+    }
+
+    /// Says where the key of `index` is and what comes first.
+    private mutating func lead(_ index: OperationIndex) {
+        let route = route(of: operations[index].key)
+        operations[index].shard = route.home.shard
+        operations[index].drive = route.home.drive
+        var lead = operations[index].lead ?? Lead()
+        lead.first = route.home
+        lead.mayHaveStray = route.mayHaveStray
+        lead.wasSecondOut = route.isSecondOut
+        lead.isFound = false
+        lead.leg = .main
+        if let stray = route.stray {
+            lead.second = stray
+            switch operations[index].kind {
+            case .get: lead.leg = .lookingSecond
+            case .remove:
+                lead.leg = .removingStray
+                lead.removal = stray
+                lead.bound = Version(.max)
+            default: break
+            }
+        }
+        operations[index].lead = lead
+    }
+
+    private mutating func askForLeg(_ index: OperationIndex) {
+        if giveUpEarly(index) { return }
+        guard let lead = operations[index].lead else { preconditionFailure("a leg of nobody") }
+        let isAsked: Bool
+        switch lead.leg {
+        case .lookingSecond: isAsked = call(.lookup, for: index, at: lead.second)
+        case .lookingFirst: isAsked = call(.lookup, for: index, at: lead.first)
+        case .removingOlder, .removingStray:
+            isAsked = call(.removeOlder(than: lead.bound), for: index, at: lead.removal)
+            if isAsked, operations[index].kind != .get { operations[index].lead?.hasChanged = true }
+        case .unrouted, .main: preconditionFailure("a leg that asks nobody")
+        }
+        if isAsked { operations[index].state = .forwarded }
+    }
+
+    /// Has something done about the key of `index` by the shard that has `home`, this one or
+    /// another; false when `index` must wait for that.
+    private mutating func call(
+        _ kind: PeerRequest.Kind, for index: OperationIndex, at home: DriveHome
+    ) -> Bool {
+        guard home.shard == place.shard else { return ask(kind, for: index, item: 0, at: home) }
+        guard let child = operations.take(kind.operationKind, leaving: 0) else {
+            operations.append(index, to: &itemWaiters)
+            return false
+        }
+        describe(
+            child, request(kind, for: index, item: 0, at: home), from: place.shard)
+        operations.append(child, to: &ready)
+        return true
+    }
+
+    /// A leg has ended as `reply` says.
+    mutating func legEnded(_ index: OperationIndex, _ reply: PeerReply) {
+        precondition(operations[index].state == .forwarded, "a reply nobody waits for")
+        guard var lead = operations[index].lead else { preconditionFailure("a leg of nobody") }
+        operations[index].state = .begun
+        let isDone = reply.status == .ok || reply.status == .notFound
+        switch lead.leg {
+        case .lookingSecond:
+            lead.secondVersion = reply.version
+            lead.leg = reply.status == .ok ? .lookingFirst : .main
+        case .lookingFirst:
+            lead.leg = reply.status == .ok ? .removingOlder : .main
+            lead.isFound = true
+            var isSecondNewer = lead.secondVersion > reply.version
+            #if PLANTED_BUGS
+            if isPlanted(.lowerVersionWins) { isSecondNewer.toggle() }
+            #endif
+            let isAtSecond = reply.status != .ok || isSecondNewer
+            let home = isAtSecond ? lead.second : lead.first
+            lead.removal = isAtSecond ? lead.first : lead.second
+            lead.bound = isSecondNewer ? lead.secondVersion : reply.version
+            #if PLANTED_BUGS
+            if isPlanted(.lowerVersionWins) { lead.bound = Version(.max) }
+            #endif
+            operations[index].shard = home.shard
+            operations[index].drive = home.drive
+        case .removingOlder: lead.leg = isDone ? .main : .unrouted
+        case .removingStray where operations[index].kind == .put:
+            lead.leg = isDone ? .main : .unrouted
+            if isDone {
+                // All of the put is done.
+                operations[index].lead = nil
+                finish(index, .ok)
+                return
+            }
+        case .removingStray:
+            lead.hasRemovedStray = lead.hasRemovedStray || reply.status == .ok
+            lead.leg = isDone ? .main : .unrouted
+        case .unrouted, .main: preconditionFailure("a reply to no leg")
+        }
+        operations[index].lead = lead
+        operations.append(index, to: &ready)
+    }
+
+    /// The main leg of `index` has ended with `status`; true when the operation goes on.
+    mutating func goesOn(_ index: OperationIndex, after status: Status) -> Bool {
+        guard let lead = operations[index].lead, lead.leg == .main, !isOver(index) else {
+            return false
+        }
+        switch (operations[index].kind, status) {
+        case (.put, .ok): return removeStray(index, lead)
+        case (.put, .driveUnavailable), (.remove, .driveUnavailable):
+            guard route(of: operations[index].key).home != lead.first else { return false }
+            beginAnew(index)
+            return true
+        case (.remove, .notFound) where lead.hasRemovedStray:
+            operations[index].lead = nil
+            finish(index, .ok)
+            return true
+        case (.get, .notFound) where lead.isFound:
+            // It has moved, or its bytes were damaged.
+            beginAnew(index)
+            return true
+        default: return false
+        }
+    }
+
+    /// A put is durable on its first drive: its stray is next, when there can be one.
+    private mutating func removeStray(_ index: OperationIndex, _ lead: Lead) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.straysNotRemoved) { return false }
+        #endif
+        guard lead.mayHaveStray, !lead.wasSecondOut else { return false }
+        let route = route(of: operations[index].key)
+        guard let stray = route.stray else {
+            // The second drive went out after the change was made, which isn't listed: once more.
+            beginAnew(index)
+            return true
+        }
+        var next = lead
+        next.leg = .removingStray
+        next.removal = stray
+        next.bound = operations[index].entry.version
+        next.hasChanged = true
+        operations[index].lead = next
+        operations[index].state = .begun
+        operations.append(index, to: &ready)
+        return true
+    }
+
+    /// Nobody waits for `index` any more.
+    private func isOver(_ index: OperationIndex) -> Bool {
+        let parent = operations[index].parent
+        return operations[parent == .none ? index : parent].isAnswered
+    }
+
+    private mutating func beginAnew(_ index: OperationIndex) {
+        operations[index].lead?.leg = .unrouted
+        operations[index].state = .begun
+        operations[index].hasPrevious = false
+        operations[index].previous = .none
+        operations[index].hadNothing = false
+        operations[index].deviceError = nil
+        operations.append(index, to: &ready)
+    }
+}

@@ -1,0 +1,350 @@
+// AbsentDrivesModel: a store whose drives come and go, and what its clients may see.
+//
+// Always holds: the model judges by what was asked and answered alone. A hit is one of the values
+// that the key may have; a key that was acknowledged and whose drives have all been there since is
+// no miss. A violation is a sentence, so that a planted bug can be expected to yield one.
+
+@testable import Engine
+import Sim
+import Wire
+
+/// What a key may hold, by what clients were told.
+struct KeyHistory {
+    /// The last acknowledged state, then every change of unknown outcome since, in order; nil for
+    /// no value.
+    var candidates: [UInt64?] = [nil]
+    /// The value can have been lost: its drive came back empty or is away.
+    var mayMiss = false
+
+    mutating func acknowledge(_ value: UInt64?) {
+        candidates = [value]
+        mayMiss = value == nil
+    }
+
+    mutating func leaveInDoubt(_ value: UInt64?) { candidates.append(value) }
+
+    /// Whether a get may answer `value`; if so, what came before it can't come back.
+    mutating func accepts(_ value: UInt64?) -> Bool {
+        guard let value else { return mayMiss || candidates.contains(nil) }
+        guard let place = candidates.firstIndex(of: value) else { return false }
+        candidates.removeSubrange(..<place)
+        return true
+    }
+}
+
+/// A seed's story.
+final class AbsentDrivesModel {
+    struct Settings {
+        var drives = 3
+        var shards = 2
+        var seed: UInt64 = 1
+        var rounds = 8
+        var stepsPerRound = 40
+        var keys: UInt64 = 24
+        var changeLimit = Int.max
+        /// Power fails, and drives go away while the store serves.
+        var hasFaults = true
+        #if PLANTED_BUGS
+        var bug: PlantedBug?
+        #endif
+    }
+
+    private let settings: Settings
+    private var random: RandomStream
+    private var histories: [KeyHistory]
+    private var images: [DriveImage]
+    private var bench: ShardsBench
+    private var absent: Set<Int> = []
+    private var round: UInt64 = 0
+    private var nextValue: UInt64 = 1
+    /// Starts and drives fenced so far; what each key's last acknowledged put saw of them.
+    private var upheavals = 0
+    private var freshness: [UInt64: Int] = [:]
+    private(set) var violation: String?
+    /// What was seen, so that a test can tell that its story had a point.
+    private(set) var seen: [String: Int] = [:]
+
+    init(_ settings: Settings) throws {
+        self.settings = settings
+        random = RandomStream(seed: settings.seed, name: "absent drives")
+        histories = Array(repeating: KeyHistory(), count: Int(settings.keys))
+        let bench = Self.benchSettings(settings, round: 0)
+        images = try EngineBench.formatted(bench)
+        self.bench = try ShardsBench(bench, shards: settings.shards, images: images)
+    }
+
+    private static func benchSettings(_ settings: Settings, round: UInt64) -> BenchSettings {
+        var bench = BenchSettings()
+        bench.driveCount = settings.drives
+        bench.driveBytes = 12 << 20
+        bench.slabCount = 64
+        bench.seed = settings.seed
+        bench.engine.evictionEnabled = false
+        bench.engine.changeLimit = settings.changeLimit
+        bench.engine.epochEntropy = settings.seed &* 1000 &+ round
+        bench.engine.dirtyEntryLimit = 24
+        #if PLANTED_BUGS
+        bench.engine.plantedBug = settings.bug
+        #endif
+        return bench
+    }
+
+    /// Runs the story; what was wrong, or nil.
+    func run() throws -> String? {
+        while round < settings.rounds, violation == nil {
+            round += 1
+            try playRound()
+        }
+        if violation == nil {
+            absent = []
+            try start(absent: [])
+            try readAll()
+        }
+        return violation.map { "seed \(settings.seed), round \(round): \($0)" }
+    }
+
+    private func note(_ what: String) { seen[what, default: 0] += 1 }
+
+    // MARK: Rounds
+
+    private func playRound() throws {
+        var away: Set<Int> = []
+        if random.chance(percent: 75) {
+            for drive in 0..<settings.drives where random.chance(percent: 35) {
+                away.insert(drive)
+            }
+        }
+        if away.count == settings.drives { away.removeFirst() }
+        if settings.hasFaults, random.chance(percent: 25) {
+            try crashWhileStarting(absent: away)
+            if random.chance(percent: 50) { away = [] }
+        }
+        try start(absent: away)
+        if violation != nil { return }
+        if random.chance(percent: 60) { try readAll() }
+        let fenced = settings.hasFaults && random.chance(percent: 40) ? anyDrive() : nil
+        let fencedAt = random.below(UInt64(settings.stepsPerRound))
+        for step in 0..<settings.stepsPerRound where violation == nil {
+            if let fenced, step == fencedAt { fence(fenced) }
+            try change()
+        }
+        if violation == nil, random.chance(percent: 60) { try readAll() }
+        if violation != nil { return }
+        if settings.hasFaults, random.chance(percent: 50) { try cutPower() } else { try stop() }
+    }
+
+    private func anyDrive() -> Int { Int(random.below(UInt64(settings.drives))) }
+
+    private func open(absent away: Set<Int>) throws {
+        let shards = random.chance(percent: 70) ? settings.shards : 1
+        bench = try ShardsBench(
+            Self.benchSettings(settings, round: round), shards: shards, images: images,
+            absent: away)
+    }
+
+    private func start(absent away: Set<Int>) throws {
+        absent = away
+        upheavals += 1
+        try open(absent: away)
+        try bench.serve()
+        for drive in 0..<settings.drives {
+            let (shard, index) = bench.place(of: drive)
+            let cells = shard.engine.cells.drives[Int(index.rawValue)]
+            if cells.value(DriveCounter.supersededBlocks) > 0 { note("forgot") }
+            if cells.value(DriveGauge.strays) > 0 { note("strays") }
+            if cells.value(DriveCounter.returnedEmpty) == 0 { continue }
+            note("returned empty")
+            for key in histories.indices { histories[key].mayMiss = true }
+        }
+        if !away.isEmpty { note("absent") }
+    }
+
+    /// The power fails at some moment of a start.
+    private func crashWhileStarting(absent away: Set<Int>) throws {
+        try open(absent: away)
+        bench.step(Int(random.below(400)))
+        for drive in 0..<settings.drives {
+            let (shard, index) = bench.place(of: drive)
+            let isEmptied =
+                shard.engine.drives[index].recovery.isEmptied
+                || shard.engine.cells.drives[Int(index.rawValue)].value(.returnedEmpty) > 0
+            if isEmptied { for key in histories.indices { histories[key].mayMiss = true } }
+        }
+        note("crash while starting")
+        images = bench.crash(round << 8)
+    }
+
+    private func stop() throws {
+        try bench.drain()
+        images = bench.images
+    }
+
+    /// Sends some changes and cuts the power in the midst of them.
+    private func cutPower() throws {
+        for _ in 0..<random.below(5) {
+            let key = random.below(settings.keys)
+            let shard = Int(random.below(UInt64(bench.shardCount)))
+            let value = random.chance(percent: 70) ? takeValue() : nil
+            if bench.send(order(key, value), to: shard) != nil {
+                histories[Int(key)].leaveInDoubt(value)
+            }
+            bench.step(Int(random.below(12)))
+        }
+        // What was answered in time counts as in doubt too: that only allows more.
+        bench.step(Int(random.below(60)))
+        note("power cut")
+        images = bench.crash(round << 8 | 1)
+    }
+
+    private func fence(_ drive: Int) {
+        let (shard, index) = bench.place(of: drive)
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        shard.device.setFaults(faults, of: index)
+        absent.insert(drive)
+        upheavals += 1
+        note("fenced")
+    }
+
+    // MARK: Requests
+
+    private func takeValue() -> UInt64 {
+        nextValue += 1
+        return nextValue
+    }
+
+    private func order(_ key: UInt64, _ value: UInt64?) -> RequestOrder {
+        guard let value else { return RequestOrder(.tcpDelete, EngineBench.key(key)) }
+        let count = value % 5 == 0 ? 9000 : 600
+        return RequestOrder(
+            .tcpPut, EngineBench.key(key), payload: EngineBench.value(value, count))
+    }
+
+    private func change() throws {
+        let key = random.below(settings.keys)
+        switch random.below(10) {
+        case 0..<5: try change(key, to: takeValue())
+        case 5..<7: try change(key, to: nil)
+        case 7: try race(key)
+        default: try read(key)
+        }
+    }
+
+    private func change(_ key: UInt64, to value: UInt64?) throws {
+        let reply = try bench.answer(to: order(key, value))
+        settle(key, value, reply.status)
+    }
+
+    private func settle(_ key: UInt64, _ value: UInt64?, _ status: Status) {
+        switch status {
+        case .ok, .notFound:
+            histories[Int(key)].acknowledge(value)
+            freshness[key] = value == nil ? nil : upheavals
+        case .driveUnavailable:
+            note("refused")
+            if isPlaceable(key) { violation = "key \(key) was refused with a drive for it" }
+        case .outcomeUnknown: histories[Int(key)].leaveInDoubt(value)
+        default: violation = "a change of key \(key) answered \(status)"
+        }
+    }
+
+    /// Two puts of a key at once, by different shards; then what came of them.
+    private func race(_ key: UInt64) throws {
+        let values = [takeValue(), takeValue()]
+        var numbers: [RequestNumber] = []
+        for (index, value) in values.enumerated() {
+            guard let number = bench.send(order(key, value), to: index % bench.shardCount) else {
+                continue
+            }
+            numbers.append(number)
+        }
+        try bench.run("a race") { numbers.allSatisfy { bench.replies[$0] != nil } }
+        let statuses = numbers.compactMap { bench.replies.removeValue(forKey: $0)?.status }
+        for value in values { histories[Int(key)].leaveInDoubt(value) }
+        let isAcknowledged = statuses.contains(.ok)
+        guard let found = try value(of: key) else {
+            if isAcknowledged, isPlaceable(key), absent.isEmpty {
+                violation = "key \(key) is gone after two puts at once"
+            }
+            return
+        }
+        if !histories[Int(key)].accepts(found) {
+            violation = "key \(key) is \(found) after \(values) at once"
+        } else if isAcknowledged, !values.contains(found) {
+            violation = "key \(key) is \(found) after \(values) were put at once"
+        }
+        histories[Int(key)].candidates = [found]
+        // The other one may have been cut short on a drive that went away.
+        if statuses.contains(where: { $0 != .ok }) {
+            for value in values where value != found { histories[Int(key)].leaveInDoubt(value) }
+        }
+    }
+
+    /// One of the key's first two drives is there.
+    private func isPlaceable(_ key: UInt64) -> Bool { !drives(of: key).allSatisfy(absent.contains) }
+
+    /// The numbers of the key's first and second drive.
+    private func drives(of key: UInt64) -> [Int] {
+        let ranks = bench.shards[0].engine.placement.ranks(of: EngineBench.key(key))
+        return [ranks.first, ranks.second].compactMap { $0 }
+    }
+
+    /// The number of the value that a get answers; nil for a miss.
+    private func value(of key: UInt64) throws -> UInt64? {
+        guard let bytes = try bench.get(EngineBench.key(key)) else { return nil }
+        for count in [600, 9000] where bytes.count == count {
+            for number in (1...nextValue).reversed()
+            where EngineBench.value(number, 8)[...] == bytes[..<8] {
+                if EngineBench.value(number, count) == bytes { return number }
+            }
+        }
+        violation = "key \(key) has bytes that nobody put"
+        return nil
+    }
+
+    private func read(_ key: UInt64) throws {
+        let found = try value(of: key)
+        if violation != nil { return }
+        // A drive that is away explains a miss, but not of what was put since it went.
+        if found == nil, freshness[key] != upheavals, drives(of: key).contains(where: absent.contains) {
+            note("missed while away")
+            return
+        }
+        let before = histories[Int(key)].candidates
+        if !histories[Int(key)].accepts(found) {
+            let what = found.map { "is \($0)" } ?? "is gone"
+            violation =
+                "key \(key) of drives \(drives(of: key)) \(what), and may be \(before) "
+                + "(absent \(absent.sorted()))"
+        }
+    }
+
+    private func readAll() throws {
+        for key in 0..<settings.keys where violation == nil {
+            try read(key)
+            if violation == nil, random.chance(percent: 20) { try lookUp(key) }
+        }
+    }
+
+    /// What stat and exists say agrees with a get.
+    private func lookUp(_ key: UInt64) throws {
+        let stat = try bench.answer(to: RequestOrder(.stat, EngineBench.key(key)))
+        let words = EngineBench.key(key).littleEndianWords
+        let exists = try bench.answer(
+            to: RequestOrder(
+                operation: .exists, bodyWords: [words[0], words[1], words[2], words[3]]))
+        let batch = try bench.answer(
+            to: RequestOrder(
+                operation: .tcpBatchGet, bodyWords: [words[0], words[1], words[2], words[3]]))
+        let found = try value(of: key)
+        let isThere = found != nil
+        let existing = exists.bodyWords.first == UInt64(Status.ok.rawValue)
+        let inBatch = (batch.bodyWords.first ?? 0) & 0xFF == UInt64(Status.ok.rawValue)
+        if (stat.status == .ok) != isThere || existing != isThere || inBatch != isThere {
+            violation = "stat, exists, a batch and get of key \(key) don't agree"
+        }
+        if let found, batch.payload.prefix(8) != EngineBench.value(found, 8)[...] {
+            violation = "a batch has another value of key \(key) than a get"
+        }
+    }
+}

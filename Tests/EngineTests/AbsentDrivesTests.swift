@@ -1,0 +1,265 @@
+// A store whose drives come and go: no stale value, no deleted one, nothing lost that needn't be.
+
+@testable import Engine
+import Sim
+import Testing
+import Wire
+
+@Suite struct AbsentDrivesTests {
+    private static func settings(drives: Int = 3, seed: UInt64 = 1) -> BenchSettings {
+        var settings = BenchSettings()
+        settings.driveCount = drives
+        settings.driveBytes = 12 << 20
+        settings.slabCount = 48
+        settings.seed = seed
+        settings.engine.evictionEnabled = false
+        return settings
+    }
+
+    private static func open(
+        _ settings: BenchSettings, shards: Int = 2, _ images: [DriveImage], absent: Set<Int> = []
+    ) throws -> ShardsBench {
+        let bench = try ShardsBench(settings, shards: shards, images: images, absent: absent)
+        try bench.serve()
+        return bench
+    }
+
+    /// Keys whose first drive is `first`, and whose second is `second`, if given.
+    private static func keys(
+        of first: Int, then second: Int? = nil, count: Int, _ bench: ShardsBench
+    ) -> [BlockKey] {
+        var found: [BlockKey] = []
+        var number: UInt64 = 0
+        while found.count < count {
+            let key = EngineBench.key(number)
+            let ranks = bench.shards[0].engine.placement.ranks(of: key)
+            if ranks.first == first, second == nil || ranks.second == second { found.append(key) }
+            number += 1
+        }
+        return found
+    }
+
+    private static func counter(
+        _ counter: DriveCounter, of drive: Int, _ bench: ShardsBench
+    ) -> UInt64 {
+        let (shard, index) = bench.place(of: drive)
+        return shard.engine.cells.drives[Int(index.rawValue)].value(counter)
+    }
+
+    private static func gauge(_ gauge: DriveGauge, of drive: Int, _ bench: ShardsBench) -> UInt64 {
+        let (shard, index) = bench.place(of: drive)
+        return shard.engine.cells.drives[Int(index.rawValue)].value(gauge)
+    }
+
+    private func delete(_ key: BlockKey, _ bench: ShardsBench) throws -> Status {
+        try bench.answer(to: RequestOrder(.tcpDelete, key)).status
+    }
+
+    @Test(arguments: [1, 2, 3])
+    func whatWasChangedInADrivesAbsenceIsNotWhatItHad(shards: Int) throws {
+        let settings = Self.settings(seed: UInt64(shards))
+        var bench = try Self.open(settings, shards: shards, EngineBench.formatted(settings))
+        let keys = Self.keys(of: 1, count: 12, bench)
+        for (number, key) in keys.enumerated() {
+            #expect(try bench.put(key, number: UInt64(number), count: 3000) == .ok)
+        }
+        try bench.drain()
+
+        bench = try Self.open(settings, shards: shards, bench.images, absent: [1])
+        for key in keys { #expect(try bench.get(key) == nil) }
+        for key in keys[..<4] { #expect(try bench.put(key, number: 100, count: 3000) == .ok) }
+        for key in keys[4..<8] { #expect(try delete(key, bench) == .notFound) }
+        for key in keys[..<4] {
+            #expect(try bench.get(key) == EngineBench.value(100, 3000))
+        }
+        // Deleted where it was put meanwhile, and forgotten by the drive that is away.
+        #expect(try delete(keys[0], bench) == .ok)
+        try bench.drain()
+
+        bench = try Self.open(settings, shards: shards, bench.images)
+        #expect(Self.counter(.returnedEmpty, of: 1, bench) == 0)
+        #expect(Self.counter(.supersededBlocks, of: 1, bench) == 8)
+        #expect(try bench.get(keys[0]) == nil)
+        for key in keys[1..<4] {
+            #expect(try bench.get(key) == EngineBench.value(100, 3000))
+        }
+        for key in keys[4..<8] { #expect(try bench.get(key) == nil) }
+        for number in 8..<12 {
+            #expect(
+                try bench.get(keys[number]) == EngineBench.value(UInt64(number), 3000))
+        }
+        // Put anew they come home, and nothing stays behind.
+        for key in keys[1..<4] { #expect(try bench.put(key, number: 200, count: 300) == .ok) }
+        for key in keys[1..<4] { #expect(try bench.get(key) == EngineBench.value(200, 300)) }
+        try bench.quiesce()
+        for drive in 0..<3 { #expect(Self.gauge(.strays, of: drive, bench) == 0) }
+        for drive in 0..<3 { #expect(Self.gauge(.changedKeys, of: drive, bench) == 0) }
+        #expect(bench.post.attendance.mayHaveStrays.bits == 0)
+        try bench.drain()
+    }
+
+    @Test func aKeyWhoseFirstTwoDrivesAreAwayIsRefused() throws {
+        let settings = Self.settings()
+        var bench = try Self.open(settings, EngineBench.formatted(settings))
+        let key = Self.keys(of: 1, then: 2, count: 1, bench)[0]
+        let other = Self.keys(of: 1, then: 0, count: 1, bench)[0]
+        #expect(try bench.put(key, number: 1, count: 100) == .ok)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images, absent: [1, 2])
+        #expect(try bench.put(key, number: 2, count: 100) == .driveUnavailable)
+        #expect(try delete(key, bench) == .driveUnavailable)
+        #expect(try bench.get(key) == nil)
+        #expect(try bench.put(other, number: 2, count: 100) == .ok)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images)
+        #expect(try bench.get(key) == EngineBench.value(1, 100))
+        #expect(try bench.get(other) == EngineBench.value(2, 100))
+        try bench.drain()
+    }
+
+    @Test func aDriveThatGoesAwayWhileItServesHandsItsKeysToTheNext() throws {
+        let settings = Self.settings()
+        var bench = try Self.open(settings, EngineBench.formatted(settings))
+        let keys = Self.keys(of: 1, count: 6, bench)
+        for key in keys { #expect(try bench.put(key, number: 1, count: 3000) == .ok) }
+        let (shard, index) = bench.place(of: 1)
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        shard.device.setFaults(faults, of: index)
+        var statuses: Set<Status> = []
+        for key in keys { statuses.insert(try bench.put(key, number: 2, count: 3000)) }
+        #expect(statuses.isSubset(of: [.ok, .outcomeUnknown]))
+        for key in keys { #expect(try bench.put(key, number: 3, count: 3000) == .ok) }
+        for key in keys { #expect(try bench.get(key) == EngineBench.value(3, 3000)) }
+        #expect(bench.shards[0].engine.epochs.isActive)
+        #expect(bench.shards[0].engine.epochs.lineage.counter == 1)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images)
+        for key in keys { #expect(try bench.get(key) == EngineBench.value(3, 3000)) }
+        try bench.drain()
+    }
+
+    @Test func aListWithoutRoomMakesTheDriveReturnEmpty() throws {
+        var settings = Self.settings()
+        settings.engine.changeLimit = 5
+        var bench = try Self.open(settings, EngineBench.formatted(settings))
+        let keys = Self.keys(of: 1, then: 0, count: 8, bench)
+        for key in keys { #expect(try bench.put(key, number: 1, count: 100) == .ok) }
+        try bench.drain()
+        bench = try Self.open(settings, bench.images, absent: [1])
+        for key in keys[..<6] { #expect(try bench.put(key, number: 2, count: 100) == .ok) }
+        #expect(Self.counter(.lostChangeLists, of: 0, bench) == 1)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images)
+        #expect(Self.counter(.returnedEmpty, of: 1, bench) == 1)
+        for key in keys[..<6] { #expect(try bench.get(key) == EngineBench.value(2, 100)) }
+        for key in keys[6...] { #expect(try bench.get(key) == nil) }
+        try bench.drain()
+    }
+
+    @Test func ofTwoPartsServedApartOneReturnsEmpty() throws {
+        let settings = Self.settings(drives: 2)
+        let formatted = try EngineBench.formatted(settings)
+        var bench = try Self.open(settings, formatted)
+        let key = Self.keys(of: 0, count: 1, bench)[0]
+        #expect(try bench.put(key, number: 1, count: 100) == .ok)
+        try bench.drain()
+        let images = bench.images
+        bench = try Self.open(settings, images, absent: [1])
+        #expect(try bench.put(key, number: 2, count: 100) == .ok)
+        try bench.drain()
+        let first = bench.images[0]
+        bench = try Self.open(settings, images, absent: [0])
+        #expect(try bench.put(key, number: 3, count: 100) == .ok)
+        try bench.drain()
+        bench = try Self.open(settings, [first, bench.images[1]])
+        let empty = (0..<2).map { Self.counter(.returnedEmpty, of: $0, bench) }
+        #expect(empty.reduce(0, +) == 1)
+        #expect(try bench.get(key) == EngineBench.value(empty[0] == 0 ? 2 : 3, 100))
+        try bench.drain()
+        bench = try Self.open(settings, bench.images)
+        #expect((0..<2).allSatisfy { Self.counter(.returnedEmpty, of: $0, bench) == 0 })
+        try bench.drain()
+    }
+
+    @Test func aDriveWhoseChangesNobodyKnowsReturnsEmpty() throws {
+        let settings = Self.settings()
+        var bench = try Self.open(settings, EngineBench.formatted(settings))
+        let key = Self.keys(of: 1, then: 2, count: 1, bench)[0]
+        #expect(try bench.put(key, number: 1, count: 100) == .ok)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images, absent: [1])
+        #expect(try bench.put(key, number: 2, count: 100) == .ok)
+        try bench.drain()
+        // What drive 2 took meanwhile only drive 2 knows.
+        bench = try Self.open(settings, bench.images, absent: [2])
+        #expect(Self.counter(.returnedEmpty, of: 1, bench) == 1)
+        #expect(try bench.get(key) == nil)
+        try bench.drain()
+        bench = try Self.open(settings, bench.images)
+        #expect(try bench.get(key) == EngineBench.value(2, 100))
+        try bench.drain()
+    }
+
+    @Test func theSameDrivesGoOnWithTheSameEpoch() throws {
+        let settings = Self.settings()
+        var bench = try Self.open(settings, EngineBench.formatted(settings))
+        #expect(bench.shards[0].engine.epochs.lineage.counter == 0)
+        try bench.drain()
+        for absent in [[1], [1], [], []] as [Set<Int>] {
+            bench = try Self.open(settings, bench.images, absent: absent)
+            try bench.drain()
+        }
+        #expect(bench.shards[0].engine.epochs.lineage.counter == 2)
+    }
+
+    // MARK: The model
+
+    @Test(arguments: 1...40 as ClosedRange<UInt64>)
+    func noStoryOfComingsAndGoingsShowsWhatIsGone(seed: UInt64) throws {
+        var settings = AbsentDrivesModel.Settings()
+        settings.seed = seed
+        settings.drives = 3 + Int(seed % 2)
+        settings.shards = 1 + Int(seed % 3)
+        settings.hasFaults = seed % 4 != 0
+        settings.changeLimit = seed % 5 == 0 ? 4 : .max
+        print("absent drives, seed \(seed)")
+        let model = try AbsentDrivesModel(settings)
+        let violation = try model.run()
+        #expect(violation == nil)
+    }
+
+    @Test func theStoriesHaveAPoint() throws {
+        var seen: [String: Int] = [:]
+        for seed in 1...12 as ClosedRange<UInt64> {
+            var settings = AbsentDrivesModel.Settings()
+            settings.seed = seed
+            settings.changeLimit = seed % 3 == 0 ? 4 : .max
+            let model = try AbsentDrivesModel(settings)
+            #expect(try model.run() == nil)
+            seen.merge(model.seen) { $0 + $1 }
+        }
+        print("seen: \(seen)")
+        for what in [
+            "absent", "fenced", "power cut", "crash while starting", "forgot", "strays",
+            "returned empty", "refused", "missed while away",
+        ] { #expect(seen[what, default: 0] > 0, "\(what)") }
+    }
+
+    #if PLANTED_BUGS
+    @Test(arguments: PlantedBug.ofSeveralDrives.sorted { $0.rawValue < $1.rawValue })
+    func aPlantedBugIsFound(bug: PlantedBug) throws {
+        for seed in 1...60 as ClosedRange<UInt64> {
+            var settings = AbsentDrivesModel.Settings()
+            settings.seed = seed
+            settings.drives = 2 + Int(seed % 3)
+            settings.changeLimit = seed % 3 == 0 ? 4 : .max
+            settings.bug = bug
+            guard let violation = try AbsentDrivesModel(settings).run() else { continue }
+            print("\(bug): \(violation)")
+            return
+        }
+        Issue.record("\(bug) was not found")
+    }
+    #endif
+}
