@@ -56,11 +56,19 @@ final class AbsentDrivesModel {
     private var bench: ShardsBench
     private var absent: Set<Int> = []
     private var round: UInt64 = 0
+    /// The drives that know all that was changed: one of them at least is there at every start.
+    /// Without them nobody could know.
+    private var knowing: Set<Int>
+    /// The drives that must all be there at the next start: a new epoch may have been noted by some
+    /// of them only, and another begun without them would be its fork.
+    private var required: Set<Int> = []
     private var nextValue: UInt64 = 1
     /// Starts and drives fenced so far; what each key's last acknowledged put saw of them.
     private var upheavals = 0
     private var freshness: [UInt64: Int] = [:]
     private(set) var violation: String?
+    /// What happened to each key, for the report of a violation.
+    private var stories: [UInt64: [String]] = [:]
     /// What was seen, so that a test can tell that its story had a point.
     private(set) var seen: [String: Int] = [:]
 
@@ -69,6 +77,7 @@ final class AbsentDrivesModel {
         random = RandomStream(seed: settings.seed, name: "absent drives")
         histories = Array(repeating: KeyHistory(), count: Int(settings.keys))
         let bench = Self.benchSettings(settings, round: 0)
+        knowing = Set(0..<settings.drives)
         images = try EngineBench.formatted(bench)
         self.bench = try ShardsBench(bench, shards: settings.shards, images: images)
     }
@@ -103,6 +112,19 @@ final class AbsentDrivesModel {
         return violation.map { "seed \(settings.seed), round \(round): \($0)" }
     }
 
+    private func tell(_ key: UInt64?, _ what: String) {
+        let line = "round \(round): \(what)"
+        for story in 0..<settings.keys where key == nil || key == story {
+            stories[story, default: []].append(line)
+        }
+    }
+
+    /// Says what is wrong with a key, and how it came to that.
+    private func accuse(_ key: UInt64, _ what: String) {
+        let story = stories[key, default: []].suffix(30).joined(separator: "\n  ")
+        violation = "key \(key) of drives \(drives(of: key)) \(what)\n  \(story)"
+    }
+
     private func note(_ what: String) { seen[what, default: 0] += 1 }
 
     // MARK: Rounds
@@ -114,7 +136,9 @@ final class AbsentDrivesModel {
                 away.insert(drive)
             }
         }
-        if away.count == settings.drives { away.removeFirst() }
+        away.subtract(required)
+        if knowing.isSubset(of: away), let first = knowing.min() { away.remove(first) }
+        required = []
         if settings.hasFaults, random.chance(percent: 25) {
             try crashWhileStarting(absent: away)
             if random.chance(percent: 50) { away = [] }
@@ -122,16 +146,32 @@ final class AbsentDrivesModel {
         try start(absent: away)
         if violation != nil { return }
         if random.chance(percent: 60) { try readAll() }
+        knowing = present
         let fenced = settings.hasFaults && random.chance(percent: 40) ? anyDrive() : nil
         let fencedAt = random.below(UInt64(settings.stepsPerRound))
         for step in 0..<settings.stepsPerRound where violation == nil {
-            if let fenced, step == fencedAt { fence(fenced) }
+            if let fenced, step == fencedAt {
+                fence(fenced)
+                if random.chance(percent: 20) {
+                    // The power fails while the others note it.
+                    required = present
+                    try cutPower()
+                    return
+                }
+            }
             try change()
+        }
+        if fenced != nil, !present.isEmpty {
+            // Every drive that is left is to know.
+            try bench.run("an epoch") { bench.shards.allSatisfy { $0.engine.epochs.isActive } }
+            knowing = present
         }
         if violation == nil, random.chance(percent: 60) { try readAll() }
         if violation != nil { return }
         if settings.hasFaults, random.chance(percent: 50) { try cutPower() } else { try stop() }
     }
+
+    private var present: Set<Int> { Set(0..<settings.drives).subtracting(absent) }
 
     private func anyDrive() -> Int { Int(random.below(UInt64(settings.drives))) }
 
@@ -144,6 +184,7 @@ final class AbsentDrivesModel {
 
     private func start(absent away: Set<Int>) throws {
         absent = away
+        tell(nil, "starts without \(away.sorted())")
         upheavals += 1
         try open(absent: away)
         try bench.serve()
@@ -154,6 +195,7 @@ final class AbsentDrivesModel {
             if cells.value(DriveGauge.strays) > 0 { note("strays") }
             if cells.value(DriveCounter.returnedEmpty) == 0 { continue }
             note("returned empty")
+            tell(nil, "drive \(drive) returned empty")
             for key in histories.indices { histories[key].mayMiss = true }
         }
         if !away.isEmpty { note("absent") }
@@ -171,6 +213,7 @@ final class AbsentDrivesModel {
             if isEmptied { for key in histories.indices { histories[key].mayMiss = true } }
         }
         note("crash while starting")
+        tell(nil, "crashed while starting without \(away.sorted())")
         images = bench.crash(round << 8)
     }
 
@@ -186,6 +229,7 @@ final class AbsentDrivesModel {
             let shard = Int(random.below(UInt64(bench.shardCount)))
             let value = random.chance(percent: 70) ? takeValue() : nil
             if bench.send(order(key, value), to: shard) != nil {
+                tell(key, "in doubt: \(value.map(String.init) ?? "deleted")")
                 histories[Int(key)].leaveInDoubt(value)
             }
             bench.step(Int(random.below(12)))
@@ -193,6 +237,7 @@ final class AbsentDrivesModel {
         // What was answered in time counts as in doubt too: that only allows more.
         bench.step(Int(random.below(60)))
         note("power cut")
+        tell(nil, "power cut")
         images = bench.crash(round << 8 | 1)
     }
 
@@ -202,6 +247,7 @@ final class AbsentDrivesModel {
         faults.goneFromOperation = 0
         shard.device.setFaults(faults, of: index)
         absent.insert(drive)
+        tell(nil, "drive \(drive) goes away")
         upheavals += 1
         note("fenced")
     }
@@ -236,15 +282,16 @@ final class AbsentDrivesModel {
     }
 
     private func settle(_ key: UInt64, _ value: UInt64?, _ status: Status) {
+        tell(key, "\(value.map(String.init) ?? "deleted"): \(status)")
         switch status {
         case .ok, .notFound:
             histories[Int(key)].acknowledge(value)
             freshness[key] = value == nil ? nil : upheavals
         case .driveUnavailable:
             note("refused")
-            if isPlaceable(key) { violation = "key \(key) was refused with a drive for it" }
+            if isPlaceable(key) { accuse(key, "was refused") }
         case .outcomeUnknown: histories[Int(key)].leaveInDoubt(value)
-        default: violation = "a change of key \(key) answered \(status)"
+        default: accuse(key, "answered \(status)")
         }
     }
 
@@ -260,18 +307,19 @@ final class AbsentDrivesModel {
         }
         try bench.run("a race") { numbers.allSatisfy { bench.replies[$0] != nil } }
         let statuses = numbers.compactMap { bench.replies.removeValue(forKey: $0)?.status }
+        tell(key, "\(values) at once: \(statuses)")
         for value in values { histories[Int(key)].leaveInDoubt(value) }
         let isAcknowledged = statuses.contains(.ok)
         guard let found = try value(of: key) else {
             if isAcknowledged, isPlaceable(key), absent.isEmpty {
-                violation = "key \(key) is gone after two puts at once"
+                accuse(key, "is gone after two puts at once")
             }
             return
         }
         if !histories[Int(key)].accepts(found) {
-            violation = "key \(key) is \(found) after \(values) at once"
+            accuse(key, "is \(found) after \(values) at once")
         } else if isAcknowledged, !values.contains(found) {
-            violation = "key \(key) is \(found) after \(values) were put at once"
+            accuse(key, "is \(found) after \(values) were put at once")
         }
         histories[Int(key)].candidates = [found]
         // The other one may have been cut short on a drive that went away.
@@ -298,7 +346,7 @@ final class AbsentDrivesModel {
                 if EngineBench.value(number, count) == bytes { return number }
             }
         }
-        violation = "key \(key) has bytes that nobody put"
+        accuse(key, "has bytes that nobody put")
         return nil
     }
 
@@ -310,12 +358,11 @@ final class AbsentDrivesModel {
             note("missed while away")
             return
         }
+        tell(key, "read \(found.map(String.init) ?? "nothing")")
         let before = histories[Int(key)].candidates
         if !histories[Int(key)].accepts(found) {
             let what = found.map { "is \($0)" } ?? "is gone"
-            violation =
-                "key \(key) of drives \(drives(of: key)) \(what), and may be \(before) "
-                + "(absent \(absent.sorted()))"
+            accuse(key, "\(what), and may be \(before.map { $0 ?? 0 })")
         }
     }
 
@@ -341,10 +388,10 @@ final class AbsentDrivesModel {
         let existing = exists.bodyWords.first == UInt64(Status.ok.rawValue)
         let inBatch = (batch.bodyWords.first ?? 0) & 0xFF == UInt64(Status.ok.rawValue)
         if (stat.status == .ok) != isThere || existing != isThere || inBatch != isThere {
-            violation = "stat, exists, a batch and get of key \(key) don't agree"
+            accuse(key, "isn't the same for stat, exists, a batch and get")
         }
         if let found, batch.payload.prefix(8) != EngineBench.value(found, 8)[...] {
-            violation = "a batch has another value of key \(key) than a get"
+            accuse(key, "has another value in a batch")
         }
     }
 }

@@ -45,6 +45,7 @@ struct EpochVerdict: Sendable {
             present.insert(drive.member)
             let fate = Self.fate(of: drive, among: attending, reference)
             if case .returnsEmpty = fate { isAnyEmptied = true }
+            if drive.isEmptied { isAnyEmptied = true }
             fates[drive.member] = fate
         }
         if present != reference.members || isAnyEmptied {
@@ -52,15 +53,21 @@ struct EpochVerdict: Sendable {
         }
     }
 
-    /// The lineage that counts: of the highest epoch; of two with one counter, the one that more
-    /// drives have, then the one of the higher id.
+    /// The lineage that counts: of the highest epoch; of two with one counter, one that can have
+    /// been active, then the one that more drives have, then the one of the higher id.
     private static func reference(_ attending: [DriveAttendance]) -> EpochLineage? {
-        func votes(_ lineage: EpochLineage) -> Int {
-            attending.count { $0.lineage.counter == lineage.counter && $0.lineage.id == lineage.id }
+        func isOf(_ drive: DriveAttendance, _ lineage: EpochLineage) -> Bool {
+            drive.lineage.counter == lineage.counter && drive.lineage.id == lineage.id
         }
-        return attending.map(\.lineage).max {
-            ($0.counter, votes($0), $0.id) < ($1.counter, votes($1), $1.id)
+        func rank(_ lineage: EpochLineage) -> (UInt32, Int, Int, UInt64) {
+            // A drive that is in and hasn't noted it says that nothing was changed in it.
+            let isRefuted = attending.contains {
+                lineage.members.contains($0.member) && !$0.lineage.contains(lineage)
+            }
+            let votes = attending.count { isOf($0, lineage) }
+            return (lineage.counter, isRefuted ? 0 : 1, votes, lineage.id)
         }
+        return attending.map(\.lineage).max { rank($0) < rank($1) }
     }
 
     private static func fate(

@@ -75,9 +75,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .returnsEmpty: if !drives[drive].recovery.isEmptied { makeEmpty(drive) }
         }
         if drives[drive].recovery.isEmptied {
-            // What it changed in earlier epochs is not known any more.
-            drives[drive].changes.empty(floor: epochs.lineage.counter)
-            drives[drive].superblock.changeFloor = epochs.lineage.counter
+            // What it changed in earlier epochs is not known any more; this one is new.
+            drives[drive].changes.empty(floor: epochs.lineage.counter - 1)
+            drives[drive].superblock.changeFloor = epochs.lineage.counter - 1
         }
         if drives[drive].recovery.keysToForget.isEmpty {
             drives[drive].superblock.lineage = epochs.lineage
