@@ -44,6 +44,8 @@ final class AbsentDrivesModel {
         var changeLimit = Int.max
         /// Power fails, and drives go away while the store serves.
         var hasFaults = true
+        /// The drives are served in two parts, apart from each other, and then together.
+        var hasForks = false
         #if PLANTED_BUGS
         var bug: PlantedBug?
         #endif
@@ -66,6 +68,8 @@ final class AbsentDrivesModel {
     /// Starts and drives fenced so far; what each key's last acknowledged put saw of them.
     private var upheavals = 0
     private var freshness: [UInt64: Int] = [:]
+    /// Keys last changed while one of their drives was away.
+    private var putElsewhere: Set<UInt64> = []
     private(set) var violation: String?
     /// What happened to each key, for the report of a violation.
     private var stories: [UInt64: [String]] = [:]
@@ -107,7 +111,7 @@ final class AbsentDrivesModel {
         if violation == nil {
             absent = []
             try start(absent: [])
-            try readAll()
+            if violation == nil { try readAll() }
         }
         return violation.map { "seed \(settings.seed), round \(round): \($0)" }
     }
@@ -130,6 +134,10 @@ final class AbsentDrivesModel {
     // MARK: Rounds
 
     private func playRound() throws {
+        if settings.hasForks, required.isEmpty, random.chance(percent: 40) {
+            try fork()
+            return
+        }
         var away: Set<Int> = []
         if random.chance(percent: 75) {
             for drive in 0..<settings.drives where random.chance(percent: 35) {
@@ -171,6 +179,48 @@ final class AbsentDrivesModel {
         if settings.hasFaults, random.chance(percent: 50) { try cutPower() } else { try stop() }
     }
 
+    /// Two parts of the drives are served apart, each of which knows all that was changed before;
+    /// together they show what one of the parts has, and nothing of the other's.
+    private func fork() throws {
+        let all = Set(0..<settings.drives)
+        let one = Set((0..<settings.drives).filter { _ in random.chance(percent: 50) })
+        let other = all.subtracting(one)
+        guard !knowing.isDisjoint(with: one), !knowing.isDisjoint(with: other) else { return }
+        note("fork")
+        let before = histories
+        var outcomes: [[KeyHistory]] = []
+        for part in [one, other] {
+            histories = before
+            try start(absent: all.subtracting(part))
+            for _ in 0..<settings.stepsPerRound / 2 where violation == nil { try change() }
+            if violation != nil { return }
+            try stop()
+            outcomes.append(histories)
+        }
+        try start(absent: [])
+        if violation != nil { return }
+        knowing = present
+        var found: [UInt64?] = []
+        for key in 0..<settings.keys { found.append(try value(of: key)) }
+        let survivor = outcomes.first { part in
+            var part = part
+            return part.indices.allSatisfy {
+                part[$0].mayMiss = true
+                return part[$0].accepts(found[$0])
+            }
+        }
+        guard let survivor else {
+            violation = "\(one) and \(other), served apart, are mixed: \(found.map { $0 ?? 0 })"
+            return
+        }
+        histories = survivor
+        for key in histories.indices {
+            histories[key].mayMiss = true
+            _ = histories[key].accepts(found[key])
+        }
+        try stop()
+    }
+
     private var present: Set<Int> { Set(0..<settings.drives).subtracting(absent) }
 
     private func anyDrive() -> Int { Int(random.below(UInt64(settings.drives))) }
@@ -187,7 +237,10 @@ final class AbsentDrivesModel {
         tell(nil, "starts without \(away.sorted())")
         upheavals += 1
         try open(absent: away)
-        try bench.serve()
+        do { try bench.serve() } catch {
+            violation = "it doesn't come to serve: \(error); \(describeDrives())"
+            return
+        }
         for drive in 0..<settings.drives {
             let (shard, index) = bench.place(of: drive)
             let cells = shard.engine.cells.drives[Int(index.rawValue)]
@@ -199,6 +252,17 @@ final class AbsentDrivesModel {
             for key in histories.indices { histories[key].mayMiss = true }
         }
         if !away.isEmpty { note("absent") }
+    }
+
+    private func describeDrives() -> String {
+        (0..<settings.drives).map { drive in
+            let (shard, index) = bench.place(of: drive)
+            let state = shard.engine.driveState(index)
+            let step = shard.engine.drives[index].recovery.step
+            let epoch = shard.engine.drives[index].superblock.lineage.counter
+            return "drive \(drive) \(state) \(step) epoch \(epoch) of "
+                + "\(shard.engine.epochs.lineage.counter)"
+        }.joined(separator: ", ")
     }
 
     /// The power fails at some moment of a start.
@@ -224,8 +288,12 @@ final class AbsentDrivesModel {
 
     /// Sends some changes and cuts the power in the midst of them.
     private func cutPower() throws {
+        // Best while keys are on their way home.
+        let strays = (0..<settings.keys).filter { putElsewhere.contains($0) && isWhole($0) }
         for _ in 0..<random.below(5) {
-            let key = random.below(settings.keys)
+            let key =
+                strays.isEmpty || random.chance(percent: 40)
+                ? random.below(settings.keys) : strays[Int(random.below(UInt64(strays.count)))]
             let shard = Int(random.below(UInt64(bench.shardCount)))
             let value = random.chance(percent: 70) ? takeValue() : nil
             if bench.send(order(key, value), to: shard) != nil {
@@ -287,6 +355,7 @@ final class AbsentDrivesModel {
         case .ok, .notFound:
             histories[Int(key)].acknowledge(value)
             freshness[key] = value == nil ? nil : upheavals
+            if isWhole(key) { putElsewhere.remove(key) } else { putElsewhere.insert(key) }
         case .driveUnavailable:
             note("refused")
             if isPlaceable(key) { accuse(key, "was refused") }
@@ -331,6 +400,9 @@ final class AbsentDrivesModel {
     /// One of the key's first two drives is there.
     private func isPlaceable(_ key: UInt64) -> Bool { !drives(of: key).allSatisfy(absent.contains) }
 
+    /// The key's first two drives are there.
+    private func isWhole(_ key: UInt64) -> Bool { absent.isDisjoint(with: drives(of: key)) }
+
     /// The numbers of the key's first and second drive.
     private func drives(of key: UInt64) -> [Int] {
         let ranks = bench.shards[0].engine.placement.ranks(of: EngineBench.key(key))
@@ -368,8 +440,9 @@ final class AbsentDrivesModel {
 
     private func readAll() throws {
         for key in 0..<settings.keys where violation == nil {
-            try read(key)
-            if violation == nil, random.chance(percent: 20) { try lookUp(key) }
+            if random.chance(percent: 20) { try lookUp(key) }
+            if violation == nil { try read(key) }
+            if violation == nil, random.chance(percent: 30) { try lookUp(key) }
         }
     }
 

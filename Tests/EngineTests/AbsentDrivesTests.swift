@@ -229,6 +229,18 @@ import Wire
         #expect(violation == nil)
     }
 
+    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    func partsServedApartAreNotMixed(seed: UInt64) throws {
+        var settings = AbsentDrivesModel.Settings()
+        settings.seed = seed
+        settings.drives = 2 + Int(seed % 3)
+        settings.hasForks = true
+        settings.hasFaults = seed % 2 == 0
+        print("forks, seed \(seed)")
+        let violation = try AbsentDrivesModel(settings).run()
+        #expect(violation == nil)
+    }
+
     @Test func theStoriesHaveAPoint() throws {
         var seen: [String: Int] = [:]
         for seed in 1...12 as ClosedRange<UInt64> {
@@ -255,6 +267,7 @@ import Wire
             settings.drives = 2 + Int(seed % 3)
             settings.changeLimit = seed % 3 == 0 ? 4 : .max
             settings.bug = bug
+            settings.hasForks = seed % 2 == 0
             guard let violation = try AbsentDrivesModel(settings).run() else { continue }
             print("\(bug): \(violation)")
             return

@@ -45,6 +45,7 @@ import Wire
         let superblock = Superblock.unread(EngineConfiguration())
         superblock.write(memory.arena, at: ArenaOffset(0))
         #expect(says(hexadecimal(memory.arena.loadWord(ArenaOffset(0)))))
+        #expect(says(hexadecimal(ChangePage.magic)))
         let header = JournalBlockHeader(
             driveIDLow: 1, incarnation: 1, sequence: JournalSequence(1), previousChecksum: 0,
             durable: JournalSequence(0), settled: JournalSequence(0), usedWords: 0)
@@ -66,6 +67,9 @@ import Wire
         #expect(says("page pointers, two words each, \(Superblock.pointerLimit) at most"))
         #expect(says("two words each, \(FormatConstants.memberLimit) at most, in an order"))
         #expect(says("\(PresenceFilter.wordCount * 64) bits in \(PresenceFilter.wordCount) words"))
+        #expect(says("up to \(ChangePage.itemLimit) items of 40 bytes"))
+        #expect(says("epochs in the lineage, 1 to \(EpochLineage.limit)"))
+        #expect(Version.countBits == 42 && says("Bits 42 and up: the epoch"))
         #expect(says("slots of the largest class, \(SlotList.capacity) at most"))
     }
 
@@ -73,7 +77,8 @@ import Wire
     private func layoutByThePage(
         capacity: UInt64, blockSize: UInt64, minSlot: UInt64
     ) -> (
-        journalBlocks: UInt64, indexPages: UInt64, segments: UInt64, data: UInt64, journalB: UInt64
+        journalBlocks: UInt64, indexPages: UInt64, segments: UInt64, data: UInt64, journalB: UInt64,
+        changes: UInt64
     ) {
         func ceil(_ a: UInt64, _ b: UInt64) -> UInt64 { (a + b - 1) / b }
         let journal = min(16384, max(64, capacity / 1024 / 4096))
@@ -82,19 +87,22 @@ import Wire
         let units = segmentBytes / minSlot
         var segments = available / segmentBytes
         var pages: UInt64 = 0
+        var changePages: UInt64 = 0
         while true {
             let leaves = segments * units / 120 + 1
             let inners = leaves / 20 + 1
             let maps = segments / (16320 / (8 + ceil(units, 64) * 8)) + 1
             pages = 2 * (leaves + inners + maps + inners / 200 + maps / 600 + 2) + 128
-            let needed = segments * segmentBytes + pages * 16384
+            changePages = min(192, segments * units / 16 / 408 + 1)
+            let needed = segments * segmentBytes + (pages + 2 * changePages) * 16384
             if needed <= available { break }
             segments -= max(1, (needed - available) / segmentBytes)
         }
         let index = ceil(2_097_152 + journal * 4096, 16384) * 16384
+        let journalB = (capacity - journal * 4096) / 16384 * 16384
         return (
-            journal, pages, segments, index + pages * 16384,
-            (capacity - journal * 4096) / 16384 * 16384
+            journal, pages, segments, index + pages * 16384, journalB,
+            journalB - 2 * changePages * 16384
         )
     }
 
@@ -114,6 +122,7 @@ import Wire
             #expect(UInt64(layout.indexPages) == page.indexPages)
             #expect(layout.dataStart.rawValue == page.data)
             #expect(layout.journalCopyB.rawValue == page.journalB)
+            #expect(layout.changesStart.rawValue == page.changes)
         }
     }
 

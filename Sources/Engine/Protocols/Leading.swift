@@ -171,8 +171,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].lead = nil
             finish(index, .ok)
             return true
-        case (.get, .notFound) where lead.isFound:
-            // It has moved, or its bytes were damaged.
+        case (.get, .notFound) where lead.isFound && !operations[index].isPlanned:
+            // It has moved, or its bytes were damaged. What a batch has planned for is a miss then.
             beginAnew(index)
             return true
         default: return false
