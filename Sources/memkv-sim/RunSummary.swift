@@ -72,6 +72,9 @@ struct RunSummary {
                 "  \(fault.name) on \(fault.target) from \(Self.seconds(fault.beganMicroseconds)) s"
                     + "\(end) \(fault.detail)")
         }
+        for event in report.events.suffix(8) {
+            print("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
+        }
         var command = "memkv-sim run \(file.path) --seed \(report.seed)"
         #if PLANTED_BUGS
         if let plant = options.plant { command += " --plant \(plant)" }

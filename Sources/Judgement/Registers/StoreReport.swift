@@ -29,6 +29,7 @@ package struct StoreReport: Hashable, Sendable {
     package var blocks: UInt64 = 0
     package var usedBytes: UInt64 = 0
     package var usableBytes: UInt64 = 0
+    package var operationsInFlight: UInt64 = 0
     package var slabsAllocated: UInt64 = 0
     package var slabsTotal: UInt64 = 0
 

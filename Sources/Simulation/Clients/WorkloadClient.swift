@@ -117,7 +117,7 @@ final class WorkloadClient {
         isWoken = true
     }
 
-    /// Puts a new value under some of them, and reads it.
+    /// Deletes some of them, puts a new value under each, and reads it.
     func putNew() {
         stage = .puttingNew
         toVisit = Array(visited().prefix(8))
@@ -200,7 +200,7 @@ final class WorkloadClient {
         switch stage {
         case .idle, .stopping, .dead: return nil
         case .readingBack: return toVisit.popLast().map { (.get, [$0]) }
-        case .puttingNew: return toVisit.popLast().map { (.put, [$0]) }
+        case .puttingNew: return toVisit.popLast().map { (.delete, [$0]) }
         case .working: return drawOperation()
         }
     }
@@ -336,9 +336,9 @@ final class WorkloadClient {
         if plan.mix.prefix > 0, operation == .getBatch, stage == .working {
             chain.append(contentsOf: misses.reversed())
         }
-        if stage == .puttingNew, operation == .put, let key = slots[place].items.first?.key {
+        if stage == .puttingNew, operation != .get, let key = slots[place].items.first?.key {
             freeSlots.removeLast()
-            begin(.get, [key], in: place)
+            begin(operation == .delete ? .put : .get, [key], in: place)
         }
         var pause = stage == .working ? plan.thinkMicroseconds.draw(from: &random) : 0
         // Who is turned away at once doesn't come back at once.

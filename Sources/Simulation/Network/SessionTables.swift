@@ -21,6 +21,8 @@ struct SessionRequest: ~Copyable {
     var outbound: SlabLease?
     var outboundBytes: UInt64 = 0
     var isRepeated = false
+    /// The engine got it when its deadline had passed.
+    var isHandedOverLate = false
     var response = InlineArray<8, UInt64>(repeating: 0)
     var responseBodyBytes: UInt64 = 0
     var responsePayloadBytes: UInt64 = 0

@@ -217,4 +217,5 @@ package enum Felt: String, CaseIterable, Sendable {
     case tornValues = "torn_values"
     case postponedResponses = "postponed_responses"
     case unavailableAnswers = "unavailable_answers"
+    case lateHandOvers = "late_hand_overs"
 }

@@ -58,6 +58,7 @@ extension World {
             case .tornValues: counters.tornValues
             case .postponedResponses: sessions.postponed
             case .unavailableAnswers: outcome(.driveUnavailable)
+            case .lateHandOvers: sessions.handedOverLate
             }
         }
     }

@@ -382,6 +382,7 @@ extension SessionCounts {
         postponed += other.postponed
         orphans += other.orphans
         refusedConnections += other.refusedConnections
+        handedOverLate += other.handedOverLate
         worstLatenessMicroseconds = max(worstLatenessMicroseconds, other.worstLatenessMicroseconds)
     }
 }
@@ -463,6 +464,7 @@ extension SimulatedServer {
             : report.drivesMissing < UInt64(states.count) ? .degraded : .unhealthy
         for shard in shards {
             report.blocks += shard.cells.value(ShardGauge.blocks)
+            report.operationsInFlight += shard.cells.value(ShardGauge.operationsInFlight)
             for cells in shard.cells.drives {
                 report.usedBytes += cells.value(.usedBytes)
                 report.usableBytes += cells.value(.usableBytes)
