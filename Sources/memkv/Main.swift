@@ -54,7 +54,7 @@ struct Memkv: ParsableCommand {
         version: ProductVersion.current,
         subcommands: [
             Setup.self, Put.self, Get.self, Exists.self, Stat.self, Delete.self, Import.self,
-            Export.self, Admin.self, Drive.self, Bench.self,
+            Export.self, Admin.self, Drive.self, Bench.self, HistoryCommand.self,
         ])
 
     @OptionGroup var global: GlobalOptions

@@ -38,6 +38,9 @@ enum Rules {
         ),
         ("Sources/Schema/", ["Yams"]),
         ("Sources/Settings/", ["Engine", "Glibc", "Schema", "Wire"]),
+        // Recorded runs and their picture: plain values, nothing of the engine's.
+        ("Sources/History/", ["Foundation", "GRDB"]),
+        ("Sources/Timeline/", ["Foundation"]),
         ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
         (
             "Sources/memkvd/",
@@ -50,7 +53,8 @@ enum Rules {
             "Sources/memkv/",
             [
                 "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "Histogram",
-                "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization", "Wire",
+                "History", "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization",
+                "Timeline", "Wire",
             ]
         ),
     ]
