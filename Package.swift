@@ -35,6 +35,7 @@ let package = Package(
         .executable(name: "memkv", targets: ["memkv"]),
         .executable(name: "crash-enumeration", targets: ["crash-enumeration"]),
         .executable(name: "engine-benchmark", targets: ["engine-benchmark"]),
+        .executable(name: "memkv-sim", targets: ["memkv-sim"]),
     ],
     traits: [
         .trait(
@@ -84,6 +85,19 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
+        // A whole world around the engine and the real client, and what it is told to be.
+        .target(
+            name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],
+            swiftSettings: houseRules + plantedBugs),
+        .target(
+            name: "Scenarios", dependencies: ["Schema", "Settings", "Simulation"],
+            swiftSettings: houseRules),
+        .executableTarget(
+            name: "memkv-sim",
+            dependencies: [
+                "Scenarios", "Schema", "Simulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules + plantedBugs),
         // What the scripts in Benchmarks/ measure with.
         .executableTarget(
             name: "engine-benchmark",
@@ -150,6 +164,10 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["CrashEnumeration", "Sim", "Judgement", "Engine", "Wire"],
+            swiftSettings: houseRules + plantedBugs),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["Judgement", "Scenarios", "Schema", "Simulation", "Wire"],
             swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(
