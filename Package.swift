@@ -92,10 +92,17 @@ let package = Package(
         .target(
             name: "Scenarios", dependencies: ["Schema", "Settings", "Simulation"],
             swiftSettings: houseRules),
+        // Scenario files run over seeds, for memkv-sim and memkv.
+        .target(
+            name: "ScenarioRuns",
+            dependencies: [
+                "Scenarios", "Schema", "Simulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv-sim",
             dependencies: [
-                "Scenarios", "Schema", "Simulation",
+                "ScenarioRuns", "Simulation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         // What the scripts in Benchmarks/ measure with.
@@ -134,7 +141,8 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "CBlkid", "Client", "Engine", "History", "Schema", "Settings", "Timeline", "Wire",
+                "CBlkid", "Client", "Engine", "History", "ScenarioRuns", "Scenarios", "Schema",
+                "Settings", "Simulation", "Timeline", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),

@@ -35,9 +35,10 @@ enum Rules {
         ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
         ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
         (
-            "Sources/memkv-sim/",
+            "Sources/ScenarioRuns/",
             ["ArgumentParser", "Foundation", "Scenarios", "Schema", "Simulation"]
         ),
+        ("Sources/memkv-sim/", ["ArgumentParser", "Foundation", "ScenarioRuns", "Simulation"]),
         (
             "Sources/engine-benchmark/",
             ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
@@ -59,8 +60,8 @@ enum Rules {
             "Sources/memkv/",
             [
                 "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "Histogram",
-                "History", "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization",
-                "Timeline", "Wire",
+                "History", "IOUring", "Ring", "ScenarioRuns", "Scenarios", "Schema", "Settings",
+                "Sim", "Simulation", "Synchronization", "Timeline", "Wire",
             ]
         ),
     ]
@@ -110,7 +111,7 @@ enum Rules {
         "Sources/Client/Sockets/WakeUp.swift": "a socket pair of the C library",
         "Sources/Backends/Sim/SectorBytes.swift": "copies between a simulated drive and the arena",
         "Sources/Judgement/Registers/BlockValues.swift": "fills and compares memory given to it",
-        "Sources/memkv-sim/ScenarioFiles.swift": "asks Foundation what is a folder",
+        "Sources/ScenarioRuns/ScenarioFiles.swift": "asks Foundation what is a folder",
         "Sources/Simulation/Network/ByteQueue.swift": "copies between connections and memory",
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",

@@ -82,16 +82,13 @@ enum BenchRecord {
     }
 
     private static func program(of report: BenchReport) -> RunProgram {
-        let commit = report.servers.workingCopyCommit.known
-        let suffix = "-dirty"
         let memkvd = report.servers.memkvd.known.map { URL(fileURLWithPath: $0) }
         let isBeside =
             memkvd?.deletingLastPathComponent().resolvingSymlinksInPath()
             == MachineFacts.programFolder.resolvingSymlinksInPath()
         return RunProgram(
             version: ProductVersion.current,
-            commit: commit.map { $0.hasSuffix(suffix) ? String($0.dropLast(suffix.count)) : $0 },
-            isDirty: commit?.hasSuffix(suffix),
+            describedCommit: report.servers.workingCopyCommit.known,
             toolchain: isBeside ? BuildFacts.toolchain : nil,
             buildKind: isBeside ? BuildFacts.kind : memkvd.flatMap(BuildFacts.kind(ofProgram:)))
     }
