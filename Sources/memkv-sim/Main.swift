@@ -6,6 +6,7 @@
 // be read.
 
 import ArgumentParser
+import Foundation
 
 @main
 struct SimulationCommand: AsyncParsableCommand {
@@ -15,4 +16,20 @@ struct SimulationCommand: AsyncParsableCommand {
         discussion: "The same scenario and seed give the same run, anywhere.",
         subcommands: [RunCommand.self, CheckCommand.self, FaultsCommand.self],
         defaultSubcommand: RunCommand.self)
+
+    /// As the parser does it, but for the exit code of what can't be understood.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            FileHandle.standardError.write(Data((fullMessage(for: error) + "\n").utf8))
+            exit(withError: ExitCode(2))
+        }
+    }
 }

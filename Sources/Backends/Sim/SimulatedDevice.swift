@@ -37,7 +37,7 @@ package final class SimulatedDevice: BlockDevice {
     private let world: SimulatedWorld
     private let arena: Arena
     private var drives: [SimulatedDrive]
-    private var events = EventQueue<UInt64>()
+    private var events = EventQueue()
     private var inFlight: [InFlight] = []
     private var ready: [DeviceCompletion] = []
     private var nextReady = 0

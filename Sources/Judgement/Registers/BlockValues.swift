@@ -86,14 +86,28 @@ package struct BlockValues: Sendable {
                 }
                 let expected = unsafe UnsafeRawBufferPointer(
                     rebasing: bank[source + first - place..<source + end - place])
-                guard
-                    unsafe UnsafeRawBufferPointer(rebasing: memory[first..<end])
-                        .elementsEqual(expected)
-                else { return false }
+                let piece = unsafe UnsafeRawBufferPointer(rebasing: memory[first..<end])
+                guard unsafe Self.areEqual(piece, expected) else { return false }
                 place = end
             }
             return true
         }
+    }
+
+    /// Word by word, then what is left byte by byte.
+    private static func areEqual(
+        _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer
+    ) -> Bool {
+        let words = left.count / 8
+        var difference: UInt64 = 0
+        for index in 0..<words {
+            difference |= unsafe left.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
+                ^ right.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
+        }
+        for index in words * 8..<left.count {
+            difference |= UInt64(unsafe left[index] ^ right[index])
+        }
+        return difference == 0
     }
 
     /// Whose value the memory begins with, for reports; nil when it is nobody's.

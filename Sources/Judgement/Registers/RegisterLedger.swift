@@ -38,6 +38,9 @@ package struct RegisterLedger: Sendable {
     package private(set) var missesOfStanding: UInt64 = 0
     package private(set) var judgedCount: UInt64 = 0
     private var hadMissingDrive = false
+    /// Changes of unknown outcome that a read has seen, and such that can't be seen any more.
+    package private(set) var unknownHappened: UInt64 = 0
+    package private(set) var unknownDidNotHappen: UInt64 = 0
 
     package init(keyCount: Int, allowed: LossCauses) {
         registers = Array(repeating: Register(), count: keyCount)
@@ -137,6 +140,13 @@ package struct RegisterLedger: Sendable {
             }
             guard let seen else { throw unexplained(key, begun, lengthBytes, checksum) }
             let name = registers[key].changes[seen].leaves
+            let changes = registers[key].changes
+            if changes[seen].answer == .unknown { unknownHappened += 1 }
+            for place in changes.indices where place != seen {
+                if changes[place].answer == .unknown, changes[place].effectiveBy < begun {
+                    unknownDidNotHappen += 1
+                }
+            }
             registers[key].see(seen, since: begun, at: now)
             return name
         }

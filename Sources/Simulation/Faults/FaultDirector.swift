@@ -119,6 +119,10 @@ final class FaultDirector {
         world.log.faultEnded(index)
     }
 
+    func isActive(_ name: FaultName) -> Bool {
+        faults.contains { $0.isActive && $0.name == name }
+    }
+
     func isActive(_ index: Int) -> Bool { faults[index].isActive }
 
     func remember(_ word: UInt64, of index: Int) { faults[index].memory = word }

@@ -26,6 +26,7 @@ final class Judge {
     private(set) var requests: UInt64 = 0
     private(set) var requestsEnded: UInt64 = 0
     private(set) var outcomes = [UInt64](repeating: 0, count: OutcomeNames.count)
+    private var activity: KeyActivity
     private var isLiveness = false
     private var readBackHits: UInt64 = 0
     private var newBlocksPut: UInt64 = 0
@@ -41,6 +42,9 @@ final class Judge {
         keys = workload.keys
         versions = Array(repeating: 0, count: keys.count)
         values = BlockValues(seed: seed)
+        activity = KeyActivity(
+            keyCount: workload.keys.count,
+            blockSizeBytes: world.server.plan.engine.blockSizeBytes)
         longestDeadlineMicroseconds =
             workload.clients.map { $0.deadlineMicroseconds.to }.max() ?? 0
         ledger = RegisterLedger(
@@ -64,6 +68,7 @@ final class Judge {
     func beginPut(
         _ key: Int, lengthBytes: UInt32, _ memory: OwnedBytes, at offset: Int
     ) -> (WorkloadItem, SourceBytes, UInt64) {
+        activity.beginPut(key, lengthBytes: lengthBytes, &world.reached)
         versions[key] += 1
         let name = ValueName(
             key: UInt32(key), version: versions[key], lengthBytes: lengthBytes)
@@ -76,13 +81,15 @@ final class Judge {
     }
 
     func beginDelete(_ key: Int) -> WorkloadItem {
+        activity.beginDelete(key, &world.reached)
         let item = WorkloadItem(key: key, request: takeNumber())
         ledger.begin(item.request, key: key, leaves: nil, checksum: 0)
         return item
     }
 
     func beginRead(_ key: Int) -> WorkloadItem {
-        WorkloadItem(key: key, begun: ledger.beginRead(key: key))
+        activity.beginRead(key)
+        return WorkloadItem(key: key, begun: ledger.beginRead(key: key))
     }
 
     private func takeNumber() -> UInt64 {
@@ -95,6 +102,7 @@ final class Judge {
     /// A request of a client that has died: its changes may have happened.
     func abandon(_ slot: WorkloadSlot) {
         for item in slot.items {
+            activity.end(item)
             if item.request > 0 {
                 record { () throws(Violation) in
                     try ledger.end(item.request, key: item.key, status: .outcomeUnknown)
@@ -120,6 +128,7 @@ final class Judge {
         var isAnswered = true
         for (position, item) in slot.items.enumerated() {
             let ended = outcome.item(at: position)
+            activity.end(item)
             outcomes[OutcomeNames.place(of: ended.status)] += 1
             if !OutcomeNames.isResult(ended.status) {
                 isAnswered = false
@@ -139,6 +148,7 @@ final class Judge {
             }
         }
         if isAnswered { answeredSinceSample += 1 }
+        world.noteEnd(operation, outcome, missing: missing.count)
         return missing
     }
 

@@ -66,6 +66,7 @@ extension World {
     /// At each sample.
     func noteStates(_ report: StoreReport, _ sample: RunSample) {
         reached.insert(.servedDegraded, if: report.health == .degraded && sample.answered > 0)
+        reached.insert(.crossShard, if: server.shards.count > 1 && sample.answered > 0)
         reached.insert(.lastDriveMissing, if: report.health == .unhealthy)
         reached.insert(.twoDrivesMissing, if: report.drivesMissing > 1)
         reached.insert(
@@ -96,6 +97,8 @@ extension World {
         reached.insert(.driveReturnedEmpty, if: counters.emptied > 0)
         reached.insert(.evicted, if: server.evictions > 0)
         reached.insert(.storeFull, if: saw(.noSpace))
+        reached.insert(.unknownHappened, if: judge.ledger.unknownHappened > 0)
+        reached.insert(.unknownDidNotHappen, if: judge.ledger.unknownDidNotHappen > 0)
         reached.insert(.unknownOutcome, if: saw(.outcomeUnknown))
         reached.insert(.deadlineBeforeWork, if: saw(.deadlineExceeded))
         reached.insert(.responsePostponed, if: sessions.postponed > 0)

@@ -52,6 +52,7 @@ final class SimulatedServer {
     private var memory: SimulatedMemory?
     private(set) var lives: UInt64 = 0
     private(set) var deaths: UInt64 = 0
+    private var shardsBefore = 0
     var isFrozen = false
     /// How far its clock is ahead of the world's, in nanoseconds.
     private(set) var clockLead: UInt64 = 0
@@ -135,6 +136,8 @@ final class SimulatedServer {
         precondition(life == .down, "a server started twice")
         lives += 1
         let count = min(Int(plan.shards.draw(from: &random)), plan.driveCount)
+        world.reached.insert(.otherShardCount, if: lives > 1 && count != shardsBefore)
+        shardsBefore = count
         let numbers = (0..<count).map { Array(stride(from: $0, to: plan.driveCount, by: count)) }
         build(numbers)
         life = .recovering

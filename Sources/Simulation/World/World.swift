@@ -32,7 +32,10 @@ final class World {
     let seed: UInt64
     let sim = SimulatedWorld()
     let beganAt: Instant
-    private var events = EventQueue<WorldAction>()
+    private var events = EventQueue()
+    /// What the queue's numbers stand for.
+    private var actions: [WorldAction?] = []
+    private var freeActions: [Int] = []
     private(set) var network: SimulatedNetwork!
     private(set) var server: SimulatedServer!
     private(set) var clients: [WorkloadClient] = []
@@ -72,7 +75,15 @@ final class World {
     // MARK: Events
 
     func schedule(_ action: WorldAction, at time: Instant) {
-        events.push(action, at: max(time, now))
+        let place: Int
+        if let free = freeActions.popLast() {
+            place = free
+            actions[free] = action
+        } else {
+            place = actions.count
+            actions.append(action)
+        }
+        events.push(UInt64(place), at: max(time, now))
     }
 
     func schedule(_ action: WorldAction, after microseconds: UInt64) {
@@ -130,8 +141,10 @@ final class World {
     /// Lets everybody do what can be done now; false when nobody did anything.
     private func turn() -> Bool {
         var moved = false
-        while let action = events.popDue(at: now) {
-            handle(action)
+        while let number = events.popDue(at: now) {
+            let place = Int(number)
+            freeActions.append(place)
+            if let action = actions[place].take() { handle(action) }
             moved = true
         }
         if server.step() { moved = true }

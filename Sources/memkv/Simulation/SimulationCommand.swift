@@ -4,6 +4,7 @@
 import ArgumentParser
 import Foundation
 import ScenarioRuns
+import Simulation
 
 struct SimulationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
