@@ -72,13 +72,17 @@ struct TimelineDrawing {
         top += 24
         for lane in lanes {
             body += text("name", Self.left - 12, top + 17, lane.heading, anchor: "end")
-            for span in lane.spans { body += bar(span) }
+            for (place, span) in lane.spans.enumerated() {
+                let next = lane.spans.dropFirst(place + 1).first
+                body += bar(span, roomTo: next.map { x($0.fromMicroseconds) } ?? Self.width)
+            }
             top += Self.laneHeight
         }
         top += 10
     }
 
-    private func bar(_ span: TimelineRun.Span) -> String {
+    /// `roomTo` is where the next bar begins.
+    private func bar(_ span: TimelineRun.Span, roomTo: Double) -> String {
         let start = x(span.fromMicroseconds)
         let width = max(3, x(span.toMicroseconds) - start)
         let label = FigureText.escaped(span.label)
@@ -90,11 +94,12 @@ struct TimelineDrawing {
             + "<rect class=\"bar \(span.tone.rawValue)\" x=\"\(Self.number(start))\" "
             + "y=\"\(Self.number(top + 3))\" width=\"\(Self.number(width))\" height=\"20\" "
             + "rx=\"3\"/>"
-        // About 6.4 a letter; what doesn't fit stands behind its bar, if there is room.
+        // About 6.4 a letter; what doesn't fit stands behind its bar, if there is room, and can
+        // always be read by pointing at it.
         let needed = Double(span.label.count) * 6.4 + 10
         if needed <= width {
             bar += text("inside \(span.tone.rawValue)", start + 6, top + 17, span.label)
-        } else if start + width + needed < Self.width, span.tone != .good {
+        } else if start + width + needed < roomTo {
             bar += text("beside", start + width + 4, top + 17, span.label)
         }
         return bar + "</g>"

@@ -21,8 +21,9 @@ package enum TimelinePage {
             \(TimelineDrawing.svg(of: run))
             <p class="reading">Time runs to the right and is the same for every row. A violet \
             band shows a fault for as long as it struck, so that what it did stands below it. A \
-            line that breaks off had nothing to measure there.</p>
-            \(table(run.totals, "Counted"))\(table(run.facts, "The run"))
+            line that breaks off had nothing to measure there. \
+            \(FigureText.escaped(run.reading))</p>
+            <div class="tables">\(table(run.totals, "Counted"))\(table(run.facts, "The run"))</div>
             </main></body></html>
 
             """
@@ -34,7 +35,8 @@ package enum TimelinePage {
             "<tr><th>\(FigureText.escaped($0.name))</th>"
                 + "<td>\(FigureText.escaped($0.value))</td></tr>"
         }
-        return "<h2>\(FigureText.escaped(heading))</h2>\n<table>\(rows.joined())</table>\n"
+        return "<section><h2>\(FigureText.escaped(heading))</h2>\n<table>\(rows.joined())"
+            + "</table></section>\n"
     }
 
     private static let style = """
@@ -59,6 +61,7 @@ package enum TimelinePage {
         .verdict.bad { background: var(--bad); color: var(--bad-ink); }
         .verdict.warning { background: var(--warning); color: var(--warning-ink); }
         .reading { color: var(--soft); max-width: 80ch; font-size: 13px; }
+        .introduction:empty { display: none; }
         svg { width: 100%; height: auto; display: block; }
         svg text { font-size: 12px; fill: var(--ink); }
         svg .section { font-weight: 600; font-size: 13px; }
@@ -78,6 +81,8 @@ package enum TimelinePage {
         svg .label.c0 { fill: var(--c0); } svg .label.c1 { fill: var(--c1); }
         svg .label.c2 { fill: var(--c2); } svg .label.c3 { fill: var(--c3); }
         svg .label.c4 { fill: var(--c4); } svg .label.c5 { fill: var(--c5); }
+        .tables { display: flex; flex-wrap: wrap; gap: 0 64px; }
+        .tables section { flex: 1 1 320px; min-width: 0; }
         table { border-collapse: collapse; font-size: 14px; }
         th { text-align: left; font-weight: 400; color: var(--soft); padding: 2px 24px 2px 0;
           vertical-align: top; white-space: nowrap; }

@@ -90,6 +90,8 @@ package struct TimelineRun: Sendable {
     package var introduction: String
     package var verdict: Fact
     package var verdictTone: Tone
+    /// Sentences below the drawing, on what a reader can't guess.
+    package var reading = ""
     package var facts: [Fact]
     package var totals: [Fact]
     package var endMicroseconds: UInt64

@@ -76,7 +76,8 @@ enum HistoryTable {
         return String(commit.prefix(digits)) + (program.isDirty == true ? "*" : "")
     }
 
-    private static func amount(_ value: Double) -> String {
+    /// A count as a whole number.
+    static func amount(_ value: Double) -> String {
         value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
     }
 

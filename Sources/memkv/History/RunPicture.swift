@@ -27,14 +27,17 @@ enum RunPicture {
         let facts = record.facts
         let end = facts.virtualMicroseconds ?? 0
         var run = TimelineRun(
-            title: facts.scenario, introduction: facts.about ?? "",
+            title: "\(facts.scenario), seed \(facts.seed)", introduction: facts.about ?? "",
             verdict: verdict(of: record), verdictTone: tone(of: facts.verdict),
             endMicroseconds: end)
         run.faults = lanes(in: record, [Lane.fault], end: end)
         run.lanes = lanes(in: record, [Lane.health, Lane.server, Lane.drive], end: end)
         run.charts = charts(of: record)
+        run.reading =
+            "When the last fault has ended and the work is done, everything must converge: the "
+            + "server is started anew unless it is healthy, and every key is read back."
         run.totals = record.totals.sorted { $0.key < $1.key }.map {
-            TimelineRun.Fact($0.key, BenchTable.digits(max(0, $0.value)))
+            TimelineRun.Fact($0.key, HistoryTable.amount($0.value))
         }
         run.facts = self.facts(of: facts)
         return run
@@ -71,10 +74,10 @@ enum RunPicture {
     /// By the words that stores use for their health, their drives' states and their own.
     private static func tone(of span: RunSpan) -> TimelineRun.Tone {
         if span.lane == Lane.fault { return .fault }
-        switch span.label {
-        case "healthy", "online", "serving", "started": return .good
-        case "degraded", "recovering", "starting", "draining": return .warning
-        case "unhealthy", "offline", "absent", "unavailable", "down", "fenced": return .bad
+        switch span.label.prefix(while: { $0 != " " }) {
+        case "healthy", "online", "started": return .good
+        case "degraded", "recovering", "slow", "stalled": return .warning
+        case "unhealthy", "offline", "absent", "unavailable", "killed", "power": return .bad
         default: return .neutral
         }
     }

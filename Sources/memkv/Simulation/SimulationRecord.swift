@@ -13,8 +13,9 @@ enum SimulationRecord {
 
     /// `planted` is a mistake that the command line planted, not the scenario.
     static func of(_ report: RunReport, _ file: ScenarioFile, planted: String?) -> RunRecord {
+        let began = Date(timeIntervalSinceNow: -Double(report.realMicroseconds) / 1e6)
         var facts = RunFacts(
-            kind: .sim, startedAt: Date().formatted(.iso8601), scenario: report.scenario,
+            kind: .sim, startedAt: began.formatted(.iso8601), scenario: report.scenario,
             scenarioHash: String(report.contentHash, radix: 16), seed: report.seed,
             program: program, machine: machine, realMicroseconds: report.realMicroseconds,
             verdict: verdict(of: report))
@@ -123,18 +124,22 @@ enum SimulationRecord {
             let name = fault.name.replacing("_", with: " ")
             return RunSpan(
                 lane: RunPicture.Lane.fault, subject: fault.target,
-                label: fault.detail.isEmpty ? name : "\(name), \(fault.detail)",
+                label: fault.detail.isEmpty ? name : "\(name) (\(fault.detail))",
                 fromMicroseconds: fault.beganMicroseconds,
                 toMicroseconds: fault.endedMicroseconds ?? fault.beganMicroseconds)
         }
     }
 
-    /// Each state from where it was first seen to where the next one of the same subject was.
+    /// Each state from where it was first seen to where the next one of the same subject was. A
+    /// server that isn't there says nothing of its drives.
     private static func states(of report: RunReport) -> [RunSpan] {
         report.events.enumerated().map { place, event in
-            let next = report.events.dropFirst(place + 1).first { $0.subject == event.subject }
             let isHealth = event.subject == "health"
             let isServer = event.subject == "server"
+            let next = report.events.dropFirst(place + 1).first { later in
+                later.subject == event.subject
+                    || (!isHealth && later.subject == "server" && !later.what.hasPrefix("started"))
+            }
             return RunSpan(
                 lane: isHealth
                     ? RunPicture.Lane.health
