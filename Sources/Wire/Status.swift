@@ -20,7 +20,7 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     /// The deadline passed after the work was submitted, or a flush failed: done or not, nobody
     /// knows.
     case outcomeUnknown = 8
-    /// The key's drive is absent or offline.
+    /// The drives that the key could be on are absent or offline.
     case driveUnavailable = 9
     /// A fixed table or queue is full; nothing was changed, try again.
     case busy = 10

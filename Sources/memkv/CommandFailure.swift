@@ -93,7 +93,7 @@ extension CommandFailure {
         case .checksumMismatch: "damaged: the bytes that arrived don't have their checksum"
         case .deadlineExceeded: "the deadline passed; nothing was changed"
         case .outcomeUnknown: "the deadline passed or the connection broke; done or not is unknown"
-        case .driveUnavailable: "the drive that holds it is absent or offline"
+        case .driveUnavailable: "the drives it could be on are absent or offline"
         case .busy: "the server is busy; nothing was changed, try again"
         case .shuttingDown: "the server is shutting down; nothing was changed"
         case .unauthenticated:

@@ -426,7 +426,9 @@ final class AbsentDrivesModel {
         let found = try value(of: key)
         if violation != nil { return }
         // A drive that is away explains a miss, but not of what was put since it went.
-        if found == nil, freshness[key] != upheavals, drives(of: key).contains(where: absent.contains) {
+        if found == nil, freshness[key] != upheavals,
+            drives(of: key).contains(where: absent.contains)
+        {
             note("missed while away")
             return
         }

@@ -39,7 +39,9 @@ enum ChangePage {
     static func store(_ changed: ChangedKey, _ arena: Arena, item: Int, in page: ArenaOffset) {
         let place = IndexPageHeader.item(item, bytes: itemBytes, in: page)
         let words = changed.key.littleEndianWords
-        for index in 0..<4 { arena.storeWord(words[index], at: place.advanced(by: UInt64(index * 8))) }
+        for index in 0..<4 {
+            arena.storeWord(words[index], at: place.advanced(by: UInt64(index * 8)))
+        }
         arena.storeWord(
             UInt64(changed.key.namespace.rawValue) | UInt64(changed.epoch) << 32,
             at: place.advanced(by: 32))
@@ -67,7 +69,9 @@ enum ChangePage {
             magic, UInt64(FormatConstants.version) | UInt64(identity.items) << 16, 0,
             identity.driveIDLow, UInt64(identity.number), identity.generation, 0, 0,
         ]
-        for index in 0..<8 { arena.storeWord(words[index], at: place.advanced(by: UInt64(index * 8))) }
+        for index in 0..<8 {
+            arena.storeWord(words[index], at: place.advanced(by: UInt64(index * 8)))
+        }
         arena.storeWord(
             arena.checksum(IndexPageHeader.range(at: place)), at: place.advanced(by: 16))
     }

@@ -5,15 +5,15 @@
 // they free, so that replaying needs no look into the tree.
 //
 //   Alloc   [1, words, 0, slots, class, 0, 0, 0][version][slot u32, slot u32]…
-//   Commit  [2, words, 0, freed slots, freed class, listed, 0, 0][namespace u32, length u32][key × 4]
-//           [version][checksum][expiry u32, zero u32][freed slot u32, freed slot u32]…
+//   Commit  [2, words, 0, freed slots, freed class, listed, 0, 0][namespace u32, length u32]
+//           [key × 4][version][checksum][expiry u32, zero u32][freed slot u32, freed slot u32]…
 //   Delete  [3, words, reason, freed slots, freed class, listed, 0, 0][namespace u32, zero u32]
 //           [key × 4]
 //           [version][freed slot u32, freed slot u32]…
 //   Void    [4, words, 0, 0, 0, 0, 0, 0][version]     the Commit of that version never happened
 //
-// The first byte of a word is its lowest; type 0 ends a block. Listed is 1 when the key belongs into
-// the change list: its first or second drive was out.
+// The first byte of a word is its lowest; type 0 ends a block. Listed is 1 when the key belongs
+// into the change list: its first or second drive was out.
 
 import Wire
 

@@ -60,9 +60,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// What a change of `key` has to do, on whichever drive it is made.
     mutating func gate(of key: BlockKey) -> ChangeGate {
+        seeOuts()
+        if epochs.lineage.members == MemberSet(first: placement.memberCount) {
+            return .open(isListed: false)
+        }
         let ranks = placement.ranks(of: key)
         guard let second = ranks.second else { return .open(isListed: false) }
-        seeOuts()
         guard epochs.isOut(ranks.first) || epochs.isOut(second) else {
             return .open(isListed: false)
         }

@@ -2,8 +2,8 @@
 // sent any more.
 //
 // Always holds: a fenced drive is fenced until the engine is started anew, and out of the store's
-// next epoch; its own requests end (reads as misses, changes in doubt as outcomeUnknown, others go to
-// their key's second drive).
+// next epoch; its own requests end (reads as misses, changes in doubt as outcomeUnknown, others go
+// to their key's second drive).
 
 import Wire
 

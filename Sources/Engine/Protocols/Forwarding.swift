@@ -36,7 +36,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             case .lookups, .batchGet, .batchPut, .batchDelete, .peerLookup, .evictor:
                 preconditionFailure("a \(operations[index].kind) is not forwarded whole")
             }
-        if operations[index].kind == .get, !operations[index].isPlanned, operations[index].admittedBytes == 0 {
+        if operations[index].kind == .get, !operations[index].isPlanned,
+            operations[index].admittedBytes == 0
+        {
             let expected = operations[index].request?.expectedResponseBytes ?? 1
             guard isAdmitted(index, lengthBytes: expected) else { return }
             operations[index].admittedBytes = expected

@@ -30,8 +30,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     /// Looks up the keys of a request, from where it stopped; true when all of them are known.
-    /// While drives may have strays, each key's second drive is asked before the first: a key on its
-    /// way home is at the second until it is at the first.
+    /// While drives may have strays, each key's second drive is asked before the first: a key on
+    /// its way home is at the second until it is at the first.
     mutating func lookUpItems(of index: OperationIndex) -> Bool {
         guard let request = operations[index].request else {
             preconditionFailure("lookups without a request")

@@ -4,7 +4,8 @@
 //   begun ──► waitingForKey ──► lookingUp ──► placing ──► awaitingFlush ──► ok
 //                                   └─ absent, or not the version meant ─► notFound
 //
-// A client's delete of a key that a drive which is out may have is recorded though it finds nothing.
+// A client's delete of a key that a drive which is out may have is recorded though it finds
+// nothing.
 //
 // Always holds: the key is gone for readers, and its slots begin their way back, only when the
 // record is durable. A removal may use the journal's and the dirty queue's reserve, so a full drive

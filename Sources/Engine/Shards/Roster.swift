@@ -3,8 +3,8 @@
 // recovered, who will ask for nothing more.
 //
 // Always holds: a drive is announced once and attends or stays away once, by the shard that has it,
-// and stays as announced; counts only rise; `epoch` rises with every change, so that a shard can tell whether it has seen the last
-// one.
+// and stays as announced; counts only rise; `epoch` rises with every change, so that a shard can
+// tell whether it has seen the last one.
 //
 // One of the files that may say `unsafe`.
 
