@@ -161,7 +161,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if operations[index].kind == .remove, operations[index].reason == .superseded,
             operations[index].caller == nil
         {
-            drives[operations[index].drive].recovery.removalsInFlight -= 1
+            noteForgotten(index, status)
         }
         if goesOn(index, after: status) { return }
         let parent = operations[index].parent

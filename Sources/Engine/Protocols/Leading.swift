@@ -118,6 +118,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard var lead = operations[index].lead else { preconditionFailure("a leg of nobody") }
         operations[index].state = .begun
         let isDone = reply.status == .ok || reply.status == .notFound
+        let isOut = reply.status == .driveUnavailable || reply.status == .outcomeUnknown
+        guard isDone || isOut else {
+            // Too late, or turned away: nothing is known of the older entry.
+            operations[index].lead = nil
+            finish(index, operations[index].kind == .put ? .outcomeUnknown : reply.status)
+            return
+        }
         switch lead.leg {
         case .lookingSecond:
             lead.secondVersion = reply.version

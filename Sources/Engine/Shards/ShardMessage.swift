@@ -53,8 +53,8 @@ struct PeerReply: Sendable {
     var operation: OperationIndex
     var item: UInt32
     var status: Status
-    /// What the key holds, after a put, or after a get or a lookup that found it. Without a payload,
-    /// a get found more than it was admitted to bring.
+    /// What the key holds, after a put, or after a get or a lookup that found it. Without a
+    /// payload, a get found more than it was admitted to bring.
     var lengthBytes: UInt32 = 0
     var checksum: UInt64 = 0
     var version = Version(0)

@@ -99,6 +99,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].state == .online && drives[drive].recovery.step != .idle
     }
 
+    /// The removal of a key to forget has ended: unless it is durable or there was nothing, the key
+    /// is still to be forgotten.
+    mutating func noteForgotten(_ index: OperationIndex, _ status: Status) {
+        let drive = operations[index].drive
+        drives[drive].recovery.removalsInFlight -= 1
+        if status != .ok, status != .notFound, isForgetting(drive) {
+            drives[drive].recovery.keysToForget.append(operations[index].key)
+        }
+    }
+
     /// Begins to remove the next keys to forget; ends when all removals are durable and the epoch
     /// is noted.
     mutating func pumpReturn(_ drive: DriveIndex) {
