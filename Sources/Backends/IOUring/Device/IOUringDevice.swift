@@ -41,11 +41,15 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         var retries = 0
         var discard = OpenedDrive.Discard.punchHole
         var error: DeviceError?
+        /// The kernel's number for the error.
+        var code: Int32 = 0
     }
 
     /// Longest single transfer given to the kernel, whose own limit is just below 2 GiB.
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
+    /// Writes and flushes that one drive may have in flight, and some to spare.
+    private static let blockedOperationsPerDrive = 80
     /// What a memory drive moves at once.
     private static let memoryPieceBytes: UInt64 = 64 << 10
 
@@ -76,6 +80,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         } catch {
             throw .ring(error)
         }
+        shard.ring.allowBlockedOperations(drives.count * Self.blockedOperationsPerDrive)
         source = shard.attach(self)
     }
 
@@ -143,7 +148,9 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     package func nextCompletion() -> DeviceCompletion? {
         guard let index = finished.popFirst() else { return nil }
         free.append(index)
-        return DeviceCompletion(tag: flights[index].operation.tag, error: flights[index].error)
+        return DeviceCompletion(
+            tag: flights[index].operation.tag, error: flights[index].error,
+            code: flights[index].code)
     }
 
     package func prepare(now: Instant) -> Bool {
@@ -178,7 +185,11 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             return
         }
         switch flights[index].operation.action {
-        case .flush, .discard: finish(index, nil)
+        case .flush:
+            // What is flushed to a file that has no name any more, or was cut short, isn't durable.
+            let drive = drives[Int(flights[index].operation.drive.rawValue)]
+            finish(index, drive.isWholeFile ? nil : .gone)
+        case .discard: finish(index, nil)
         case .read, .write: advanced(index, by: UInt64(result))
         }
     }
@@ -251,6 +262,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             flights[index].discard = .punchHole
             start(index, mayBlock: false)
         } else {
+            flights[index].code = code
             finish(index, DeviceError(errno: code, onBlockDevice: drives[drive].isBlockDevice))
         }
     }

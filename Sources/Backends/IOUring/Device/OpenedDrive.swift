@@ -31,6 +31,14 @@ struct OpenedDrive: Sendable {
     /// Why the drive is absent; nil when it is there.
     var absence: SystemError?
 
+    /// False for a file that was deleted or is shorter than it was.
+    var isWholeFile: Bool {
+        guard geometry.mode == .file, !isBlockDevice else { return true }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return false }
+        return status.st_nlink > 0 && UInt64(status.st_size) >= geometry.capacity.rawValue
+    }
+
     /// Errors that mean that nothing is there.
     private static let absences: Set<Int32> = [ENOENT, ENXIO, ENODEV, ENOMEDIUM, EIO]
 
