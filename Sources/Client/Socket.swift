@@ -123,6 +123,14 @@ package struct Socket: ~Copyable, ByteStream {
             unsafe recv(descriptor, bytes.address, bytes.count, 0), zeroMeansClosed: true)
     }
 
+    /// From now on the socket counts as readable when so many bytes have come, or the peer's last
+    /// (SO_RCVLOWAT, socket(7)).
+    func setLeastAwaited(bytes: Int) {
+        var count = Int32(bytes)
+        unsafe setsockopt(
+            descriptor, SOL_SOCKET, SO_RCVLOWAT, &count, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// Waits until the socket can do what is asked, or for a signal, at most until `deadline`. True
     /// when it can.
     package func wait(forSending: Bool, forReceiving: Bool, until deadline: MonotonicTime) -> Bool {

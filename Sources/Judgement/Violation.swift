@@ -19,6 +19,8 @@ package enum Assertion: String, CaseIterable, Sendable {
     // Of single requests.
     case requestNeverAnswered = "request-never-answered"
     case answeredTwice = "request-answered-twice"
+    case answeredLate = "request-answered-late"
+    case foreignNamespaceServed = "another-namespace's-bytes-served"
 
     // Of the store, before and after a power cut.
     case driveNotFormatted = "drive-can't-be-formatted"
@@ -33,6 +35,18 @@ package enum Assertion: String, CaseIterable, Sendable {
     // Of the device's trace.
     case acknowledgedBeforeFlush = "acknowledged-before-its-flush"
     case liveBlockOverwritten = "slot-of-a-live-block-overwritten"
+
+    // Of a whole run.
+    case missesBeyondBound = "misses-beyond-bound"
+    case refusalsBeyondBound = "refusals-beyond-bound"
+    case healthDisagrees = "health-disagrees-with-what-happened"
+    case notConverged = "not-healthy-after-the-faults"
+    case memoryNotReturned = "memory-not-returned"
+    case expectationNotMet = "expected-state-not-seen"
+    case throughputBelowBound = "throughput-below-bound"
+    case latencyAboveBound = "latency-above-bound"
+    case worldStalls = "nothing-happens-any-more"
+    case worldSpins = "no-end-at-one-instant"
 
     // Of stores made to order.
     case blockLostWithOneSuperblock = "block-lost-with-one-superblock-damaged"

@@ -107,6 +107,12 @@ package struct DocumentSection {
 
     // MARK: Values
 
+    /// Whether there is anything under `key`.
+    package func has(_ key: String) -> Bool { entries[key] != nil }
+
+    /// Whether what is under `key` has keys of its own.
+    package func isSection(_ key: String) -> Bool { entries[key]?.node.mapping != nil }
+
     /// The mapping under `key`; nil when it isn't there.
     package func section(
         _ key: String, schema: SectionSchema

@@ -67,6 +67,7 @@ package struct BlockKey: Hashable, Comparable, Sendable {
     }
 
     /// From four words loaded little-endian out of a frame's body or a leaf's cell.
+    @inline(__always)
     package init(namespace: Namespace, littleEndianWords words: InlineArray<4, UInt64>) {
         self.init(
             namespace: namespace,

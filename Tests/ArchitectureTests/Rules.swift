@@ -32,6 +32,12 @@ enum Rules {
             ["ArgumentParser", "CrashEnumeration", "Engine", "Judgement", "Sim"]
         ),
         ("Sources/Client/", ["Glibc", "Synchronization", "Wire"]),
+        ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
+        ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
+        (
+            "Sources/memkv-sim/",
+            ["ArgumentParser", "Foundation", "Scenarios", "Schema", "Simulation"]
+        ),
         (
             "Sources/engine-benchmark/",
             ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
@@ -83,7 +89,10 @@ enum Rules {
         "async", "await", "Task", "TaskGroup", "actor", "Mutex", "ContinuousClock",
         "SuspendingClock", "DispatchQueue", "Foundation", "Dispatch", "Thread",
     ]
-    static let coreFolders = ["Sources/Engine/", "Sources/Wire/", "Sources/Client/Core/"]
+    static let coreFolders = [
+        "Sources/Engine/", "Sources/Wire/", "Sources/Client/Core/", "Sources/Backends/Sim/",
+        "Sources/Judgement/", "Sources/Simulation/",
+    ]
 
     /// The files that may say `unsafe` or `@unchecked`, with the reason.
     static let unsafeFiles: [String: String] = [
@@ -99,6 +108,9 @@ enum Rules {
         "Sources/Client/Sockets/SocketAddress.swift": "the C library's resolver",
         "Sources/Client/Sockets/WakeUp.swift": "a socket pair of the C library",
         "Sources/Backends/Sim/SectorBytes.swift": "copies between a simulated drive and the arena",
+        "Sources/Judgement/Registers/BlockValues.swift": "fills and compares memory given to it",
+        "Sources/memkv-sim/ScenarioFiles.swift": "asks Foundation what is a folder",
+        "Sources/Simulation/Network/ByteQueue.swift": "copies between connections and memory",
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",
         "Sources/Engine/Memory/SlabPool.swift": "the slabs' links and marks",

@@ -12,13 +12,26 @@ if [ ! -x "$binary" ]; then
     exit 1
 fi
 
-check() {
-    if "$binary" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+walks=(
+    "--depth ${MEMKV_WALK_DEPTH:-2} --sector 4096 --second-crashes 1 --aftercare 16 --combinations 16 --samples 4"
+    "--depth 1 --sector 512 --second-crashes 2 --aftercare 4 --combinations 32 --samples 4"
+    "scenario --sector 512"
+    "scenario --sector 4096"
+)
 
-check --depth "${MEMKV_WALK_DEPTH:-2}" --sector 4096 --second-crashes 1 --aftercare 16 --combinations 16 --samples 4
-check --depth 1 --sector 512 --second-crashes 2 --aftercare 4 --combinations 32 --samples 4
-for sector in 512 4096; do check scenario --sector $sector; done
+# Each walk has one thread: all at once.
+pids=()
+for index in "${!walks[@]}"; do
+    "$binary" ${walks[$index]} >"$work/$index" 2>&1 &
+    pids+=($!)
+done
+for index in "${!walks[@]}"; do
+    if wait "${pids[$index]}"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    echo "-- crash-enumeration ${walks[$index]}"
+    cat "$work/$index"
+done
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

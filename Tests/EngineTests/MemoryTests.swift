@@ -7,6 +7,10 @@ import Testing
 import Wire
 
 @Suite struct MemoryTests {
+    @Test func aDriveNobodyHasLookedAtYetIsRecoveringAndNotMissing() {
+        #expect(ShardCells(driveCount: 2).drives.allSatisfy { $0.state == .recovering })
+    }
+
     @Test func aFixedMapIsADictionaryOfFixedCapacity() {
         var random = RandomStream(seed: 7, name: "fixed map", incarnation: 0)
         var map = FixedMap<UInt64, UInt64>(capacity: 200, seed: 3)

@@ -26,13 +26,13 @@ import Testing
     }
 
     @Test func eventsLeaveByTimeThenByEntry() {
-        var queue = EventQueue<Int>()
+        var queue = EventQueue()
         let times: [UInt64] = [5, 3, 5, 1, 3]
         for (index, time) in times.enumerated() {
-            queue.push(index, at: Instant(nanoseconds: time))
+            queue.push(UInt64(index), at: Instant(nanoseconds: time))
         }
         #expect(queue.popDue(at: Instant(nanoseconds: 0)) == nil)
-        var order: [Int] = []
+        var order: [UInt64] = []
         while let event = queue.popDue(at: Instant(nanoseconds: 9)) { order.append(event) }
         #expect(order == [3, 1, 4, 0, 2])
     }

@@ -46,6 +46,24 @@ package struct DriveFaults: Sendable {
     /// Sectors never written before that still fit under a file drive; nil without limit. The part
     /// of a write that fits is written.
     package var newSectorLimit: UInt64?
+    /// What everything is answered with while the drive is away; nil while it is there.
+    package var offlineAnswer: DeviceError?
+    /// Operations of these actions aren't completed until they are taken off the list.
+    package var stalledActions = DeviceActions()
+    /// How much longer an operation takes, in percent of what it should; 100 for no longer.
+    package var latencyPercent: UInt64 = 100
+    /// Operations of a hundred that this slowness meets.
+    package var slowedSharePercent: UInt64 = 100
+    /// What the next flush is answered with, once.
+    package var nextFlushError: DeviceError?
+    /// Writes, in a thousand, that are acknowledged and never land.
+    package var lostWritesPerMille: UInt64 = 0
+    /// Writes, in a thousand, that are acknowledged and of which only some sectors land.
+    package var tornWritesPerMille: UInt64 = 0
+    /// Writes, in a thousand, that land somewhere else.
+    package var misdirectedWritesPerMille: UInt64 = 0
+    /// Reads, in a thousand, that bring what stands somewhere else.
+    package var misdirectedReadsPerMille: UInt64 = 0
 
     package init() {}
 
@@ -85,5 +103,56 @@ package struct DriveLatency: Sendable {
     func draw(_ action: DeviceAction, from random: inout RandomStream) -> UInt64 {
         let index = Int(action.rawValue)
         return fixedMicroseconds[index] + random.below(randomMicroseconds[index] + 1)
+    }
+}
+
+/// A set of actions.
+package struct DeviceActions: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    package static let flush = DeviceActions(.flush)
+    package static let all = DeviceActions(rawValue: 15)
+
+    package init(_ action: DeviceAction) { rawValue = 1 << action.rawValue }
+}
+
+/// What a drive's faults have done to it so far.
+package struct FaultEffects: Hashable, Sendable {
+    /// Operations answered with an error.
+    package var failures: UInt64 = 0
+    package var slowed: UInt64 = 0
+    package var stalled: UInt64 = 0
+    package var lostWrites: UInt64 = 0
+    package var tornWrites: UInt64 = 0
+    package var misdirected: UInt64 = 0
+    /// Sectors read whose bytes were damaged.
+    package var damagedReads: UInt64 = 0
+
+    package init() {}
+
+    package static func += (left: inout FaultEffects, right: FaultEffects) {
+        left.failures += right.failures
+        left.slowed += right.slowed
+        left.stalled += right.stalled
+        left.lostWrites += right.lostWrites
+        left.tornWrites += right.tornWrites
+        left.misdirected += right.misdirected
+        left.damagedReads += right.damagedReads
+    }
+}
+
+/// How much a drive does at once, and how fast it moves bytes.
+package struct DriveService: Sendable {
+    /// Operations served side by side; the others queue. 0 for no limit.
+    package var channels = 0
+    /// Bytes that one channel moves in a microsecond; 0 for no limit.
+    package var bytesPerMicrosecond: UInt64 = 0
+
+    package init() {}
+
+    package init(channels: Int, bytesPerMicrosecond: UInt64) {
+        self.channels = channels
+        self.bytesPerMicrosecond = bytesPerMicrosecond
     }
 }

@@ -24,6 +24,11 @@ package struct DriveImage: Sendable {
     /// Sectors written at least once.
     package var writtenSectors: Int { sectors.count }
 
+    /// The sectors of `range` that were written, in order.
+    package func writtenSectors(in range: Range<UInt64>) -> [UInt64] {
+        sectors.keys.filter { range.contains($0) }.sorted()
+    }
+
     package func isWritten(_ sector: UInt64) -> Bool { sectors[sector] != nil }
 
     package subscript(sector: UInt64) -> SectorBytes {

@@ -37,9 +37,12 @@ package final class SimulatedDevice: BlockDevice {
     private let world: SimulatedWorld
     private let arena: Arena
     private var drives: [SimulatedDrive]
-    private var events = EventQueue<UInt64>()
+    private var events = EventQueue()
     private var inFlight: [InFlight] = []
     private var ready: [DeviceCompletion] = []
+    private var nextReady = 0
+    /// Ended, and kept from the engine by a stall.
+    private var withheld: [(serial: UInt64, drive: DriveIndex, action: DeviceAction)] = []
     private var latencyDraws: RandomStream
     private var raceDraws: RandomStream
     private var faultDraws: RandomStream
@@ -72,7 +75,7 @@ package final class SimulatedDevice: BlockDevice {
     package var nextEventTime: Instant? { events.nextTime }
 
     /// True when a completion waits to be polled.
-    package var hasCompletion: Bool { !ready.isEmpty }
+    package var hasCompletion: Bool { nextReady < ready.count }
 
     package func faults(of drive: DriveIndex) -> DriveFaults { drives[Int(drive.rawValue)].faults }
 
@@ -80,6 +83,32 @@ package final class SimulatedDevice: BlockDevice {
     /// drive gone.
     package func setFaults(_ faults: DriveFaults, of drive: DriveIndex) {
         drives[Int(drive.rawValue)].faults = faults
+        let freed = withheld.filter { $0.drive == drive && !isWithheld($0.drive, $0.action) }
+        withheld.removeAll { $0.drive == drive && !isWithheld($0.drive, $0.action) }
+        for operation in freed { events.push(operation.serial, at: world.now) }
+    }
+
+    private func isWithheld(_ drive: DriveIndex, _ action: DeviceAction) -> Bool {
+        let faults = drives[Int(drive.rawValue)].faults
+        return faults.stalledActions.contains(DeviceActions(action)) && faults.offlineAnswer == nil
+    }
+
+    /// What a drive's faults have done so far.
+    package func effects(of drive: DriveIndex) -> FaultEffects {
+        drives[Int(drive.rawValue)].effects
+    }
+
+    /// The sectors of `range` that hold something durable, in order.
+    package func writtenSectors(of drive: DriveIndex, in range: Range<UInt64>) -> [UInt64] {
+        drives[Int(drive.rawValue)].image.writtenSectors(in: range)
+    }
+
+    /// What is in flight, in the order of submission.
+    package var operationsInFlight: [DeviceOperation] { inFlight.map(\.operation) }
+
+    /// Operations in flight on one drive.
+    package func inFlightCount(of drive: DriveIndex) -> Int {
+        inFlight.count { $0.operation.drive == drive }
     }
 
     package func setLatency(_ latency: DriveLatency, of drive: DriveIndex) {
@@ -119,13 +148,34 @@ package final class SimulatedDevice: BlockDevice {
                 operation: operation, serial: serial,
                 error: plannedError(operation, place, ordinal),
                 flushMark: drives[place].flushMark, sectors: sectors))
-        let delay = drives[place].latency.draw(operation.action, from: &latencyDraws)
-        events.push(serial, at: world.now.advanced(byMicroseconds: delay))
+        events.push(serial, at: end(of: operation, place))
         observer?(.afterSubmission, serial, operation)
     }
 
+    private func end(of operation: DeviceOperation, _ place: Int) -> Instant {
+        let delay = drives[place].latency.draw(operation.action, from: &latencyDraws)
+        let faults = drives[place].faults
+        guard faults.latencyPercent != 100 else {
+            return drives[place].end(of: operation, taking: delay, now: world.now)
+        }
+        let isSlowed =
+            faults.slowedSharePercent >= 100
+            || faultDraws.chance(percent: faults.slowedSharePercent)
+        if isSlowed { drives[place].effects.slowed += 1 }
+        return drives[place].end(
+            of: operation, taking: delay, percent: isSlowed ? faults.latencyPercent : 100,
+            now: world.now)
+    }
+
     package func nextCompletion() -> DeviceCompletion? {
-        ready.isEmpty ? nil : ready.removeFirst()
+        guard nextReady < ready.count else { return nil }
+        nextReady += 1
+        let completion = ready[nextReady - 1]
+        if nextReady == ready.count {
+            ready.removeAll(keepingCapacity: true)
+            nextReady = 0
+        }
+        return completion
     }
 
     /// Lets everything happen that is due at the world's time.
@@ -134,8 +184,15 @@ package final class SimulatedDevice: BlockDevice {
             guard let place = inFlight.firstIndex(where: { $0.serial == serial }) else {
                 preconditionFailure("operation \(serial) ended twice")
             }
+            let operation = inFlight[place].operation
+            if isWithheld(operation.drive, operation.action) {
+                drives[Int(operation.drive.rawValue)].effects.stalled += 1
+                withheld.append((serial, operation.drive, operation.action))
+                continue
+            }
             let ended = inFlight.remove(at: place)
             let error = finish(ended)
+            if error != nil { drives[Int(operation.drive.rawValue)].effects.failures += 1 }
             world.note(
                 error == nil ? .completed : .failed, serial, UInt64(error?.rawValue ?? 0), 0)
             ready.append(DeviceCompletion(tag: ended.operation.tag, error: error))
@@ -180,6 +237,11 @@ package final class SimulatedDevice: BlockDevice {
     ) -> DeviceError? {
         let drive = drives[place]
         if drive.isGone { return .gone }
+        if let answer = drive.faults.offlineAnswer { return answer }
+        if operation.action == .flush, let error = drive.faults.nextFlushError {
+            drives[place].faults.nextFlushError = nil
+            return error
+        }
         if operation.action == .discard && !drive.supportsDiscard { return .unsupported }
         return drive.faults.failures.first {
             $0.action == operation.action && $0.ordinal == ordinal
@@ -190,7 +252,8 @@ package final class SimulatedDevice: BlockDevice {
 
     private func finish(_ ended: InFlight) -> DeviceError? {
         let place = Int(ended.operation.drive.rawValue)
-        let error = drives[place].isGone ? .gone : ended.error
+        let error =
+            drives[place].isGone ? .gone : drives[place].faults.offlineAnswer ?? ended.error
         switch ended.operation.action {
         case .read: return error ?? finishRead(ended, place)
         case .write: return finishWrite(ended, place, error)
@@ -216,8 +279,16 @@ package final class SimulatedDevice: BlockDevice {
                 return .medium
             }
         }
+        var shift: UInt64 = 0
+        if drives[place].faults.misdirectedReadsPerMille > 0,
+            faultDraws.below(1000) < drives[place].faults.misdirectedReadsPerMille
+        {
+            let places = drives[place].image.sectorCount - UInt64(ended.sectors.count) + 1
+            shift = faultDraws.below(places) &- ended.sectors.lowerBound
+            drives[place].effects.misdirected += 1
+        }
         for sector in ended.sectors {
-            let bytes = drives[place].read(sector) { raceDraws.chance(percent: 50) }
+            let bytes = drives[place].read(sector &+ shift) { raceDraws.chance(percent: 50) }
             bytes.copy(
                 to: arena,
                 at: ended.operation.memory.advanced(by: (sector - ended.sectors.lowerBound) * unit))
@@ -232,6 +303,10 @@ package final class SimulatedDevice: BlockDevice {
         if error != nil {
             drives[place].complete(serial: ended.serial) { _ in faultDraws.chance(percent: 50) }
             return error
+        }
+        if let landed = misplaced(ended, place) {
+            drives[place].complete(serial: ended.serial) { landed & (1 << UInt64($0 % 64)) != 0 }
+            return nil
         }
         var fitting = ended.sectors.count
         if let limit = drives[place].faults.newSectorLimit {
@@ -249,6 +324,35 @@ package final class SimulatedDevice: BlockDevice {
         let isWhole = fitting == ended.sectors.count
         drives[place].complete(serial: ended.serial) { $0 < fitting }
         return isWhole ? nil : .noSpace
+    }
+
+    /// What becomes of a write that its drive doesn't put where it belongs: the sectors that land,
+    /// by their place modulo 64; nil for a write without that fault.
+    private func misplaced(_ ended: InFlight, _ place: Int) -> UInt64? {
+        let faults = drives[place].faults
+        guard
+            faults.lostWritesPerMille + faults.tornWritesPerMille
+                + faults.misdirectedWritesPerMille > 0
+        else { return nil }
+        let draw = faultDraws.below(1000)
+        if draw < faults.lostWritesPerMille {
+            drives[place].effects.lostWrites += 1
+            return 0
+        }
+        if draw < faults.lostWritesPerMille + faults.tornWritesPerMille {
+            drives[place].effects.tornWrites += 1
+            return faultDraws.next()
+        }
+        guard
+            draw < faults.lostWritesPerMille + faults.tornWritesPerMille
+                + faults.misdirectedWritesPerMille
+        else { return nil }
+        drives[place].effects.misdirected += 1
+        let count = UInt64(ended.sectors.count)
+        drives[place].misdirect(
+            serial: ended.serial,
+            to: faultDraws.below(drives[place].image.sectorCount - count + 1))
+        return .max
     }
 
     // MARK: Checks

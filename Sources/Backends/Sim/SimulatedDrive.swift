@@ -16,7 +16,7 @@ struct UnflushedWrite: Sendable {
         case abandoned
     }
     let serial: UInt64
-    let firstSector: UInt64
+    var firstSector: UInt64
     /// nil where a later write has become durable or where nothing was written.
     var sectors: [SectorBytes?]
     var state = State.inFlight
@@ -36,6 +36,7 @@ package struct SimulatedDriveSetup: Sendable {
     package var isPresent: Bool
     package var image: DriveImage
     package var latency = DriveLatency()
+    package var service = DriveService()
     package var faults = DriveFaults()
 
     /// A drive that holds `image`.
@@ -57,7 +58,11 @@ struct SimulatedDrive: Sendable {
     let isPresent: Bool
     private(set) var image: DriveImage
     var latency: DriveLatency
+    let service: DriveService
     var faults: DriveFaults
+    var effects = FaultEffects()
+    /// When each channel has served what it was given.
+    private var channelsFreeAt: [Instant]
     /// In the order they were submitted.
     private(set) var unflushed: [UnflushedWrite] = []
     private(set) var submitted: UInt64 = 0
@@ -70,6 +75,9 @@ struct SimulatedDrive: Sendable {
         isPresent = setup.isPresent
         image = setup.image
         latency = setup.latency
+        service = setup.service
+        channelsFreeAt = Array(
+            repeating: Instant(nanoseconds: 0), count: setup.service.channels)
         faults = setup.faults
     }
 
@@ -86,6 +94,7 @@ struct SimulatedDrive: Sendable {
     /// Whatever is submitted or in flight now ends with `gone`.
     var isGone: Bool {
         guard isPresent else { return true }
+        if faults.offlineAnswer == .gone { return true }
         guard let first = faults.goneFromOperation else { return false }
         return submitted > first
     }
@@ -96,6 +105,34 @@ struct SimulatedDrive: Sendable {
         submitted += 1
         submittedPerAction[Int(action.rawValue)] += 1
         return ordinal
+    }
+
+    /// When an operation given to the drive now ends, that takes `microseconds` by itself.
+    mutating func end(
+        of operation: DeviceOperation, taking microseconds: UInt64, percent: UInt64 = 100,
+        now: Instant
+    ) -> Instant {
+        var microseconds = microseconds
+        if service.bytesPerMicrosecond > 0 {
+            microseconds += operation.length.rawValue / service.bytesPerMicrosecond
+        }
+        if percent != 100 { microseconds = microseconds * percent / 100 }
+        guard !channelsFreeAt.isEmpty else { return now.advanced(byMicroseconds: microseconds) }
+        var channel = 0
+        for other in channelsFreeAt.indices where channelsFreeAt[other] < channelsFreeAt[channel] {
+            channel = other
+        }
+        let end = max(now, channelsFreeAt[channel]).advanced(byMicroseconds: microseconds)
+        channelsFreeAt[channel] = end
+        return end
+    }
+
+    /// Has a write, begun before, land at `sector` instead.
+    mutating func misdirect(serial: UInt64, to sector: UInt64) {
+        guard let place = unflushed.firstIndex(where: { $0.serial == serial }) else {
+            preconditionFailure("write \(serial) is unknown")
+        }
+        unflushed[place].firstSector = sector
     }
 
     mutating func begin(_ write: UnflushedWrite) { unflushed.append(write) }
@@ -154,7 +191,7 @@ struct SimulatedDrive: Sendable {
 
     /// What a read of `sector` finds: the newest completed bytes, or, under a write in flight,
     /// either those or the new ones, as `coin` decides. Damage is applied on top.
-    func read(_ sector: UInt64, coin: () -> Bool) -> SectorBytes {
+    mutating func read(_ sector: UInt64, coin: () -> Bool) -> SectorBytes {
         var found = image[sector]
         for write in unflushed.reversed() {
             guard let index = write.index(of: sector), let bytes = write.sectors[index] else {
@@ -168,6 +205,7 @@ struct SimulatedDrive: Sendable {
         let start = sector * unit
         for damage in faults.damage
         where damage.offset.rawValue >= start && damage.offset.rawValue < start + unit {
+            effects.damagedReads += 1
             found = found.flipped(at: Int(damage.offset.rawValue - start), mask: damage.mask)
         }
         return found

@@ -27,12 +27,19 @@ package struct Fingerprint: Hashable, Sendable {
 package enum WorldEvent: UInt64, Sendable {
     case submitted = 1
     case completed, failed, requested, replied
+    /// Of the world around a server: bytes that arrive, what clients are told, faults, the server's
+    /// life.
+    case arrived, connected, disconnected, answered, struck, ended, started, stopped
 }
 
 /// The time and the history of one world; shared by its devices and transports, on one thread.
 package final class SimulatedWorld {
     package private(set) var now: Instant
     package private(set) var fingerprint = Fingerprint()
+
+    /// Called with each event: its number, the time, what it was and three words about it.
+    package var observer: ((UInt64, Instant, WorldEvent, UInt64, UInt64, UInt64) -> Void)?
+    private var noted: UInt64 = 0
 
     package init(now: Instant = Instant(nanoseconds: 1_000_000_000)) { self.now = now }
 
@@ -42,7 +49,11 @@ package final class SimulatedWorld {
         now = instant
     }
 
-    func note(_ event: WorldEvent, _ first: UInt64, _ second: UInt64, _ third: UInt64) {
+    package func note(
+        _ event: WorldEvent, _ first: UInt64, _ second: UInt64, _ third: UInt64
+    ) {
+        noted += 1
+        observer?(noted, now, event, first, second, third)
         fingerprint.add(event.rawValue ^ now.nanoseconds << 8)
         fingerprint.add(first)
         fingerprint.add(second)

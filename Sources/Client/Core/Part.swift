@@ -133,7 +133,7 @@ extension ClientRequest {
 
 extension RequestOutcome {
     /// What it says of the item at `position` of the frame.
-    func item(at position: Int) -> ItemOutcome {
+    package func item(at position: Int) -> ItemOutcome {
         items.isEmpty ? ItemOutcome(status: status, valueBytes: valueBytes) : items[position]
     }
 }

@@ -48,7 +48,12 @@ final class PooledServer<Stream: ClientStream> {
 
     /// The ready connection with the fewest requests, if one has room.
     func roomiest() -> PooledConnection<Stream>? {
-        connections.filter(\.hasRoom).min { $0.outstandingCount < $1.outstandingCount }
+        var found: PooledConnection<Stream>?
+        for connection in connections where connection.hasRoom {
+            if let best = found, best.outstandingCount <= connection.outstandingCount { continue }
+            found = connection
+        }
+        return found
     }
 
     // MARK: Parts

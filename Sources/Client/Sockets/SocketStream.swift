@@ -47,6 +47,9 @@ package final class SocketStream: ClientStream {
     private var socket: Socket?
     private var mayReceive = false
     private var waitsToSend = false
+    /// What a wait to receive waits for at least.
+    private var awaitedBytes = 1
+    private static let pieceBytes = 256 << 10
 
     init(to server: ServerAddress, wakeUp: WakeUp) {
         phase = .resolving(Resolution(server, wakeUp: wakeUp))
@@ -108,8 +111,20 @@ package final class SocketStream: ClientStream {
 
     package func receive(into bytes: DestinationBytes) -> SocketProgress {
         guard mayReceive, let progress = socket?.receive(into: bytes) else { return .wouldBlock }
-        if case .wouldBlock = progress { mayReceive = false }
+        if case .wouldBlock = progress {
+            mayReceive = false
+            wait(forBytesOf: bytes.count)
+        }
         return progress
+    }
+
+    /// Of a long value, the next wait is for a good piece: to be woken for every packet costs the
+    /// server, whose packet it is, and the client more than the bytes.
+    private func wait(forBytesOf count: Int) {
+        let wanted = count < Self.pieceBytes ? 1 : Self.pieceBytes
+        guard wanted != awaitedBytes else { return }
+        awaitedBytes = wanted
+        socket?.setLeastAwaited(bytes: wanted)
     }
 
     package func close() {

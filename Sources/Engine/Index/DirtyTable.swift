@@ -46,6 +46,7 @@ struct DirtyTable: ~Copyable {
     }
 
     subscript(key: BlockKey) -> DirtyEntry? {
+        if count == 0 { return nil }
         let index = places[place(of: key)]
         return index == .max ? nil : entries[Int(index)]
     }

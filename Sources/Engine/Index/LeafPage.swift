@@ -100,13 +100,26 @@ enum LeafPage {
             sizeClass: sizeClass, slots: slots)
     }
 
+    /// Whether the key in cell `index` is below `key`. The first words tell most keys apart.
+    @inline(__always)
+    private static func isBelow(
+        _ key: BlockKey, _ arena: Arena, _ page: ArenaOffset, at index: Int
+    ) -> Bool {
+        let cell = cell(index, page)
+        let namespace = UInt32(truncatingIfNeeded: arena.loadWord(cell.advanced(by: 32)))
+        if namespace != key.namespace.rawValue { return namespace < key.namespace.rawValue }
+        let word = arena.loadWord(cell).byteSwapped
+        if word != key.word0 { return word < key.word0 }
+        return self.key(arena, page, at: index) < key
+    }
+
     /// The first cell whose key is not below `key`.
     static func lowerBound(_ arena: Arena, _ page: ArenaOffset, _ key: BlockKey) -> Int {
         var low = 0
         var high = count(arena, page)
         while low < high {
             let middle = (low + high) / 2
-            if self.key(arena, page, at: middle) < key { low = middle + 1 } else { high = middle }
+            if isBelow(key, arena, page, at: middle) { low = middle + 1 } else { high = middle }
         }
         return low
     }

@@ -115,6 +115,7 @@ package struct Arena: @unchecked Sendable {
     }
 
     /// The key at `offset`, 32 bytes as a frame's body or a leaf's cell carries them.
+    @inline(__always)
     package func loadKey(_ offset: ArenaOffset, namespace: Namespace) -> BlockKey {
         BlockKey(
             namespace: namespace,

@@ -173,6 +173,8 @@ package struct DriveCells: Sendable {
     init() {
         block = CellBlock(
             count: Self.timings + DriveTiming.allCases.count * HistogramLayout.cellCount)
+        // Whoever asks before the first step is told that, and not that the drive is missing.
+        set(.state, to: UInt64(DriveState.recovering.rawValue))
     }
 
     package func value(_ counter: DriveCounter) -> UInt64 { block.load(counter.rawValue) }

@@ -41,13 +41,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return .waiting
         }
         let place = drives[drive].leaves.place(of: frame)
-        let entry = LeafPage.find(
-            memory.arena, place, key, layout: drives[drive].superblock.layout)
-        return entry.map { owned($0, on: drive) } ?? .absent
+        guard
+            let entry = LeafPage.find(
+                memory.arena, place, key, layout: drives[drive].superblock.layout)
+        else { return .absent }
+        return owned(entry, on: drive)
     }
 
     /// An entry whose slots the allocation map knows to be nobody's, or another class's, is in
     /// doubt: nothing is read or freed by it.
+    @inline(__always)
     private func owned(_ entry: BlockEntry, on drive: DriveIndex) -> LookupResult {
         drives[drive].space.isCommitted(entry.extent) ? .found(entry) : .absent
     }

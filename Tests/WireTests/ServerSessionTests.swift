@@ -1,8 +1,5 @@
 // The server's session machine by itself: each event in the states that may have it.
 
-#if IOUring
-
-import IOUring
 import Testing
 import Wire
 
@@ -251,5 +248,3 @@ import Wire
         }
     }
 }
-
-#endif

@@ -1,4 +1,5 @@
-// ServerSession: what one connection may do next, as the server sees it. Events in, actions out.
+// ServerSession: what one connection may do next, as the server sees it, whatever carries its bytes.
+// Events in, actions out.
 //
 // Always holds: the first frame is Connect and no later one is; with a key the second is
 // Authenticate, and every frame after it is signed; a frame is acted on only when its header has
@@ -13,10 +14,6 @@
 //
 // Lingering throws away what still comes, so that the kernel doesn't reset the connection over
 // unread bytes and take the last response with it.
-
-#if IOUring
-
-package import Wire
 
 /// Why a peer isn't believed.
 package enum AuthenticationProblem: Hashable, Sendable {
@@ -307,5 +304,3 @@ package struct ServerSession: Sendable {
         precondition(state == expected, "\(event) came to a session in state \(state)")
     }
 }
-
-#endif

@@ -1,0 +1,240 @@
+// RunLog: the run as it will be reported: samples, faults, changes of state, the verdict.
+
+internal import Client
+internal import Engine
+internal import Judgement
+internal import Sim
+internal import Wire
+
+final class RunLog {
+    private unowned let world: World
+    private(set) var samples: [RunSample] = []
+    private(set) var faults: [RunFault] = []
+    private var faultPlaces: [Int: Int] = [:]
+    private(set) var events: [RunEvent] = []
+    private let intervalMicroseconds: UInt64
+    private var lastHealth = ReportedHealth.unavailable
+    private var lastStates: [DriveState] = []
+    /// Most drives that were reported missing at once.
+    private(set) var mostMissing: UInt64 = 0
+
+    init(world: World) {
+        self.world = world
+        intervalMicroseconds = max(1000, world.faults.durationMicroseconds / 100)
+    }
+
+    func begin() { world.schedule(.sample, after: intervalMicroseconds) }
+
+    // MARK: Samples
+
+    func takeSample() {
+        world.schedule(.sample, after: intervalMicroseconds)
+        world.server.endOverdue()
+        let report = world.server.report
+        world.judge.settle(report)
+        let counts = world.judge.takeSampleCounts()
+        let latencies = world.judge.latencies.sorted()
+        world.judge.latencies.removeAll(keepingCapacity: true)
+        var sample = RunSample()
+        sample.atMicroseconds = world.elapsedMicroseconds
+        sample.requests = counts.ended
+        sample.answered = counts.answered
+        if !latencies.isEmpty {
+            sample.latencyMedianMicroseconds = latencies[latencies.count / 2]
+            sample.latencyP99Microseconds = latencies[latencies.count * 99 / 100]
+        }
+        sample.underWay = world.clients.reduce(0) { $0 + UInt64($1.underWay) }
+        sample.driveQueues = world.server.driveQueues
+        let states = world.server.driveStates
+        sample.driveStates = states.map { "\($0)" }
+        sample.health = report.health
+        sample.blocks = report.blocks
+        sample.usedBytes = report.usedBytes
+        samples.append(sample)
+        follow(states, report)
+        world.noteStates(report, sample)
+    }
+
+    private func follow(_ states: [DriveState], _ report: StoreReport) {
+        mostMissing = max(mostMissing, report.drivesMissing)
+        let now = world.elapsedMicroseconds
+        if report.health != lastHealth {
+            lastHealth = report.health
+            events.append(
+                RunEvent(atMicroseconds: now, subject: "health", what: report.health.rawValue))
+        }
+        for (place, state) in states.enumerated()
+        where place >= lastStates.count || lastStates[place] != state {
+            events.append(
+                RunEvent(atMicroseconds: now, subject: "drive \(place)", what: "\(state)"))
+        }
+        lastStates = states
+    }
+
+    func note(_ event: WorldEvent, _ first: UInt64, _ second: UInt64) {
+        switch event {
+        case .started:
+            events.append(
+                RunEvent(
+                    atMicroseconds: world.elapsedMicroseconds, subject: "server",
+                    what: "started with \(second) shards"))
+        case .stopped:
+            let how = second == 1 ? "power cut" : second == 2 ? "killed" : "stopped"
+            events.append(
+                RunEvent(
+                    atMicroseconds: world.elapsedMicroseconds, subject: "server", what: how))
+        default: break
+        }
+    }
+
+    // MARK: Faults
+
+    func faultBegan(_ index: Int, _ fault: PlannedFault) {
+        let shape = fault.name.shape
+        let target =
+            shape.strikesDrive
+            ? "drive \(fault.drive)" : shape.strikesClient ? "client \(fault.client)" : "server"
+        var parts: [String] = []
+        if let amount = shape.amount { parts.append("\(amount.key) \(fault.amount)") }
+        if let key = shape.choiceKey { parts.append("\(key) \(fault.choice)") }
+        faultPlaces[index] = faults.count
+        faults.append(
+            RunFault(
+                name: fault.name.rawValue, target: target, detail: parts.joined(separator: ", "),
+                beganMicroseconds: world.elapsedMicroseconds))
+    }
+
+    func faultEnded(_ index: Int) {
+        guard let place = faultPlaces[index] else { return }
+        faults[place].endedMicroseconds = world.elapsedMicroseconds
+    }
+
+    /// The server is about to die: where in its work it is.
+    func noteDeath() { world.noteDeath() }
+
+    // MARK: Expectations
+
+    func judgeExpectations() throws(Violation) {
+        guard let first = faults.first else { return }
+        let lastEnd = faults.map { $0.endedMicroseconds ?? $0.beganMicroseconds }.max() ?? 0
+        for expectation in world.scenario.expectations {
+            switch expectation {
+            case .health(let health, let within):
+                try expectHealth(health, from: first.beganMicroseconds, within: within)
+            case .recovery(let within):
+                try expectHealth(.healthy, from: lastEnd, within: within)
+            case .throughput(let percent):
+                try compare(first, percent: percent, .throughputBelowBound, atMost: false) {
+                    $0.answered
+                }
+            case .latency(let percent):
+                try compare(first, percent: percent, .latencyAboveBound, atMost: true) {
+                    $0.latencyP99Microseconds
+                }
+            }
+        }
+    }
+
+    private func expectHealth(
+        _ health: ReportedHealthName, from start: UInt64, within: UInt64
+    ) throws(Violation) {
+        let isSeen = samples.contains {
+            $0.atMicroseconds >= start
+                && $0.atMicroseconds <= start + within + intervalMicroseconds
+                && $0.health.rawValue == health.rawValue
+        }
+        guard !isSeen else { return }
+        throw Violation(
+            .expectationNotMet, "health wasn't \(health.rawValue) within \(within) us of \(start)")
+    }
+
+    /// Compares a number of the samples during a fault with the same before it.
+    private func compare(
+        _ fault: RunFault, percent: UInt64, _ assertion: Assertion, atMost: Bool,
+        _ number: (RunSample) -> UInt64
+    ) throws(Violation) {
+        let end = fault.endedMicroseconds ?? .max
+        // The first samples of both find empty caches and full queues.
+        let before = samples.filter {
+            $0.atMicroseconds <= fault.beganMicroseconds
+                && $0.atMicroseconds > fault.beganMicroseconds / 4
+        }
+        let settled = fault.beganMicroseconds + (min(end, .max / 2) - fault.beganMicroseconds) / 4
+        let during = samples.filter { $0.atMicroseconds > settled && $0.atMicroseconds <= end }
+        guard !before.isEmpty, !during.isEmpty else {
+            throw Violation(.expectationNotMet, "no samples before or during \(fault.name)")
+        }
+        func mean(_ samples: [RunSample]) -> UInt64 {
+            samples.reduce(0) { $0 + number($1) } / UInt64(samples.count)
+        }
+        let (was, then) = (mean(before), mean(during))
+        let isKept = atMost ? then * 100 <= was * percent : then * 100 >= was * percent
+        guard !isKept else { return }
+        throw Violation(
+            assertion, "\(then) during \(fault.name), \(was) before: not \(percent) percent")
+    }
+
+    // MARK: The report
+
+    func report(_ violation: Violation?) -> RunReport {
+        var report = RunReport()
+        let scenario = world.scenario
+        report.scenario = scenario.name
+        report.contentHash = scenario.contentHash
+        report.seed = world.seed
+        report.fingerprint = world.sim.fingerprint.value
+        report.virtualMicroseconds = world.elapsedMicroseconds
+        report.requests = world.judge.requestsEnded
+        report.judged = world.judge.ledger.judgedCount
+        report.faultsStruck = world.faults.struck
+        report.outcomes = world.judge.outcomes.enumerated().compactMap { place, count in
+            count == 0 ? nil : OutcomeNames.name(place).map { ($0, count) }
+        }
+        let felt = world.felt
+        report.felt = zip(Felt.allCases, felt).filter { $1 > 0 }.map { ($0.rawValue, $1) }
+        world.noteFinalStates()
+        report.reached = world.reached.states
+        report.samples = samples
+        report.faults = faults
+        report.events = events
+        report.configuration = configuration
+        report.shortfalls = shortfalls(felt)
+        if let violation {
+            report.verdict = .violated
+            report.violation = RunViolation(
+                assertion: violation.assertion.rawValue, detail: violation.detail,
+                atMicroseconds: world.elapsedMicroseconds)
+        } else if !report.shortfalls.isEmpty {
+            report.verdict = .belowMinimum
+        }
+        return report
+    }
+
+    private func shortfalls(_ felt: [UInt64]) -> [String] {
+        let minimum = world.scenario.minimum
+        var found: [String] = []
+        if world.judge.requestsEnded < minimum.requests {
+            found.append("\(world.judge.requestsEnded) requests of \(minimum.requests)")
+        }
+        if world.faults.struck < minimum.faults {
+            found.append("\(world.faults.struck) faults of \(minimum.faults)")
+        }
+        for (name, least) in minimum.felt {
+            guard let place = Felt.allCases.firstIndex(of: name), felt[place] < least else {
+                continue
+            }
+            found.append("\(name.rawValue) \(felt[place]) of \(least)")
+        }
+        return found
+    }
+
+    private var configuration: [(name: String, value: String)] {
+        let plan = world.server.plan
+        return [
+            ("shards", "\(plan.shards.from)..\(plan.shards.to)"), ("drives", "\(plan.driveCount)"),
+            ("drive_bytes", "\(plan.driveBytes)"), ("journal_blocks", "\(plan.journalBlocks)"),
+            ("slabs", "\(plan.slabCount)"), ("clients", "\(world.clients.count)"),
+            ("keys", plan.keys.isEmpty ? "none" : "required"),
+        ]
+    }
+}
