@@ -161,23 +161,28 @@ def stalled_flush():
         setup(*others, image, max_size="512 MiB")
         sick = StallingDrive(stack, directory, "sick", image)
         rig = Rig("stall", stack, directory, [*others, sick.path], "file")
+        # Before the daemon is ended: a process whose flush hangs doesn't end.
+        stack.callback(sick.get_well)
         load = rig.load("before")
         time.sleep(4)
         load.stop()
         sick.fall_ill()
+        # FUSE keeps reads behind a flush: those of the sick drive are shed as misses.
+        rig.ledger.misses_allowed = True
         load = rig.load("during")
         took = rig.await_health("degraded", 15, "writes_stalled")
         report.check("a drive that doesn't finish a flush is degraded", took is not None, rig.status_of_drives())
         rig.check_probe("with a stalled flush", rig.probe(40), {"busy", "outcomeUnknown", "notFound"})
-        report.check("its reads go on", "unresponsive" not in rig.causes(), rig.causes())
         time.sleep(8)
         report.check("it isn't fenced for that", rig.daemon.health()["drives_online"] == 4, rig.daemon.health())
         sick.get_well()
         took = rig.await_health("healthy", 30)
         report.check("it is back by itself", took is not None, rig.status_of_drives())
-        report.check("both is logged once", len(rig.log_lines("drive degraded")) == 1
-                     and len(rig.log_lines("drive back")) == 1, rig.daemon.log()[-2000:])
+        lines = rig.log_lines("drive degraded")
+        report.check("its causes are logged, and that it is back", 1 <= len(lines) <= 4
+                     and "writes_stalled" in lines[0] and len(rig.log_lines("drive back")) == 1, lines)
         requests = load.stop()
+        rig.ledger.misses_allowed = False
         report.check(f"{requests} requests ended", requests > 20, load.statuses())
         rig.check_ledger("afterwards")
         report.check("SIGTERM ends it", rig.daemon.terminate() == 0)
@@ -191,15 +196,24 @@ def frozen(shards):
         drives = [*others, mounted / "drive.memkv"]
         setup(*drives, max_size="512 MiB")
         rig = Rig(f"frozen-{shards}", stack, directory, drives, "file", shards=shards)
+        # Before the daemon is ended, for the same reason.
         stack.callback(quietly, "fsfreeze", "--unfreeze", mounted)
         load = rig.load("before")
         time.sleep(2)
         load.stop()
+        stored = [rig.generator.randbytes(32) for _ in range(40)]
+        connection = wire.Connection(rig.port)
+        report.check("40 blocks are stored", all(connection.put(key, key * 100) == "ok" for key in stored))
+        connection.close()
         command("fsfreeze", "--freeze", mounted)
         # Small puts, each in a slab of 2 MiB: one drive's could take them all.
         load = rig.load("frozen")
         took = rig.await_health("degraded", 15, "writes_stalled")
         report.check("a frozen drive is degraded", took is not None, rig.status_of_drives())
+        connection = wire.Connection(rig.port)
+        statuses = [connection.get(key)[0] for key in stored]
+        connection.close()
+        report.check("its reads go on", set(statuses) == {"ok"} and "unresponsive" not in rig.causes(), statuses)
         begin = time.monotonic()
         rig.check_probe("with a frozen drive", rig.probe(60), {"busy", "outcomeUnknown", "notFound"})
         report.note(f"120 requests in {time.monotonic() - begin:.1f} s")

@@ -26,6 +26,8 @@ struct LatencyTrack: Sendable {
     static let longestSeconds: UInt8 = 5
     /// Fewer tell nothing about what is usual.
     static let leastCount: UInt32 = 4
+    /// What takes so long is a stall, which has a cause of its own, and says nothing about speed.
+    private static let stallMicroseconds: UInt64 = 2_000_000
     /// Fixed-point: microseconds × 16.
     private static let scale: UInt64 = 16
 
@@ -46,7 +48,8 @@ struct LatencyTrack: Sendable {
 
     /// An operation has completed before which `bytesAhead` were in flight, its own included.
     mutating func record(latencyMicroseconds: UInt64, bytesAhead: UInt64) {
-        let latency = min(latencyMicroseconds, 1 << 40) * Self.scale
+        guard latencyMicroseconds < Self.stallMicroseconds else { return }
+        let latency = latencyMicroseconds * Self.scale
         count += 1
         sum += latency
         loadedSum += latency / (1 + bytesAhead >> 16)
