@@ -1,10 +1,12 @@
 // RunSummary: prints what became of runs, and adds them up.
 
-import Foundation
-import Simulation
+internal import Foundation
+package import Simulation
 
-struct RunSummary {
-    private let options: RunCommand
+package struct RunSummary {
+    private let options: RunOptions
+    /// As whoever repeats a run calls it: "memkv-sim".
+    private let command: String
     private var runs = 0
     private var failed = 0
     private var requests: UInt64 = 0
@@ -15,11 +17,17 @@ struct RunSummary {
     private var reached: Set<String> = []
     /// Runs of negative scenarios that were caught, by path.
     private var caught: [String: Int] = [:]
-    private(set) var hasFailed = false
+    package private(set) var hasFailed = false
 
-    init(options: RunCommand) { self.options = options }
+    package init(options: RunOptions, command: String) {
+        self.options = options
+        self.command = command
+    }
 
-    mutating func take(_ report: RunReport, of file: ScenarioFile) {
+    /// Prints the report; `number` is its record's, if there is one.
+    package mutating func take(
+        _ report: RunReport, of file: ScenarioFile, recordedAs number: Int64? = nil
+    ) {
         runs += 1
         requests += report.requests
         judged += report.judged
@@ -30,12 +38,12 @@ struct RunSummary {
         let isRight = judge(report, file)
         if !isRight { failed += 1 }
         if options.json {
-            print(JSONLine.of(report, path: file.path))
+            Output.say(JSONLine.of(report, path: file.path, recordedAs: number))
         } else if !isRight || !options.quiet {
-            print(line(report, file, isRight: isRight))
+            Output.say(line(report, file, isRight: isRight))
         }
         guard !isRight, !options.json else { return }
-        explain(report, file)
+        explain(report, file, recordedAs: number)
     }
 
     /// Whether the run ended as it should.
@@ -60,33 +68,38 @@ struct RunSummary {
             + "\(Self.seconds(report.realMicroseconds)) s real"
     }
 
-    private func explain(_ report: RunReport, _ file: ScenarioFile) {
+    private func explain(
+        _ report: RunReport, _ file: ScenarioFile, recordedAs number: Int64?
+    ) {
         if let violation = report.violation {
-            print("  \(violation.assertion): \(violation.detail)")
-            print("  at \(Self.seconds(violation.atMicroseconds)) s of the run")
+            Output.say("  \(violation.assertion): \(violation.detail)")
+            Output.say("  at \(Self.seconds(violation.atMicroseconds)) s of the run")
         } else if file.scenario.mustViolate == nil {
-            print("  below its minimum: " + report.shortfalls.joined(separator: ", "))
+            Output.say("  below its minimum: " + report.shortfalls.joined(separator: ", "))
         }
         for fault in report.faults.suffix(8) {
             let end = fault.endedMicroseconds.map { " to \(Self.seconds($0)) s" } ?? ""
-            print(
+            Output.say(
                 "  \(fault.name) on \(fault.target) from \(Self.seconds(fault.beganMicroseconds)) s"
                     + "\(end) \(fault.detail)")
         }
         for event in report.events.suffix(8) {
-            print("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
+            Output.say("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
         }
-        var command = "memkv-sim run \(file.path) --seed \(report.seed)"
-        #if PLANTED_BUGS
-        if let plant = options.plant { command += " --plant \(plant)" }
-        #endif
-        print("  again: \(command)")
+        Output.say("  again: \(again(report, file))")
+        if let number { Output.say("  recorded: \(command) replay \(number)") }
     }
 
-    mutating func finish(_ files: [ScenarioFile]) {
+    private func again(_ report: RunReport, _ file: ScenarioFile) -> String {
+        var words = "\(command) run \(file.path) --seed \(report.seed)"
+        if let planted = options.planted { words += " --plant \(planted)" }
+        return words
+    }
+
+    package mutating func finish(_ files: [ScenarioFile]) {
         for file in files where file.scenario.mustViolate != nil && caught[file.path] == nil {
             hasFailed = true
-            print(
+            Output.say(
                 "FAILED \(file.path): no seed was caught by \(file.scenario.mustViolate ?? "")")
         }
         if failed > 0 { hasFailed = true }
@@ -96,13 +109,13 @@ struct RunSummary {
         // The process's time on processors: what others do on the machine isn't in it.
         let busyMicroseconds = UInt64(clock()) * 1_000_000 / UInt64(CLOCKS_PER_SEC)
         let rate = busyMicroseconds == 0 ? 0 : requests * 1_000_000 / busyMicroseconds
-        print(
+        Output.say(
             "\(runs) runs, \(failed) failed: \(requests) requests (\(judged) keys) judged, "
                 + "\(faults) faults struck, \(Self.seconds(virtualMicroseconds)) s virtual in "
                 + "\(Self.seconds(realMicroseconds)) s real, \(rate) requests a core-second")
-        print("\(reached.count) of \(ReachedState.allCases.count) states reached")
+        Output.say("\(reached.count) of \(ReachedState.allCases.count) states reached")
         if options.requireReached, !missing.isEmpty {
-            print("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
+            Output.say("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
         }
     }
 
@@ -115,15 +128,19 @@ struct RunSummary {
 
 /// A report as one line of JSON.
 enum JSONLine {
-    static func of(_ report: RunReport, path: String) -> String {
+    static func of(
+        _ report: RunReport, path: String, recordedAs number: Int64? = nil
+    ) -> String {
         var fields = [
             "\"scenario\":\(text(path))", "\"seed\":\(report.seed)",
             "\"fingerprint\":\"\(report.fingerprintText)\"",
             "\"verdict\":\"\(report.verdict.rawValue)\"",
             "\"requests\":\(report.requests)", "\"judged\":\(report.judged)",
             "\"faults\":\(report.faultsStruck)",
-            "\"virtual_us\":\(report.virtualMicroseconds)", "\"real_us\":\(report.realMicroseconds)",
+            "\"virtual_us\":\(report.virtualMicroseconds)",
+            "\"real_us\":\(report.realMicroseconds)",
         ]
+        if let number { fields.append("\"run\":\(number)") }
         if let violation = report.violation {
             fields.append(
                 "\"violation\":{\"assertion\":\(text(violation.assertion)),"
