@@ -17,9 +17,10 @@
 //   word 12–15 zero                             word 25      first journal sequence of this
 //                                                            incarnation
 //   word 26    epoch u32, epochs known u32      word 29      strays
-//   word 27    change list: floor u32,          word 30–31   zero
+//   word 27    change list: floor u32,          word 30      zero
 //              keys u32
 //   word 28    change list: generation that wrote it, its area in bit 63
+//   word 31    bytes of slots in quarantine: taken in the allocation map, and no block's
 //   word 32–159   members: 64 × id of two words
 //   word 160–479  page pointers, root pages first, then map directory pages: two words each,
 //                 [page u32, items u32][checksum]
@@ -74,6 +75,7 @@ package struct Superblock: Sendable {
     var changeArea = 0
     var changeGeneration: UInt64 = 0
     var changeFloor: UInt32 = 0
+    var quarantinedBytes: UInt64 = 0
     package var memberCount = 0
     package var members = InlineArray<64, StoreIdentity>(
         repeating: StoreIdentity(high: 0, low: 0))
@@ -188,6 +190,7 @@ package struct Superblock: Sendable {
         superblock.changeArea = Int(word(28) >> 63)
         superblock.changeGeneration = word(28) & ~(1 << 63)
         superblock.strayCount = word(29)
+        superblock.quarantinedBytes = word(31)
         superblock.rootCount = Int(word(24) & 0xFFFF)
         superblock.mapDirectoryCount = Int(word(24) >> 16 & 0xFFFF)
         superblock.memberCount = Int(word(24) >> 32 & 0xFFFF)
@@ -250,6 +253,7 @@ package struct Superblock: Sendable {
         store(changeGeneration | UInt64(changeArea) << 63, 28)
         store(strayCount, 29)
         lineage.store { store($0, 480 + $1) }
+        store(quarantinedBytes, 31)
         store(
             UInt64(rootCount) | UInt64(mapDirectoryCount) << 16 | UInt64(memberCount) << 32, 24)
         for index in 0..<memberCount {

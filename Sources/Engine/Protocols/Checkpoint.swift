@@ -99,6 +99,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.nextVersion = drives[drive].nextVersion
         superblock.blockCount = drives[drive].blockCount
         superblock.strayCount = drives[drive].strayCount
+        superblock.quarantinedBytes = drives[drive].space.quarantinedBytes
         drives[drive].checkpoint = Checkpoint(step: .folding, superblock: superblock, began: now)
         freezeChanges(drive)
     }

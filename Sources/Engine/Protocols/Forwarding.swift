@@ -46,6 +46,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let home = DriveHome(shard: operations[index].shard, drive: operations[index].drive)
         guard ask(kind, for: index, item: 0, at: home) else { return }
         operations[index].state = .forwarded
+        operations[index].handedOver = now
     }
 
     /// Sends a request about the key that `index` has now to the shard that has `home`; false when

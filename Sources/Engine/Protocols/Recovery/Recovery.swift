@@ -293,6 +293,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.leafCells = 0
         superblock.strayCount = 0
         superblock.changeCount = 0
+        superblock.quarantinedBytes = 0
         let blocks = UInt64(superblock.layout.journalBlocks)
         let start = max(last.rawValue, superblock.journalStart.rawValue) + blocks
         superblock.journalStart = JournalSequence(start)
