@@ -17,7 +17,8 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Go on with further seeds for so many minutes.") var minutes: Double?
     @Option(help: "Runs side by side.") var jobs = 2
     @Flag(help: "One JSON object for each run.") var json = false
-    @Flag(help: "Print every event: number, virtual nanoseconds, what, three words.") var trace = false
+    @Flag(help: "Print every event: number, virtual nanoseconds, what, three words.") var trace =
+        false
     @Flag(help: "Only runs that failed, and the sums.") var quiet = false
     @Flag(help: "Fail when a state of the list was never reached.") var requireReached = false
     #if PLANTED_BUGS

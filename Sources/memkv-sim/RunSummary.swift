@@ -122,7 +122,8 @@ enum JSONLine {
             "\"verdict\":\"\(report.verdict.rawValue)\"",
             "\"requests\":\(report.requests)", "\"judged\":\(report.judged)",
             "\"faults\":\(report.faultsStruck)",
-            "\"virtual_us\":\(report.virtualMicroseconds)", "\"real_us\":\(report.realMicroseconds)",
+            "\"virtual_us\":\(report.virtualMicroseconds)",
+            "\"real_us\":\(report.realMicroseconds)",
         ]
         if let violation = report.violation {
             fields.append(

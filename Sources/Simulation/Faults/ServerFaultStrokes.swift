@@ -108,7 +108,8 @@ extension FaultDirector {
         }
         let blocks = world.server.writtenSectors(
             of: fault.drive,
-            in: layout.journalCopyA.rawValue / unit..<(layout.journalCopyA.rawValue
+            in: layout.journalCopyA.rawValue
+                / unit..<(layout.journalCopyA.rawValue
                 + layout.journalBytes) / unit)
         guard !blocks.isEmpty else { return }
         for _ in 0..<fault.amount {

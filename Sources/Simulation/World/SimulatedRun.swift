@@ -59,8 +59,9 @@ extension World {
         for client in clients { client.begin() }
         let duration = faults.durationMicroseconds
         let end = now.advanced(byMicroseconds: duration)
-        try run("the safety act", limitMicroseconds: duration * 4 + 60_000_000, orElse: .worldStalls)
-        {
+        try run(
+            "the safety act", limitMicroseconds: duration * 4 + 60_000_000, orElse: .worldStalls
+        ) {
             now >= end && faults.areOver
         }
     }

@@ -9,7 +9,7 @@
 #if IOUring
 
 internal import Engine
-internal import Wire
+package import Wire
 
 /// What one session's key comes to.
 struct SessionAuthentication: Sendable {
