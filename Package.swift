@@ -16,8 +16,8 @@ let houseRules: [SwiftSetting] = [
 // hold none.
 let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
 
-// Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a simulated
-// run; debug builds make them.
+// Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a
+// simulated run; debug builds make them.
 let fastSimulation: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
 ]
@@ -55,10 +55,11 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
     ],
     targets: [
-        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
-        // is on a drive for memkv.
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
+        // what is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
@@ -97,10 +98,17 @@ let package = Package(
         .target(
             name: "Scenarios", dependencies: ["Schema", "Settings", "Simulation"],
             swiftSettings: houseRules),
+        // Scenario files run over seeds, for memkv-sim and memkv.
+        .target(
+            name: "ScenarioRuns",
+            dependencies: [
+                "Scenarios", "Schema", "Simulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: houseRules + plantedBugs),
         .executableTarget(
             name: "memkv-sim",
             dependencies: [
-                "Scenarios", "Schema", "Simulation",
+                "ScenarioRuns", "Simulation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         // What the scripts in Benchmarks/ measure with.
@@ -123,6 +131,12 @@ let package = Package(
         .target(
             name: "Settings", dependencies: ["Engine", "Schema", "Wire"],
             swiftSettings: houseRules),
+        // Recorded runs: knows no other target, so that a record can be read without its engine.
+        .target(
+            name: "History", dependencies: [.product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: houseRules),
+        // A run as a picture: plain values in, one page out.
+        .target(name: "Timeline", swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
             dependencies: ioUringTargets + [
@@ -133,7 +147,8 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "CBlkid", "Client", "Engine", "Schema", "Settings", "Wire",
+                "CBlkid", "Client", "Engine", "History", "ScenarioRuns", "Scenarios", "Schema",
+                "Settings", "Simulation", "Timeline", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
@@ -145,6 +160,11 @@ let package = Package(
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),
+        .testTarget(
+            name: "HistoryTests",
+            dependencies: ["History", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: houseRules),
+        .testTarget(name: "TimelineTests", dependencies: ["Timeline"], swiftSettings: houseRules),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", "Engine"], swiftSettings: houseRules),
         .testTarget(
@@ -174,7 +194,7 @@ let package = Package(
         .testTarget(
             name: "ClientTests",
             dependencies: [
-                "Client", "Engine", "Settings", "Wire", "memkv", "memkvd",
+                "Client", "Engine", "History", "Settings", "Wire", "memkv", "memkvd",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),
     ]

@@ -67,7 +67,7 @@ enum FaultSections {
         }
     }
 
-    private static func unit(_ unit: FaultShape.Unit) -> ScenarioUnit {
+    static func unit(_ unit: FaultShape.Unit) -> ScenarioUnit {
         switch unit {
         case .count, .perMille: .count
         case .percent: .percent

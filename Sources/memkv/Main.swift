@@ -20,10 +20,14 @@ enum ExitStatus: Int32 {
 
 @main
 struct Main {
-    static func main() {
+    static func main() async {
         do {
             var command = try Memkv.parseAsRoot()
-            try command.run()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
         } catch let failure as CommandFailure {
             if !failure.message.isEmpty { Terminal.complain(failure.message) }
             exit(failure.status.rawValue)
@@ -54,7 +58,8 @@ struct Memkv: ParsableCommand {
         version: ProductVersion.current,
         subcommands: [
             Setup.self, Put.self, Get.self, Exists.self, Stat.self, Delete.self, Import.self,
-            Export.self, Admin.self, Drive.self, Bench.self,
+            Export.self, Admin.self, Drive.self, Bench.self, HistoryCommand.self,
+            SimulationCommand.self,
         ])
 
     @OptionGroup var global: GlobalOptions

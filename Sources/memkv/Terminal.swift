@@ -11,8 +11,11 @@ enum Terminal {
     static func complain(_ sentence: String) { standardError("memkv: \(sentence)") }
 
     /// An answer for a program: one JSON value, keys sorted.
-    static func json(_ value: some Encodable) throws {
+    static func json(
+        _ value: some Encodable, keys: JSONEncoder.KeyEncodingStrategy = .useDefaultKeys
+    ) throws {
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = keys
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         print(String(decoding: try encoder.encode(value), as: UTF8.self))
     }

@@ -35,15 +35,19 @@ enum Rules {
         ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
         ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
         (
-            "Sources/memkv-sim/",
+            "Sources/ScenarioRuns/",
             ["ArgumentParser", "Foundation", "Scenarios", "Schema", "Simulation"]
         ),
+        ("Sources/memkv-sim/", ["ArgumentParser", "Foundation", "ScenarioRuns", "Simulation"]),
         (
             "Sources/engine-benchmark/",
             ["ArgumentParser", "Client", "Engine", "Glibc", "IOUring", "Ring", "Wire"]
         ),
         ("Sources/Schema/", ["Yams"]),
         ("Sources/Settings/", ["Engine", "Glibc", "Schema", "Wire"]),
+        // Recorded runs and their picture: plain values, nothing of the engine's.
+        ("Sources/History/", ["Foundation", "GRDB"]),
+        ("Sources/Timeline/", ["Foundation"]),
         ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
         (
             "Sources/memkvd/",
@@ -56,7 +60,8 @@ enum Rules {
             "Sources/memkv/",
             [
                 "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "Histogram",
-                "IOUring", "Ring", "Schema", "Settings", "Sim", "Synchronization", "Wire",
+                "History", "IOUring", "Ring", "ScenarioRuns", "Scenarios", "Schema", "Settings",
+                "Sim", "Simulation", "Synchronization", "Timeline", "Wire",
             ]
         ),
     ]
@@ -106,7 +111,7 @@ enum Rules {
         "Sources/Client/Sockets/WakeUp.swift": "a socket pair of the C library",
         "Sources/Backends/Sim/SectorBytes.swift": "copies between a simulated drive and the arena",
         "Sources/Judgement/Registers/BlockValues.swift": "fills and compares memory given to it",
-        "Sources/memkv-sim/ScenarioFiles.swift": "asks Foundation what is a folder",
+        "Sources/ScenarioRuns/ScenarioFiles.swift": "asks Foundation what is a folder",
         "Sources/Simulation/Network/ByteQueue.swift": "copies between connections and memory",
         "Sources/Engine/Memory/FixedArray.swift": "a buffer: arrays without reference counts",
         "Sources/Engine/Memory/Arena.swift": "the buffer: every access to mapped memory",

@@ -4,6 +4,7 @@
 import Client
 import Foundation
 import Histogram
+import History
 import Testing
 import Wire
 
@@ -82,13 +83,62 @@ import Wire
         counts.bytes = 1 << 30
         counts.nanoseconds = 1_000_000_000
         let load = BenchLoad(kind: .blocks(valueBytes: 1 << 20), inFlight: 1, connections: 1)
-        let put = BenchCell(.put, of: load, counts, reading, drives: .value(["/x"]))
+        func cell(_ operation: BenchCell.Operation) -> BenchCell {
+            let round = BenchRound(number: 0, counts: counts, kernel: reading)
+            let rounds = BenchCellRounds(operation: operation, load: load, rounds: [round])
+            return BenchCell(rounds, drives: .value(["/x"]))
+        }
+        let put = cell(.put)
         #expect(put.writtenBytesPerAcknowledgedByte.reason != nil)
         #expect(put.flushesPerAcknowledgedGib == .value(2))
         #expect(put.serverProcessorSecondsPerGib == .notMeasured("remote"))
         #expect(put.bytesPerSecond == .value(Double(1 << 30)))
-        let get = BenchCell(.get, of: load, counts, reading, drives: .value(["/x"]))
-        #expect(get.flushes.reason != nil)
+        #expect(cell(.get).flushes.reason != nil)
+    }
+
+    @Test func aCellIsTheSumOfItsRounds() {
+        // Recorded to three digits: 3000 is kept as the highest of its neighbours, 3001.
+        let load = BenchLoad(kind: .blocks(valueBytes: 1 << 20), inFlight: 1, connections: 1)
+        let rounds = (0..<3).map { number in
+            var counts = LoopCounts()
+            counts.requests = 2
+            counts.bytes = 2 << 20
+            counts.nanoseconds = 1_000_000
+            counts.latencies.record(UInt64(number + 1) * 1000, count: 2)
+            return BenchRound(
+                number: number, counts: counts,
+                kernel: KernelReading(
+                    clientProcessor: .value(5), serverProcessor: .value(UInt64(number)),
+                    writtenBytes: .notMeasured("why"), flushes: .value(1)))
+        }
+        let cell = BenchCell(
+            BenchCellRounds(operation: .put, load: load, rounds: rounds), drives: .value(["/x"]))
+        #expect(cell.requests == 6)
+        #expect(cell.bytes == 6 << 20)
+        #expect(cell.nanoseconds == 3_000_000)
+        #expect(cell.serverProcessorNanoseconds == .value(3))
+        #expect(cell.writtenBytes == .notMeasured("why"))
+        #expect(cell.latencyNanoseconds.counts == [[1000, 2], [2000, 2], [3001, 2]])
+        #expect(cell.rounds.map(\.serverProcessorNanoseconds) == [0, 1, 2].map { .value($0) })
+        // The history has a sample for each round, and none of what wasn't measured.
+        let quantities = cell.series.map(\.quantity)
+        #expect(
+            quantities == [
+                "throughput", "median time", "server processor time", "client processor time",
+            ])
+        #expect(cell.series[0].samples.map(\.position) == [0, 1, 2])
+        #expect(cell.series[1].samples.map(\.value) == [1000, 2000, 3000])
+    }
+
+    @Test func theMachinesBusyTimeIsReadAsDocumented() {
+        let stat = "cpu  100 1 20 9999 50 3 4 2 7 0\ncpu0 1 2 3\n"
+        #expect(BenchMoment.busyNanoseconds(inStat: stat) == 130 * 10_000_000)
+        #expect(BenchMoment.busyNanoseconds(inStat: "intr 1 2\n") == nil)
+    }
+
+    @Test func aProfileThatMeasuresOtherwiseHasAnotherText() {
+        #expect(Set(BenchProfile.allCases.map(\.text)).count == BenchProfile.allCases.count)
+        #expect(BenchProfile.quick.leastMicroseconds < 60_000_000)
     }
 
     @Test func aValueOfAnotherKeyIsFoundOut() {

@@ -15,7 +15,8 @@ internal import Wire
 
 /// Runs scenarios.
 package enum SimulatedRun {
-    /// Called with each event: its number, the virtual time in nanoseconds, what it was, three words.
+    /// Called with each event: its number, the virtual time in nanoseconds, what it was, three
+    /// words.
     package typealias Tracer = (UInt64, UInt64, String, UInt64, UInt64, UInt64) -> Void
 
     #if PLANTED_BUGS

@@ -3,11 +3,12 @@
 import ArgumentParser
 import Client
 import Foundation
+import History
 import Wire
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure a server.", subcommands: [BenchRunCommand.self])
+        abstract: "Measure a server.", subcommands: [BenchRunCommand.self, BenchList.self])
 }
 
 extension BenchStore: ExpressibleByArgument {}
@@ -20,8 +21,9 @@ struct BenchRunCommand: MemkvCommand {
             With a server (--server, MEMKV_SERVERS or MEMKV_CONFIG) it measures that one: it \
             stores blocks of its own in the namespace 1651861091 (or --namespace) and deletes \
             them. Without, it starts the memkvd beside it on a temporary store. \
-            Profiles: smoke (seconds, to see that it works), quick (under a minute), standard \
-            (minutes). What a figure means: Docs/benchmark.md.
+            Profiles: smoke (seconds, to see that it works), quick (about a minute), standard \
+            (minutes); `memkv bench list` says what they do. The run is recorded, see \
+            `memkv history`. What a figure means: Docs/benchmark.md.
             """)
 
     @Option(help: "smoke, quick or standard.") var profile = BenchProfile.quick
@@ -40,12 +42,21 @@ struct BenchRunCommand: MemkvCommand {
     @Option(help: ArgumentHelp("The memkvd to start. (default: the one beside)", valueName: "file"))
     var memkvd: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Another memkvd, to be measured in turns with the first and compared with it: the "
+                + "first is compared against this one.", valueName: "file"))
+    var against: String?
+
     @Option(help: ArgumentHelp("Also write the result there, as JSON.", valueName: "file"))
     var output: String?
 
     @Option(help: "Of keys and values; the same seed, the same keys. (default: drawn)")
     var seed: UInt64?
 
+    @Flag(help: "Leave no record of the run.") var noRecord = false
+
+    @OptionGroup var history: HistoryOptions
     @OptionGroup var global: GlobalOptions
     @ParentCommand var root: Memkv
 
@@ -56,37 +67,53 @@ struct BenchRunCommand: MemkvCommand {
         if store == .memory, directory != nil {
             throw ValidationError("a store in memory has no --directory")
         }
+        if noRecord, history.db != nil {
+            throw ValidationError("--db is where to record, and --no-record says not to")
+        }
     }
 
     func run(_ settings: Settings) throws {
-        let ownOptions = store != nil || directory != nil || memkvd != nil
-        guard settings.serversAreDefault || !ownOptions else {
+        let isOwn = store != nil || directory != nil || memkvd != nil || against != nil
+        guard settings.serversAreDefault || !isOwn else {
             throw CommandFailure(
                 .usage,
-                "--store, --directory and --memkvd are for a server of the run's own, and one "
-                    + "that runs is named; give one or the other")
+                "--store, --directory, --memkvd and --against are for servers of the run's own, "
+                    + "and one that runs is named; give one or the other")
         }
-        let report: BenchReport
-        if settings.serversAreDefault {
-            let server = try BenchServer.start(
-                BenchServer.Plan(
-                    program: memkvd, store: store ?? .file, directory: directory,
-                    driveBytes: profile.storeBytes))
-            defer { server.stop() }
-            report = try measure([server.address], child: server.processID, settings)
-        } else {
-            report = try measure(settings.servers, child: nil, settings)
+        // Opened first: nobody wants to measure for minutes and then find that it can't be kept.
+        let records = noRecord ? nil : try history.openForWriting()
+        var result = try measure(settings)
+        try BenchRecord.finish(&result, in: records)
+        try show(result, json: settings.json)
+    }
+
+    private func measure(_ settings: Settings) throws(CommandFailure) -> BenchResult {
+        guard settings.serversAreDefault else {
+            let running = BenchSubject(settings.servers, child: nil, deadline: settings.deadline)
+            return try measure([running], programs: [nil], settings)
         }
-        try show(report, json: settings.json)
+        // The one to compare with first: it is what the other is held against.
+        let beside = MachineFacts.programFolder.appendingPathComponent("memkvd").path
+        let programs = (against.map { [$0] } ?? []) + [memkvd ?? beside]
+        var servers: [BenchServer] = []
+        defer { for server in servers { server.stop() } }
+        for program in programs {
+            servers.append(
+                try BenchServer.start(
+                    BenchServer.Plan(
+                        program: program, store: store ?? .file, directory: directory,
+                        driveBytes: profile.storeBytes)))
+        }
+        let subjects = servers.map {
+            BenchSubject([$0.address], child: $0.processID, deadline: settings.deadline)
+        }
+        return try measure(subjects, programs: programs, settings)
     }
 
     private func measure(
-        _ servers: [ServerAddress], child: Int32?, _ settings: Settings
-    ) throws(CommandFailure) -> BenchReport {
+        _ subjects: [BenchSubject], programs: [String?], _ settings: Settings
+    ) throws(CommandFailure) -> BenchResult {
         let seed = self.seed ?? .random(in: 0 ... .max)
-        let observed = ObservedServers(servers, child: child, deadline: settings.deadline)
-        var report = BenchReport(
-            profile: profile, seed: seed, servers: servers, startedByBench: child != nil, observed)
         let namespace = global.namespace ?? root.global.namespace
         let line = ProgressLine(isVisible: !settings.json)
         defer { line.clear() }
@@ -94,15 +121,26 @@ struct BenchRunCommand: MemkvCommand {
             profile,
             blocks: BenchBlocks(
                 seed: seed, namespace: namespace.map(Namespace.init) ?? Self.namespace),
-            settings: settings, servers: servers, observed: observed,
-            progress: { line.show($0) })
-        try run.run(into: &report)
-        report.end()
-        return report
+            settings: settings, progress: { line.show($0) })
+        let processes = subjects.flatMap(\.observed.processes)
+        let own = ProcessInfo.processInfo.processIdentifier
+        var subjects = subjects
+        let begin = BenchMoment(servers: processes, client: own)
+        let skipped = try run.run(on: &subjects)
+        let end = BenchMoment(servers: processes, client: own)
+        let place = settings.serversAreDefault ? BenchPlace(store ?? .file, in: directory) : nil
+        return BenchResult(
+            profile: profile, seed: seed, place: place,
+            nanoseconds: end.nanoseconds(since: begin),
+            reports: zip(subjects, programs).map { subject, program in
+                BenchReport(
+                    profile: profile, seed: seed, subject: subject, memkvd: program,
+                    skipped: skipped, begin, end)
+            })
     }
 
-    private func show(_ report: BenchReport, json: Bool) throws {
-        let data = try report.json()
+    private func show(_ result: BenchResult, json: Bool) throws {
+        let data = try result.reports.reduce(into: Data()) { $0 += try $1.json() }
         if let output {
             do {
                 try data.write(to: URL(fileURLWithPath: output), options: .atomic)
@@ -112,7 +150,7 @@ struct BenchRunCommand: MemkvCommand {
             }
         }
         print(
-            json ? String(decoding: data, as: UTF8.self) : BenchTable.text(of: report),
+            json ? String(decoding: data, as: UTF8.self) : BenchTable.text(of: result),
             terminator: json ? "" : "\n")
     }
 }

@@ -48,25 +48,44 @@ enum BenchProfile: String, CaseIterable, ExpressibleByArgument {
         ]
     }
 
-    /// Of each operation of a load, before anything is recorded.
-    var warmUpMicroseconds: UInt64 {
+    /// How often each load is measured, all loads in each round: what disturbs the machine for a
+    /// while then shows as a scatter of the rounds and not as a load that is slow.
+    var rounds: Int {
+        switch self {
+        case .smoke: 20
+        case .quick: 15
+        case .standard: 20
+        }
+    }
+
+    /// Of each operation of a load in the first round, before anything is recorded.
+    var firstWarmUpMicroseconds: UInt64 {
         switch self {
         case .smoke: 50_000
-        case .quick: 300_000
+        case .quick: 200_000
         case .standard: 1_000_000
         }
     }
 
-    /// Of each operation of a load, recorded.
-    var measuredMicroseconds: UInt64 {
+    /// The same in the rounds after the first.
+    var warmUpMicroseconds: UInt64 {
         switch self {
-        case .smoke: 200_000
-        case .quick: 1_500_000
-        case .standard: 5_000_000
+        case .smoke: 10_000
+        case .quick: 30_000
+        case .standard: 50_000
         }
     }
 
-    /// Blocks that one load stores take no more than this together.
+    /// Of each operation of a load in each round, recorded.
+    var measuredMicroseconds: UInt64 {
+        switch self {
+        case .smoke: 30_000
+        case .quick: 100_000
+        case .standard: 250_000
+        }
+    }
+
+    /// Blocks that one load stores in a round take no more than this together.
     var storedBytesLimit: UInt64 {
         switch self {
         case .smoke: 64 << 20

@@ -9,7 +9,7 @@ import Histogram
 import Wire
 
 struct BenchReport: Encodable {
-    static let schemaName = "memkv-bench/1"
+    static let schemaName = "memkv-bench/2"
 
     struct Programs: Encodable {
         let version: String
@@ -19,6 +19,9 @@ struct BenchReport: Encodable {
     struct Servers: Encodable {
         let addresses: [String]
         let startedByBench: Bool
+        /// Of the memkvd that was started: its file, and the commit of the working copy it lies in.
+        let memkvd: Measured<String>
+        let workingCopyCommit: Measured<String>
         let processes: [Measured<Int32>]
         let drives: Measured<[String]>
     }
@@ -27,6 +30,8 @@ struct BenchReport: Encodable {
         let loop = "closed"
         let latency = "submission to verified answer, hashing and waiting in the client included"
         let coordinatedOmission = "not corrected: the next request is sent when one has ended"
+        let rounds: Int
+        let firstWarmUpMicroseconds: UInt64
         let warmUpMicroseconds: UInt64
         let measuredMicroseconds: UInt64
         let storedBytesLimit: UInt64
@@ -48,9 +53,13 @@ struct BenchReport: Encodable {
     let machine: MachineFacts
     let loadAtStart: Measured<Double>
     var loadAtEnd: Measured<Double>
+    /// What other programs took of all processors during the run, from 0 to 1.
+    var processorsBusyElsewhere: Measured<Double>
     let method: Method
-    var cells: [BenchCell] = []
-    var skipped: [Skipped] = []
+    let cells: [BenchCell]
+    let skipped: [Skipped]
+    /// Its number in the history.
+    var recordedAsRun: Measured<Int64> = .notMeasured("--no-record was given")
 
     /// One line of JSON, keys sorted.
     func json() throws -> Data {
@@ -61,172 +70,35 @@ struct BenchReport: Encodable {
     }
 
     init(
-        profile: BenchProfile, seed: UInt64, servers: [ServerAddress], startedByBench: Bool,
-        _ observed: ObservedServers
+        profile: BenchProfile, seed: UInt64, subject: BenchSubject, memkvd: String?,
+        skipped: [Skipped], _ begin: BenchMoment, _ end: BenchMoment
     ) {
-        startedAt = Self.timestamp()
-        endedAt = startedAt
+        startedAt = begin.date.formatted(.iso8601)
+        endedAt = end.date.formatted(.iso8601)
         self.profile = profile.rawValue
         self.seed = String(seed)
         program = Programs(
-            version: ProductVersion.current, workingCopyCommit: MachineFacts.workingCopyCommit)
-        self.servers = Servers(
-            addresses: servers.map(\.description), startedByBench: startedByBench,
-            processes: observed.processes, drives: observed.drives)
+            version: ProductVersion.current,
+            workingCopyCommit: MachineFacts.commit(ofFolder: MachineFacts.programFolder.path))
+        servers = Servers(
+            addresses: subject.servers.map(\.description), startedByBench: memkvd != nil,
+            memkvd: memkvd.map { .value($0) }
+                ?? .notMeasured("the server ran already"),
+            workingCopyCommit: memkvd.map {
+                MachineFacts.commit(
+                    ofFolder: URL(fileURLWithPath: $0).deletingLastPathComponent().path)
+            } ?? .notMeasured("the server ran already"),
+            processes: subject.observed.processes, drives: subject.observed.drives)
         machine = MachineFacts()
-        loadAtStart = MachineFacts.load
-        loadAtEnd = loadAtStart
+        loadAtStart = begin.load
+        loadAtEnd = end.load
+        processorsBusyElsewhere = end.busyElsewhere(since: begin)
         method = Method(
+            rounds: profile.rounds, firstWarmUpMicroseconds: profile.firstWarmUpMicroseconds,
             warmUpMicroseconds: profile.warmUpMicroseconds,
             measuredMicroseconds: profile.measuredMicroseconds,
             storedBytesLimit: profile.storedBytesLimit)
-    }
-
-    /// Everything has been measured.
-    mutating func end() {
-        endedAt = Self.timestamp()
-        loadAtEnd = MachineFacts.load
-    }
-
-    private static func timestamp() -> String { Date().formatted(.iso8601) }
-}
-
-/// One operation of one load.
-struct BenchCell: Encodable {
-    enum Operation: String, Encodable { case put, get, exists }
-
-    struct Latency: Encodable {
-        let p50: Measured<UInt64>
-        let p99: Measured<UInt64>
-        let p999: Measured<UInt64>
-        let max: Measured<UInt64>
-        /// Each value that was recorded, to three digits, and how often.
-        let counts: [[UInt64]]
-    }
-
-    let operation: Operation
-    /// Of one value; 0 for exists, which moves none.
-    let valueBytes: Int
-    let batchKeys: Int
-    let inFlight: Int
-    let connections: Int
-    let requests: UInt64
-    let keys: UInt64
-    let misses: UInt64
-    let bytes: UInt64
-    let nanoseconds: UInt64
-    let requestsPerSecond: Measured<Double>
-    let keysPerSecond: Measured<Double>
-    let bytesPerSecond: Measured<Double>
-    let latencyNanoseconds: Latency
-    let clientProcessorNanoseconds: Measured<UInt64>
-    let serverProcessorNanoseconds: Measured<UInt64>
-    let clientProcessorSecondsPerGib: Measured<Double>
-    let serverProcessorSecondsPerGib: Measured<Double>
-    let keysPerServerProcessorSecond: Measured<Double>
-    let writtenBytes: Measured<UInt64>
-    let writtenBytesPerAcknowledgedByte: Measured<Double>
-    let flushes: Measured<UInt64>
-    let flushesPerAcknowledgedGib: Measured<Double>
-}
-
-extension BenchCell {
-    private static let gibibyte = Double(1 << 30)
-
-    init(
-        _ operation: Operation, of load: BenchLoad, _ counts: LoopCounts, _ kernel: KernelReading,
-        drives: Measured<[String]>
-    ) {
-        self.operation = operation
-        switch load.kind {
-        case .blocks(let bytes): (valueBytes, batchKeys) = (bytes, 1)
-        case .exists(let keys): (valueBytes, batchKeys) = (0, keys)
-        }
-        inFlight = load.inFlight
-        connections = load.connections
-        requests = counts.requests
-        keys = counts.keys
-        misses = counts.misses
-        bytes = counts.bytes
-        nanoseconds = counts.nanoseconds
-        let seconds = Double(counts.nanoseconds) / 1e9
-        let gib = Double(counts.bytes) / Self.gibibyte
-        requestsPerSecond = Self.ratio(Double(counts.requests), seconds, "no request ended")
-        keysPerSecond = Self.ratio(Double(counts.keys), seconds, "no request ended")
-        let noBytes =
-            operation == .exists ? "exists moves no values" : "no value was moved"
-        bytesPerSecond =
-            counts.bytes == 0
-            ? .notMeasured(noBytes) : Self.ratio(Double(counts.bytes), seconds, noBytes)
-        latencyNanoseconds = Latency(counts.latencies)
-        clientProcessorNanoseconds = kernel.clientProcessor
-        serverProcessorNanoseconds = kernel.serverProcessor
-        clientProcessorSecondsPerGib = kernel.clientProcessor.over(gib * 1e9, noBytes)
-        serverProcessorSecondsPerGib = kernel.serverProcessor.over(gib * 1e9, noBytes)
-        keysPerServerProcessorSecond = kernel.serverProcessor.flatMap { nanoseconds in
-            Self.ratio(
-                Double(counts.keys), Double(nanoseconds) / 1e9,
-                "the server's clock of processor time didn't move")
-        }
-        guard operation == .put else {
-            let reason = "only puts are held against what is written"
-            writtenBytes = .notMeasured(reason)
-            writtenBytesPerAcknowledgedByte = .notMeasured(reason)
-            flushes = .notMeasured(reason)
-            flushesPerAcknowledgedGib = .notMeasured(reason)
-            return
-        }
-        writtenBytes = Self.believable(kernel.writtenBytes, drives)
-        writtenBytesPerAcknowledgedByte = writtenBytes.over(Double(counts.bytes), noBytes)
-        flushes = kernel.flushes
-        flushesPerAcknowledgedGib = kernel.flushes.over(gib, noBytes)
-    }
-
-    /// Puts without a written byte mean that the kernel doesn't count where they go.
-    private static func believable(
-        _ written: Measured<UInt64>, _ drives: Measured<[String]>
-    ) -> Measured<UInt64> {
-        guard written == .value(0) else { return written }
-        if drives == .value([DriveCounters.memoryDrive]) {
-            return .notMeasured("memory mode writes to no drive")
-        }
-        return .notMeasured(
-            "the kernel counted no write to storage: the drives lie in memory, or it counts "
-                + "nothing there")
-    }
-
-    private static func ratio(
-        _ value: Double, _ divisor: Double, _ otherwise: String
-    ) -> Measured<Double> {
-        divisor > 0 ? .value(value / divisor) : .notMeasured(otherwise)
-    }
-}
-
-extension BenchCell.Latency {
-    /// A quantile is told from as many samples as leave one above it.
-    init(_ latencies: Histogram<UInt64>) {
-        func quantile(_ percent: Double, samplesNeeded: UInt64) -> Measured<UInt64> {
-            latencies.totalCount >= samplesNeeded
-                ? .value(latencies.valueAtPercentile(percent))
-                : .notMeasured("fewer than \(samplesNeeded) samples")
-        }
-        p50 = quantile(50, samplesNeeded: 2)
-        p99 = quantile(99, samplesNeeded: 100)
-        p999 = quantile(99.9, samplesNeeded: 1000)
-        max = quantile(100, samplesNeeded: 1)
-        counts = latencies.recordedValues().map { [$0.value, $0.count] }
-    }
-}
-
-extension Measured where Value == UInt64 {
-    func over(_ divisor: Double, _ otherwise: String) -> Measured<Double> {
-        flatMap { divisor > 0 ? .value(Double($0) / divisor) : .notMeasured(otherwise) }
-    }
-
-    func flatMap(_ transform: (UInt64) -> Measured<Double>) -> Measured<Double> {
-        switch self {
-        case .value(let value): transform(value)
-        case .notMeasured(let reason): .notMeasured(reason)
-        }
+        cells = subject.cells.map { BenchCell($0, drives: subject.observed.drives) }
+        self.skipped = skipped
     }
 }

@@ -1,10 +1,15 @@
-// BenchRun: the loads of a profile, one after another, each measured and cleaned up after.
+// BenchRun: the loads of a profile, one after another, round by round, each measured and cleaned up
+// after.
 //
 //   blocks:  put (warm-up, measured) -> get of the same keys (warm-up, measured) -> delete
-//   exists:  put of small blocks -> exists (warm-up, measured) -> delete
+//   exists:  exists (warm-up, measured); before the first, small blocks are put, and after the last
+//            round they are deleted
+//
+// Several servers can be measured in turns: each load on each of them before the next load, the
+// first of a round the last of the next, so that neither is always measured on a rested machine.
 //
 // Always holds: warm-up and measurement use different keys; each key that was put is deleted, also
-// after a failure where the server still answers; a load that this server can't take is skipped
+// after a failure where the server still answers; a load that a server can't take is skipped on all
 // with the reason.
 
 import Client
@@ -12,82 +17,135 @@ import Foundation
 import Settings
 import Wire
 
+/// What is measured: servers that share the keys, and what came of it.
+struct BenchSubject {
+    let servers: [ServerAddress]
+    let observed: ObservedServers
+    /// The next block's number.
+    fileprivate var next: UInt64 = 0
+    /// The blocks that `exists` asks for, once they are put.
+    fileprivate var present: Range<UInt64> = 0..<0
+    fileprivate(set) var cells: [BenchCellRounds] = []
+
+    init(_ servers: [ServerAddress], child: Int32?, deadline: MonotonicTime) {
+        self.servers = servers
+        observed = ObservedServers(servers, child: child, deadline: deadline)
+    }
+
+    fileprivate mutating func add(
+        _ round: BenchRound, _ operation: BenchCell.Operation, _ load: BenchLoad
+    ) {
+        let known = cells.firstIndex { $0.operation == operation && $0.load == load }
+        if known == nil { cells.append(BenchCellRounds(operation: operation, load: load)) }
+        cells[known ?? cells.count - 1].rounds.append(round)
+    }
+}
+
+/// The rounds of one operation of one load.
+struct BenchCellRounds {
+    let operation: BenchCell.Operation
+    let load: BenchLoad
+    var rounds: [BenchRound] = []
+}
+
+/// What one round measured of one operation of one load.
+struct BenchRound {
+    let number: Int
+    let counts: LoopCounts
+    let kernel: KernelReading
+}
+
 struct BenchRun {
     let profile: BenchProfile
     let blocks: BenchBlocks
     let settings: Settings
-    let servers: [ServerAddress]
-    let observed: ObservedServers
     /// Told before each operation of a load.
     let progress: (String) -> Void
+    private let pool: BenchPool
     private let own = ProcessInfo.processInfo.processIdentifier
 
-    /// A pool of values is at least this large, more than the caches of a processor.
-    private static let poolBytes = 64 << 20
     private static let existsBlocks: UInt64 = 4096
     private static let existsValueBytes = 4096
     private static let deleteBatch = 256
 
     init(
         _ profile: BenchProfile, blocks: BenchBlocks, settings: Settings,
-        servers: [ServerAddress], observed: ObservedServers, progress: @escaping (String) -> Void
+        progress: @escaping (String) -> Void
     ) {
         self.profile = profile
         self.blocks = blocks
         self.settings = settings
-        self.servers = servers
-        self.observed = observed
         self.progress = progress
+        pool = BenchPool(blocks)
     }
 
-    /// Runs every load; adds cells and what was skipped to `report`.
-    func run(into report: inout BenchReport) throws(CommandFailure) {
-        var next: UInt64 = 0
+    /// Runs every load on every subject, and adds to these what was measured; returns what was
+    /// skipped.
+    func run(
+        on subjects: inout [BenchSubject]
+    ) throws(CommandFailure) -> [BenchReport.Skipped] {
+        var skipped: [BenchReport.Skipped] = []
+        var loads: [BenchLoad] = []
         for load in profile.loads {
-            let client = client(connections: load.connections)
-            if let reason = try impossibility(of: load, by: client) {
-                report.skipped.append(
-                    BenchReport.Skipped(load: load.description, reason: reason))
-                continue
+            if let reason = try impossibility(of: load, subjects) {
+                skipped.append(BenchReport.Skipped(load: load.description, reason: reason))
+            } else {
+                loads.append(load)
             }
-            let first = next
-            defer { delete(first..<next, by: client) }
-            switch load.kind {
-            case .blocks(let bytes):
-                report.cells += try runBlocks(load, valueBytes: bytes, client, &next)
-            case .exists(let keys):
-                report.cells.append(try runExists(load, batchKeys: keys, client, &next))
+        }
+        defer {
+            for subject in subjects {
+                delete(subject.present, by: client(of: subject, connections: 1))
             }
+        }
+        for round in 0..<profile.rounds {
+            for load in loads {
+                let order = Array(subjects.indices)
+                for index in round % 2 == 0 ? order : order.reversed() {
+                    try run(load, round, on: &subjects[index])
+                }
+            }
+        }
+        return skipped
+    }
+
+    private func run(
+        _ load: BenchLoad, _ round: Int, on subject: inout BenchSubject
+    ) throws(CommandFailure) {
+        let client = client(of: subject, connections: load.connections)
+        switch load.kind {
+        case .blocks(let bytes):
+            try runBlocks(load, round, valueBytes: bytes, client, &subject)
+        case .exists(let keys):
+            try runExists(load, round, batchKeys: keys, client, &subject)
         }
     }
 
-    private func client(connections: Int) -> BlockingClient {
-        var configuration = ClientConfiguration(servers: servers, seed: blocks.seed)
+    private func client(of subject: BenchSubject, connections: Int) -> BlockingClient {
+        var configuration = ClientConfiguration(servers: subject.servers, seed: blocks.seed)
         configuration.key = settings.key
         configuration.connectionsPerServer = connections
         configuration.connectMicroseconds = settings.timeoutMicroseconds
         return BlockingClient(configuration)
     }
 
-    /// Why no server, or this one, can take the load; nil when all can.
+    /// Why no server, or one of these, can't take the load; nil when all can.
     private func impossibility(
-        of load: BenchLoad, by client: BlockingClient
+        of load: BenchLoad, _ subjects: [BenchSubject]
     ) throws(CommandFailure) -> String? {
-        for (index, server) in servers.enumerated() {
-            let limits: ConnectResponse
-            do throws(ConnectError) {
-                limits = try client.limits(of: ServerNumber(index), deadline: settings.deadline)
-            } catch {
-                throw CommandFailure(error, server: server)
-            }
-            if case .blocks(let bytes) = load.kind, bytes > Int(limits.valueLimitBytes) {
-                return "\(server) takes values of \(limits.valueLimitBytes) bytes at most"
-            }
-            if case .exists(let keys) = load.kind, keys > Int(limits.batchLimit) {
-                return "\(server) takes batches of \(limits.batchLimit) keys at most"
-            }
-            if load.inFlight > Int(limits.requestsInFlight) * load.connections {
-                return "\(server) takes \(limits.requestsInFlight) requests a connection at most"
+        for subject in subjects {
+            let client = client(of: subject, connections: load.connections)
+            for (index, server) in subject.servers.enumerated() {
+                let limits: ConnectResponse
+                do throws(ConnectError) {
+                    limits = try client.limits(
+                        of: ServerNumber(index), deadline: settings.deadline)
+                } catch {
+                    throw CommandFailure(error, server: server)
+                }
+                if let reason = load.impossibility(within: limits) {
+                    return "\(server) takes \(reason) at most"
+                }
             }
         }
         return nil
@@ -96,59 +154,74 @@ struct BenchRun {
     // MARK: Loads
 
     private func runBlocks(
-        _ load: BenchLoad, valueBytes: Int, _ client: BlockingClient, _ next: inout UInt64
-    ) throws(CommandFailure) -> [BenchCell] {
+        _ load: BenchLoad, _ round: Int, valueBytes: Int, _ client: BlockingClient,
+        _ subject: inout BenchSubject
+    ) throws(CommandFailure) {
         let loop = loop(load, valueBytes: valueBytes, client)
         let limit = max(UInt64(load.inFlight), profile.storedBytesLimit / UInt64(valueBytes))
-        var puts = PutWorkload(blocks, valueBytes: valueBytes, first: next, limit: limit)
-        defer { next += puts.count }
-        progress("put, \(load)")
-        let put = try measure(.put, load, loop, &puts, warmUpRequests: limit / 4)
-        progress("get, \(load)")
+        let first = subject.next
+        var puts = PutWorkload(blocks, valueBytes: valueBytes, first: first, limit: limit)
+        defer {
+            subject.next = first + puts.count
+            delete(first..<subject.next, by: client)
+        }
+        progress("round \(round + 1) of \(profile.rounds): put, \(load)")
+        let put = try measure(round, subject, loop, &puts, warmUpRequests: limit / 4)
+        subject.add(put, .put, load)
+        progress("round \(round + 1) of \(profile.rounds): get, \(load)")
         var gets = GetWorkload(
-            blocks, valueBytes: valueBytes, numbers: Array(next..<(next + puts.count)))
-        let get = try measure(.get, load, loop, &gets, warmUpRequests: puts.count / 8)
-        return [put, get]
+            blocks, valueBytes: valueBytes, numbers: Array(first..<(first + puts.count)))
+        let get = try measure(round, subject, loop, &gets, warmUpRequests: puts.count / 8)
+        subject.add(get, .get, load)
     }
 
     private func runExists(
-        _ load: BenchLoad, batchKeys: Int, _ client: BlockingClient, _ next: inout UInt64
-    ) throws(CommandFailure) -> BenchCell {
-        let bytes = Self.existsValueBytes
-        let filling = loop(load, valueBytes: bytes, client)
-        var puts = PutWorkload(
-            blocks, valueBytes: bytes, first: next, limit: Self.existsBlocks)
-        let first = next
-        defer { next = first + puts.count }
-        progress("exists, \(load)")
-        _ = try filling.run(&puts, until: LoopLimit(microseconds: .max / 1000))
+        _ load: BenchLoad, _ round: Int, batchKeys: Int, _ client: BlockingClient,
+        _ subject: inout BenchSubject
+    ) throws(CommandFailure) {
+        progress("round \(round + 1) of \(profile.rounds): exists, \(load)")
+        let loop = loop(load, valueBytes: Self.existsValueBytes, client)
+        if subject.present.isEmpty { try putBlocksToAskFor(loop, &subject) }
         var exists = ExistsWorkload(
-            blocks, batchKeys: batchKeys, present: Array(first..<(first + puts.count)))
-        return try measure(.exists, load, filling, &exists, warmUpRequests: .max)
+            blocks, batchKeys: batchKeys, present: Array(subject.present))
+        let measured = try measure(round, subject, loop, &exists, warmUpRequests: .max)
+        subject.add(measured, .exists, load)
+    }
+
+    private func putBlocksToAskFor(
+        _ loop: ClosedLoop, _ subject: inout BenchSubject
+    ) throws(CommandFailure) {
+        let first = subject.next
+        var puts = PutWorkload(
+            blocks, valueBytes: Self.existsValueBytes, first: first, limit: Self.existsBlocks)
+        defer {
+            subject.next = first + puts.count
+            subject.present = first..<subject.next
+        }
+        _ = try loop.run(&puts, until: LoopLimit(microseconds: .max / 1000))
     }
 
     private func measure(
-        _ operation: BenchCell.Operation, _ load: BenchLoad, _ loop: ClosedLoop,
+        _ round: Int, _ subject: BenchSubject, _ loop: ClosedLoop,
         _ workload: inout some BenchWorkload, warmUpRequests: UInt64
-    ) throws(CommandFailure) -> BenchCell {
+    ) throws(CommandFailure) -> BenchRound {
+        let warmUp =
+            round == 0 ? profile.firstWarmUpMicroseconds : profile.warmUpMicroseconds
         _ = try loop.run(
-            &workload,
-            until: LoopLimit(
-                microseconds: profile.warmUpMicroseconds, requests: warmUpRequests))
-        let before = KernelReading(observed, client: own)
+            &workload, until: LoopLimit(microseconds: warmUp, requests: warmUpRequests))
+        let before = KernelReading(subject.observed, client: own)
         let counts = try loop.run(
             &workload, until: LoopLimit(microseconds: profile.measuredMicroseconds))
-        let kernel = KernelReading(observed, client: own).since(before)
-        return BenchCell(operation, of: load, counts, kernel, drives: observed.drives)
+        let kernel = KernelReading(subject.observed, client: own).since(before)
+        return BenchRound(number: round, counts: counts, kernel: kernel)
     }
 
     private func loop(
         _ load: BenchLoad, valueBytes: Int, _ client: BlockingClient
     ) -> ClosedLoop {
-        let count = max(load.inFlight, Self.poolBytes / valueBytes)
-        return ClosedLoop(
+        ClosedLoop(
             client, inFlight: load.inFlight, timeoutMicroseconds: settings.timeoutMicroseconds,
-            pool: (0..<count).map { blocks.memory($0, bytes: valueBytes) })
+            pool: pool.values(ofBytes: valueBytes, inFlight: load.inFlight))
     }
 
     /// Deletes what a load has put. A key that can't be deleted is left to eviction.
@@ -174,5 +247,19 @@ extension BenchLoad: CustomStringConvertible {
             case .exists(let keys): "\(keys) keys"
             }
         return "\(what), \(inFlight) in flight over \(connections) connections"
+    }
+
+    /// What a server with `limits` takes at most, if that is too little for this load.
+    func impossibility(within limits: ConnectResponse) -> String? {
+        if case .blocks(let bytes) = kind, bytes > Int(limits.valueLimitBytes) {
+            return "values of \(limits.valueLimitBytes) bytes"
+        }
+        if case .exists(let keys) = kind, keys > Int(limits.batchLimit) {
+            return "batches of \(limits.batchLimit) keys"
+        }
+        if inFlight > Int(limits.requestsInFlight) * connections {
+            return "\(limits.requestsInFlight) requests a connection"
+        }
+        return nil
     }
 }

@@ -19,8 +19,7 @@ enum BenchStore: String, CaseIterable {
 
 final class BenchServer {
     struct Plan {
-        /// nil for the one beside this program.
-        var program: String?
+        var program: String
         var store: BenchStore
         /// Of the temporary directory's parent; nil for the system's.
         var directory: String?
@@ -61,10 +60,8 @@ final class BenchServer {
     private static func launch(
         _ plan: Plan, port: UInt16, _ directory: URL
     ) throws(CommandFailure) -> BenchServer {
-        let program =
-            plan.program ?? MachineFacts.programFolder.appendingPathComponent("memkvd").path
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
+        process.executableURL = URL(fileURLWithPath: plan.program)
         process.arguments = ["--config", directory.appendingPathComponent("memkvd.yaml").path]
         process.environment = ProcessInfo.processInfo.environment.filter {
             !$0.key.hasPrefix("MEMKVD_")
@@ -86,7 +83,7 @@ final class BenchServer {
             try? FileManager.default.removeItem(at: directory)
             throw CommandFailure(
                 .usage,
-                "\(program) can't be started: \(error.localizedDescription); "
+                "\(plan.program) can't be started: \(error.localizedDescription); "
                     + "build it, or name one with --memkvd")
         }
         return BenchServer(

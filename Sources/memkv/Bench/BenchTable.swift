@@ -1,5 +1,6 @@
 // BenchTable: a report for people: a row a cell, and below it what is missing and why.
 
+import History
 import Settings
 
 enum BenchTable {
@@ -9,7 +10,30 @@ enum BenchTable {
         "client s/GiB", "server s/GiB", "keys/server s", "written/byte", "flushes/GiB", "misses",
     ]
 
-    static func text(of report: BenchReport) -> String {
+    /// The report; of two, each under its program's name, then their comparison.
+    static func text(of result: BenchResult) -> String {
+        guard result.reports.count > 1 else {
+            return result.reports.map(text).joined() + recorded(result.reports)
+        }
+        let tables = result.reports.map { report in
+            "\(report.servers.memkvd.known ?? "")\n\(text(of: report))\n\n"
+        }
+        let comparison = result.comparison.map(ComparisonTable.text) ?? ""
+        return tables.joined() + comparison + recorded(result.reports)
+    }
+
+    private static func recorded(_ reports: [BenchReport]) -> String {
+        let numbers = reports.compactMap(\.recordedAsRun.known).map(String.init)
+        switch numbers.count {
+        case 0: return ""
+        case 1: return "\nrecorded as run \(numbers[0]); compare with `memkv history compare`"
+        default:
+            return "\nrecorded as runs \(numbers.joined(separator: " and ")); again: "
+                + "`memkv history compare \(numbers.joined(separator: " "))`"
+        }
+    }
+
+    private static func text(of report: BenchReport) -> String {
         var reasons: [String] = []
         let rows = report.cells.map { cells(of: $0, &reasons) }
         let widths = headings.indices.map { column in

@@ -98,6 +98,16 @@ struct ClosedLoop {
 }
 
 extension LoopCounts {
+    /// Another phase of the same load.
+    mutating func add(_ other: LoopCounts) {
+        requests += other.requests
+        bytes += other.bytes
+        keys += other.keys
+        misses += other.misses
+        nanoseconds += other.nanoseconds
+        latencies.add(other.latencies)
+    }
+
     fileprivate mutating func add(_ answer: BenchAnswer, nanoseconds: UInt64) {
         requests += 1
         bytes += answer.bytes

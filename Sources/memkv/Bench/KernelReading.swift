@@ -73,4 +73,13 @@ struct KernelReading: Sendable {
             writtenBytes: writtenBytes.since(earlier.writtenBytes),
             flushes: flushes.since(earlier.flushes))
     }
+
+    /// What was counted in this phase and in another one.
+    func adding(_ other: KernelReading) -> KernelReading {
+        KernelReading(
+            clientProcessor: .sum([clientProcessor, other.clientProcessor]),
+            serverProcessor: .sum([serverProcessor, other.serverProcessor]),
+            writtenBytes: .sum([writtenBytes, other.writtenBytes]),
+            flushes: .sum([flushes, other.flushes]))
+    }
 }

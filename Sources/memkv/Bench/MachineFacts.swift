@@ -35,16 +35,15 @@ struct MachineFacts: Encodable, Sendable {
             ?? .notMeasured("/proc/loadavg can't be read")
     }
 
-    /// The commit of the working copy that this program lies in; with "-dirty" when files differ
-    /// from it. It is the program's own only if it was built since.
-    static var workingCopyCommit: Measured<String> {
-        let folder = Self.programFolder.path
+    /// The commit of the working copy that `folder` lies in; with "-dirty" when files differ from
+    /// it. It is that of a program in it only if this was built since.
+    static func commit(ofFolder folder: String) -> Measured<String> {
         guard
             let commit = output(of: [
                 "git", "-C", folder, "describe", "--always", "--dirty",
                 "--abbrev=40", "--exclude=*",
             ])
-        else { return .notMeasured("this program doesn't lie in a working copy") }
+        else { return .notMeasured("\(folder) doesn't lie in a working copy") }
         return .value(commit)
     }
 

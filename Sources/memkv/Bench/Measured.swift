@@ -21,6 +21,11 @@ enum Measured<Value: Encodable & Sendable>: Encodable, Sendable {
         }
     }
 
+    /// The figure; nil when there is none.
+    var known: Value? {
+        if case .value(let value) = self { value } else { nil }
+    }
+
     var reason: String? {
         if case .notMeasured(let reason) = self { reason } else { nil }
     }
@@ -47,6 +52,19 @@ extension Measured where Value == UInt64 {
         case (.value(let now), .value(let then)):
             now >= then ? .value(now - then) : .notMeasured("the counter began anew meanwhile")
         case (.notMeasured(let reason), _), (_, .notMeasured(let reason)): .notMeasured(reason)
+        }
+    }
+}
+
+extension Measured where Value == UInt64 {
+    func over(_ divisor: Double, _ otherwise: String) -> Measured<Double> {
+        flatMap { divisor > 0 ? .value(Double($0) / divisor) : .notMeasured(otherwise) }
+    }
+
+    func flatMap(_ transform: (UInt64) -> Measured<Double>) -> Measured<Double> {
+        switch self {
+        case .value(let value): transform(value)
+        case .notMeasured(let reason): .notMeasured(reason)
         }
     }
 }

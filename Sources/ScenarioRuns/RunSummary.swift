@@ -1,10 +1,12 @@
 // RunSummary: prints what became of runs, and adds them up.
 
-import Foundation
-import Simulation
+internal import Foundation
+package import Simulation
 
-struct RunSummary {
-    private let options: RunCommand
+package struct RunSummary {
+    private let options: RunOptions
+    /// As whoever repeats a run calls it: "memkv-sim".
+    private let command: String
     private var runs = 0
     private var failed = 0
     private var requests: UInt64 = 0
@@ -15,11 +17,17 @@ struct RunSummary {
     private var reached: Set<String> = []
     /// Runs of negative scenarios that were caught, by path.
     private var caught: [String: Int] = [:]
-    private(set) var hasFailed = false
+    package private(set) var hasFailed = false
 
-    init(options: RunCommand) { self.options = options }
+    package init(options: RunOptions, command: String) {
+        self.options = options
+        self.command = command
+    }
 
-    mutating func take(_ report: RunReport, of file: ScenarioFile) {
+    /// Prints the report; `number` is its record's, if there is one.
+    package mutating func take(
+        _ report: RunReport, of file: ScenarioFile, recordedAs number: Int64? = nil
+    ) {
         runs += 1
         requests += report.requests
         judged += report.judged
@@ -30,12 +38,12 @@ struct RunSummary {
         let isRight = judge(report, file)
         if !isRight { failed += 1 }
         if options.json {
-            Output.say(JSONLine.of(report, path: file.path))
+            Output.say(JSONLine.of(report, path: file.path, recordedAs: number))
         } else if !isRight || !options.quiet {
             Output.say(line(report, file, isRight: isRight))
         }
         guard !isRight, !options.json else { return }
-        explain(report, file)
+        explain(report, file, recordedAs: number)
     }
 
     /// Whether the run ended as it should.
@@ -60,7 +68,9 @@ struct RunSummary {
             + "\(Self.seconds(report.realMicroseconds)) s real"
     }
 
-    private func explain(_ report: RunReport, _ file: ScenarioFile) {
+    private func explain(
+        _ report: RunReport, _ file: ScenarioFile, recordedAs number: Int64?
+    ) {
         if let violation = report.violation {
             Output.say("  \(violation.assertion): \(violation.detail)")
             Output.say("  at \(Self.seconds(violation.atMicroseconds)) s of the run")
@@ -76,14 +86,17 @@ struct RunSummary {
         for event in report.events.suffix(8) {
             Output.say("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
         }
-        var command = "memkv-sim run \(file.path) --seed \(report.seed)"
-        #if PLANTED_BUGS
-        if let plant = options.plant { command += " --plant \(plant)" }
-        #endif
-        Output.say("  again: \(command)")
+        Output.say("  again: \(again(report, file))")
+        if let number { Output.say("  recorded: \(command) replay \(number)") }
     }
 
-    mutating func finish(_ files: [ScenarioFile]) {
+    private func again(_ report: RunReport, _ file: ScenarioFile) -> String {
+        var words = "\(command) run \(file.path) --seed \(report.seed)"
+        if let planted = options.planted { words += " --plant \(planted)" }
+        return words
+    }
+
+    package mutating func finish(_ files: [ScenarioFile]) {
         for file in files where file.scenario.mustViolate != nil && caught[file.path] == nil {
             hasFailed = true
             Output.say(
@@ -115,7 +128,9 @@ struct RunSummary {
 
 /// A report as one line of JSON.
 enum JSONLine {
-    static func of(_ report: RunReport, path: String) -> String {
+    static func of(
+        _ report: RunReport, path: String, recordedAs number: Int64? = nil
+    ) -> String {
         var fields = [
             "\"scenario\":\(text(path))", "\"seed\":\(report.seed)",
             "\"fingerprint\":\"\(report.fingerprintText)\"",
@@ -125,6 +140,7 @@ enum JSONLine {
             "\"virtual_us\":\(report.virtualMicroseconds)",
             "\"real_us\":\(report.realMicroseconds)",
         ]
+        if let number { fields.append("\"run\":\(number)") }
         if let violation = report.violation {
             fields.append(
                 "\"violation\":{\"assertion\":\(text(violation.assertion)),"

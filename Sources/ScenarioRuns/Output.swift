@@ -1,6 +1,6 @@
 // Output: lines on standard output, each there when it is printed, whatever it is piped into.
 
-import Foundation
+internal import Foundation
 
 enum Output {
     static func say(_ line: String) {

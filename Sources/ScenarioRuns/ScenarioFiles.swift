@@ -2,21 +2,29 @@
 //
 // Always holds: a folder's files come in the order of their names, whatever the file system says.
 
-import ArgumentParser
-import Foundation
-import Scenarios
-import Schema
-import Simulation
+internal import ArgumentParser
+internal import Foundation
+internal import Scenarios
+internal import Schema
+package import Simulation
 
 /// A scenario and where it was found.
-struct ScenarioFile: Sendable {
-    let path: String
-    let scenario: Scenario
+package struct ScenarioFile: Sendable {
+    package let path: String
+    /// What stands in the file.
+    package let text: String
+    package let scenario: Scenario
+
+    package init(path: String, text: String, scenario: Scenario) {
+        self.path = path
+        self.text = text
+        self.scenario = scenario
+    }
 }
 
-enum ScenarioFiles {
+package enum ScenarioFiles {
     /// The scenarios of files and folders, folders inside folders included.
-    static func read(_ paths: [String]) throws -> [ScenarioFile] {
+    package static func read(_ paths: [String]) throws -> [ScenarioFile] {
         var files: [String] = []
         for path in paths { files += try find(path) }
         return try files.map { path in
@@ -25,7 +33,8 @@ enum ScenarioFiles {
             }
             do throws(ConfigurationError) {
                 return ScenarioFile(
-                    path: path, scenario: try ScenarioDocument.read(text, file: path))
+                    path: path, text: text,
+                    scenario: try ScenarioDocument.read(text, file: path))
             } catch { throw ValidationError("\(error)") }
         }
     }
@@ -50,40 +59,5 @@ enum ScenarioFiles {
         }
         guard !found.isEmpty else { throw ValidationError("\(path): holds no .yaml file") }
         return found
-    }
-}
-
-/// Reads scenarios and says what is wrong with them.
-struct CheckCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Reads scenarios without running them.")
-
-    @Argument(help: "Scenario files, or folders of them.") var paths: [String]
-
-    func run() throws {
-        for file in try ScenarioFiles.read(paths) {
-            print("\(file.path): \(file.scenario.about)")
-        }
-    }
-}
-
-/// Lists what scenarios may do.
-struct FaultsCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "faults", abstract: "Lists the faults that scenarios may name.")
-
-    func run() {
-        for name in FaultName.allCases {
-            let shape = name.shape
-            var keys = ["at"]
-            if shape.lasts { keys.append("for") }
-            if shape.strikesDrive { keys.append("drive") }
-            if shape.strikesClient { keys.append("client") }
-            if let amount = shape.amount { keys.append(amount.key) }
-            if let key = shape.choiceKey {
-                keys.append("\(key) (\(shape.choices.joined(separator: ", ")))")
-            }
-            print("\(name.rawValue): " + keys.joined(separator: ", "))
-        }
     }
 }
