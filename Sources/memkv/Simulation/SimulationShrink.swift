@@ -1,4 +1,5 @@
-// sim shrink: makes the scenario of a recorded failure smaller, as long as it fails in the same way.
+// sim shrink: makes the scenario of a recorded failure smaller, as long as it fails in the same
+// way.
 
 import ArgumentParser
 import Foundation
