@@ -38,9 +38,9 @@ package struct RunSummary {
         let isRight = judge(report, file)
         if !isRight { failed += 1 }
         if options.json {
-            print(JSONLine.of(report, path: file.path, recordedAs: number))
+            Output.say(JSONLine.of(report, path: file.path, recordedAs: number))
         } else if !isRight || !options.quiet {
-            print(line(report, file, isRight: isRight))
+            Output.say(line(report, file, isRight: isRight))
         }
         guard !isRight, !options.json else { return }
         explain(report, file, recordedAs: number)
@@ -72,22 +72,22 @@ package struct RunSummary {
         _ report: RunReport, _ file: ScenarioFile, recordedAs number: Int64?
     ) {
         if let violation = report.violation {
-            print("  \(violation.assertion): \(violation.detail)")
-            print("  at \(Self.seconds(violation.atMicroseconds)) s of the run")
+            Output.say("  \(violation.assertion): \(violation.detail)")
+            Output.say("  at \(Self.seconds(violation.atMicroseconds)) s of the run")
         } else if file.scenario.mustViolate == nil {
-            print("  below its minimum: " + report.shortfalls.joined(separator: ", "))
+            Output.say("  below its minimum: " + report.shortfalls.joined(separator: ", "))
         }
         for fault in report.faults.suffix(8) {
             let end = fault.endedMicroseconds.map { " to \(Self.seconds($0)) s" } ?? ""
-            print(
+            Output.say(
                 "  \(fault.name) on \(fault.target) from \(Self.seconds(fault.beganMicroseconds)) s"
                     + "\(end) \(fault.detail)")
         }
         for event in report.events.suffix(8) {
-            print("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
+            Output.say("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
         }
-        print("  again: \(again(report, file))")
-        if let number { print("  recorded: \(command) replay \(number)") }
+        Output.say("  again: \(again(report, file))")
+        if let number { Output.say("  recorded: \(command) replay \(number)") }
     }
 
     private func again(_ report: RunReport, _ file: ScenarioFile) -> String {
@@ -99,7 +99,7 @@ package struct RunSummary {
     package mutating func finish(_ files: [ScenarioFile]) {
         for file in files where file.scenario.mustViolate != nil && caught[file.path] == nil {
             hasFailed = true
-            print(
+            Output.say(
                 "FAILED \(file.path): no seed was caught by \(file.scenario.mustViolate ?? "")")
         }
         if failed > 0 { hasFailed = true }
@@ -109,13 +109,13 @@ package struct RunSummary {
         // The process's time on processors: what others do on the machine isn't in it.
         let busyMicroseconds = UInt64(clock()) * 1_000_000 / UInt64(CLOCKS_PER_SEC)
         let rate = busyMicroseconds == 0 ? 0 : requests * 1_000_000 / busyMicroseconds
-        print(
+        Output.say(
             "\(runs) runs, \(failed) failed: \(requests) requests (\(judged) keys) judged, "
                 + "\(faults) faults struck, \(Self.seconds(virtualMicroseconds)) s virtual in "
                 + "\(Self.seconds(realMicroseconds)) s real, \(rate) requests a core-second")
-        print("\(reached.count) of \(ReachedState.allCases.count) states reached")
+        Output.say("\(reached.count) of \(ReachedState.allCases.count) states reached")
         if options.requireReached, !missing.isEmpty {
-            print("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
+            Output.say("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
         }
     }
 

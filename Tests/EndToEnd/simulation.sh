@@ -25,7 +25,8 @@ check $release run SimScenarios/faults --seeds "$seeds" --quiet
 if compgen -G "SimScenarios/regressions/*.yaml" >/dev/null; then
     check $release run SimScenarios/regressions --seeds "$seeds" --quiet
 fi
-check $debug run SimScenarios/negative --seeds 3 --quiet
+check $release run SimScenarios/negative/oracles --seeds 3 --quiet
+check $debug run SimScenarios/negative/planted --seeds 3 --quiet
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

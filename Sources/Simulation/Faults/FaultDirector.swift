@@ -103,6 +103,8 @@ final class FaultDirector {
 
     private func mayBegin(_ fault: PlannedFault) -> Bool {
         guard fault.name.needsServer else { return true }
+        let isDeath = fault.name == .powerCut || fault.name == .processKill
+        if isDeath, world.server.life == .draining { return true }
         return world.server.life == .serving && !world.server.isFrozen
     }
 

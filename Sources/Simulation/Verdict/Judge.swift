@@ -179,18 +179,35 @@ final class Judge {
                 } ?? .miss
             }
         case .get, .getBatch:
-            guard ended.status == .ok else { return try endRead(item, ended.status) { .miss } }
-            let length = Int(ended.valueBytes)
-            let checksum = memory.source.slice(from: offset, count: length).xxh3
-            let name = try ledger.endRead(
-                key: item.key, begun: item.begun,
-                .hit(lengthBytes: ended.valueBytes, checksum: checksum))
-            guard let name, memory.holds(name, of: values, at: offset) else {
-                throw foreign(item, memory, offset, length)
+            if ended.status == .ended(.checksumMismatch) {
+                // No byte changes on its way here: the server's answer was wrong.
+                throw Violation(
+                    .responseChecksumWrong, "key \(item.key): bytes without their checksum")
             }
-            if isLiveness { readBackHits += 1 }
+            guard ended.status == .ok else { return try endRead(item, ended.status) { .miss } }
+            try judgeHit(item, memory, at: offset, lengthBytes: ended.valueBytes)
             return false
         }
+    }
+
+    private func judgeHit(
+        _ item: WorkloadItem, _ memory: OwnedBytes, at offset: Int, lengthBytes: UInt32
+    ) throws(Violation) {
+        let length = Int(lengthBytes)
+        let checksum = memory.source.slice(from: offset, count: length).xxh3
+        let name: ValueName?
+        do throws(Violation) {
+            name = try ledger.endRead(
+                key: item.key, begun: item.begun,
+                .hit(lengthBytes: lengthBytes, checksum: checksum))
+        } catch {
+            guard error.assertion == .damagedBytesServed else { throw error }
+            throw foreign(item, memory, offset, length)
+        }
+        guard let name, memory.holds(name, of: values, at: offset) else {
+            throw foreign(item, memory, offset, length)
+        }
+        if isLiveness { readBackHits += 1 }
     }
 
     /// Ends a read by its status; true when it was a miss.
@@ -211,9 +228,17 @@ final class Judge {
         _ item: WorkloadItem, _ memory: OwnedBytes, _ offset: Int, _ length: Int
     ) -> Violation {
         guard let origin = memory.origin(values, at: offset, count: length),
-            Int(origin.key) != item.key, Int(origin.key) < keys.count
+            Int(origin.key) < keys.count
         else {
             return Violation(.damagedBytesServed, "key \(item.key): bytes that nobody put")
+        }
+        if Int(origin.key) == item.key {
+            return memory.holds(origin, of: values, at: offset)
+                ? Violation(
+                    .replacedValueServed,
+                    "key \(item.key) holds value \(origin.version), which was replaced")
+                : Violation(
+                    .damagedBytesServed, "key \(item.key): value \(origin.version), damaged")
         }
         let isOther = keys[Int(origin.key)].namespace != keys[item.key].namespace
         return Violation(
