@@ -16,8 +16,8 @@ let houseRules: [SwiftSetting] = [
 // hold none.
 let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
 
-// Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a simulated
-// run; debug builds make them.
+// Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a
+// simulated run; debug builds make them.
 let fastSimulation: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
 ]
@@ -58,8 +58,8 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
     ],
     targets: [
-        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend, what
-        // is on a drive for memkv.
+        // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
+        // what is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",

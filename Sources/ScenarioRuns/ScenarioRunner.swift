@@ -71,7 +71,7 @@ package enum ScenarioRunner {
     /// One run, every event of it printed.
     package static func traced(_ file: ScenarioFile, seed: UInt64) -> RunReport {
         timed(file.scenario, seed: seed) { number, nanoseconds, event, first, second, third in
-            print("\(number) \(nanoseconds) \(event) \(first) \(second) \(third)")
+            Output.say("\(number) \(nanoseconds) \(event) \(first) \(second) \(third)")
         }
     }
 }

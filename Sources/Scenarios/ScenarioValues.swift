@@ -1,8 +1,8 @@
 // Numbers of a scenario as people write them: one value or a range {from, to}, with a unit where it
 // has one.
 //
-// Refuses, with file and line: a unit that is missing, a number outside its range, a range whose end
-// lies before its beginning.
+// Refuses, with file and line: a unit that is missing, a number outside its range, a range whose
+// end lies before its beginning.
 
 internal import Schema
 private import Settings

@@ -152,8 +152,8 @@ private final class Told: Sendable {
         #expect(back.hits == shares)
     }
 
-    /// Puts of one writer to each server while one server dies: what was acknowledged is there, what
-    /// was called not done isn't.
+    /// Puts of one writer to each server while one server dies: what was acknowledged is there,
+    /// what was called not done isn't.
     @Test func whatIsToldOfPutsUnderAKillIsTrue() async throws {
         let folder = try Folder()
         let daemons = [21_951, 21_961, 21_971].map { Daemon(port: $0, directory: folder.url.path) }

@@ -60,6 +60,18 @@ import Wire
         #expect(violation(hit(1)) != nil)
     }
 
+    @Test mutating func aBatchMayMissWhatIsReplacedMeanwhileAndNothingElse() throws {
+        try put(1)
+        var begun = ledger.beginRead(key: 0)
+        try ledger.endRead(key: 0, begun: begun, .missOfBatch)
+        #expect(throws: Violation.self) { try ledger.settle(StoreReport()) }
+        try put(2)
+        begun = ledger.beginRead(key: 0)
+        try put(3)
+        try ledger.endRead(key: 0, begun: begun, .missOfBatch)
+        try ledger.settle(StoreReport())
+    }
+
     @Test mutating func anUnknownOutcomeMayHaveHappenedAtAnyTime() throws {
         try put(1)
         begin(2)

@@ -19,6 +19,9 @@ package enum Finding: Hashable, Sendable {
     /// The key is there; nothing else was asked.
     case present
     case miss
+    /// A miss of a batch, whose answer is planned before it is read: a value that was replaced
+    /// meanwhile doesn't fit the plan any more.
+    case missOfBatch
 }
 
 /// The judge of a run's keys, which are named by their numbers.
@@ -123,7 +126,8 @@ package struct RegisterLedger: Sendable {
         let mayBeAbsent = mayBeAbsent(key, since: begun)
         if !mayBeAbsent { readsOfStanding += 1 }
         switch finding {
-        case .miss:
+        case .missOfBatch where wasChanged(key, since: begun): return nil
+        case .miss, .missOfBatch:
             if !mayBeAbsent {
                 missesOfStanding += 1
                 noteLoss(of: key)
@@ -150,6 +154,11 @@ package struct RegisterLedger: Sendable {
             registers[key].see(seen, since: begun, at: now)
             return name
         }
+    }
+
+    /// Whether a change of `key` may have taken effect after `begun`.
+    private func wasChanged(_ key: Int, since begun: Tick) -> Bool {
+        registers[key].changes.contains { $0.effectiveBy > begun }
     }
 
     private func mayBeAbsent(_ key: Int, since begun: Tick, except place: Int? = nil) -> Bool {

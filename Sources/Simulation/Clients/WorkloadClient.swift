@@ -270,7 +270,8 @@ final class WorkloadClient {
             let tag = try core.submit(
                 request, checksums: checksums,
                 deadline: time.advanced(byMicroseconds: patience),
-                policy: RequestPolicy(downServer: stage == .working ? .answerAtOnce : .waitUntilDeadline),
+                policy: RequestPolicy(
+                    downServer: stage == .working ? .answerAtOnce : .waitUntilDeadline),
                 now: time)
             slotOfTag[tag.rawValue] = place
             world.judge.requestBegan()

@@ -215,8 +215,8 @@ final class SimulatedNetwork {
         world.schedule(.arrival(connection, .toServer, 0, ends: true), at: arrival)
     }
 
-    /// Both ends learn that the connection is gone; what was on its way is lost, but for a part that
-    /// `random` decides.
+    /// Both ends learn that the connection is gone; what was on its way is lost, but for a part
+    /// that `random` decides.
     func reset(_ connection: SimulatedConnection, byFault: Bool) {
         guard !connection.isReset else { return }
         if byFault {
@@ -242,8 +242,8 @@ final class SimulatedNetwork {
         for connection in connections { reset(connection, byFault: false) }
     }
 
-    /// Resets a connection of `client` (of any, when negative) that `random` picks; false when there
-    /// is none.
+    /// Resets a connection of `client` (of any, when negative) that `random` picks; false when
+    /// there is none.
     func resetOne(of client: Int) -> Bool {
         let open = connections.filter {
             $0.opening == .open && (client < 0 || $0.client == client)

@@ -231,6 +231,9 @@ final class SimulatedSessions: Transport {
             return false
         }
         let session = requests[place].session
+        // It may have been admitted before and have found no slabs.
+        rows[session].responseBytes -= requests[place].outboundBytes
+        requests[place].outboundBytes = 0
         let held = rows[session].responseBytes
         guard held == 0 || held + lengthBytes <= limits.bytesPerSession else {
             counts.postponed += 1

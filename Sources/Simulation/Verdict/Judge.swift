@@ -184,7 +184,10 @@ final class Judge {
                 throw Violation(
                     .responseChecksumWrong, "key \(item.key): bytes without their checksum")
             }
-            guard ended.status == .ok else { return try endRead(item, ended.status) { .miss } }
+            guard ended.status == .ok else {
+                let miss = operation == .getBatch ? Finding.missOfBatch : .miss
+                return try endRead(item, ended.status, missing: miss) { .miss }
+            }
             try judgeHit(item, memory, at: offset, lengthBytes: ended.valueBytes)
             return false
         }
@@ -212,12 +215,13 @@ final class Judge {
 
     /// Ends a read by its status; true when it was a miss.
     private func endRead(
-        _ item: WorkloadItem, _ status: OutcomeStatus, found: () -> Finding
+        _ item: WorkloadItem, _ status: OutcomeStatus, missing: Finding = .miss,
+        found: () -> Finding
     ) throws(Violation) -> Bool {
         switch status {
         case .ok: try ledger.endRead(key: item.key, begun: item.begun, found())
         case .ended(.notFound):
-            try ledger.endRead(key: item.key, begun: item.begun, .miss)
+            try ledger.endRead(key: item.key, begun: item.begun, missing)
             return true
         default: ledger.abandonRead(key: item.key)
         }

@@ -72,7 +72,7 @@ extension World {
         reached.insert(
             .slabsExhausted,
             if: report.slabsTotal > 0 && report.slabsTotal == report.slabsAllocated)
-        reached.insert(.queueFull, if: sample.driveQueues.contains { $0 >= 64 })
+        reached.insert(.queueFull, if: sample.driveQueues.contains { $0 >= 32 })
         for shard in server.shards {
             reached.insert(.checkpointed, if: shard.cells.value(ShardCounter.checkpoints) > 0)
             for cells in shard.cells.drives {

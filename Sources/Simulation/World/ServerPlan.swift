@@ -51,14 +51,10 @@ struct ServerPlan {
         limits = Self.limits(store, valueLimitBytes: valueLimitBytes, &random)
         let isAuthenticated = random.chance(percent: scenario.network.authenticatedPercent)
         tagsPayloads = isAuthenticated && random.chance(percent: 50)
+        let secret = Secret(
+            words: [random.next(), random.next(), random.next(), random.next()])
         keys =
-            isAuthenticated
-            ? [
-                ScopedKey(
-                    key: AuthenticationKey(
-                        Secret(words: [random.next(), random.next(), random.next(), random.next()])),
-                    namespaces: nil)
-            ] : []
+            isAuthenticated ? [ScopedKey(key: AuthenticationKey(secret), namespaces: nil)] : []
     }
 
     private static func engine(

@@ -15,7 +15,8 @@ internal import Wire
 
 /// Runs scenarios.
 package enum SimulatedRun {
-    /// Called with each event: its number, the virtual time in nanoseconds, what it was, three words.
+    /// Called with each event: its number, the virtual time in nanoseconds, what it was, three
+    /// words.
     package typealias Tracer = (UInt64, UInt64, String, UInt64, UInt64, UInt64) -> Void
 
     #if PLANTED_BUGS
@@ -59,8 +60,9 @@ extension World {
         for client in clients { client.begin() }
         let duration = faults.durationMicroseconds
         let end = now.advanced(byMicroseconds: duration)
-        try run("the safety act", limitMicroseconds: duration * 4 + 60_000_000, orElse: .worldStalls)
-        {
+        try run(
+            "the safety act", limitMicroseconds: duration * 4 + 60_000_000, orElse: .worldStalls
+        ) {
             now >= end && faults.areOver
         }
     }

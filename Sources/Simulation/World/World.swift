@@ -111,8 +111,8 @@ final class World {
         }
     }
 
-    /// Runs until `isDone`; fails when that takes longer than `limitMicroseconds`, when the machines
-    /// spin, or when nothing is left that could happen.
+    /// Runs until `isDone`; fails when that takes longer than `limitMicroseconds`, when the
+    /// machines spin, or when nothing is left that could happen.
     func run(
         _ goal: String, limitMicroseconds: UInt64, orElse assertion: Assertion,
         until isDone: () -> Bool

@@ -1,5 +1,5 @@
-// ServerSession: what one connection may do next, as the server sees it, whatever carries its bytes.
-// Events in, actions out.
+// ServerSession: what one connection may do next, as the server sees it, whatever carries its
+// bytes. Events in, actions out.
 //
 // Always holds: the first frame is Connect and no later one is; with a key the second is
 // Authenticate, and every frame after it is signed; a frame is acted on only when its header has
