@@ -95,7 +95,7 @@ def a_failure_is_made_smaller(work):
     scenario.write_text(POWER_CUT)
     code, output, errors = sim("run", scenario, "--seed", 2, "--plant", "noFlush", "--db", database)
     if not report.check("a planted failure ends with 1, and its replay is printed",
-                        code == 1 and "memkv sim replay 1" in output, (code, output, errors)):
+                        code == 1 and f"memkv sim replay 1 --db {database}" in output, (code, output, errors)):
         return
     code, output, errors = sim("replay", 1, "--db", database)
     report.check("its replay fails the same way", code == 0 and "acknowledged-block-lost" in output, (output, errors))
