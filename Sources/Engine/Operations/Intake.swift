@@ -158,6 +158,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // Nothing comes free: who counted on it must look for room elsewhere.
             if status != .ok { wakeSpaceWaiters(drive) }
         }
+        letGo(ofHeld: index)
         uncharge(index)
         if operations[index].kind == .remove, operations[index].reason == .superseded,
             operations[index].caller == nil
@@ -211,6 +212,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return true
         }
         if transport.admitsResponse(to: request.handle, lengthBytes: lengthBytes) { return true }
+        letGo(ofHeld: index)
         uncharge(index)
         operations.giveBack(index)
         return false
