@@ -156,7 +156,7 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),
@@ -181,7 +181,9 @@ let package = Package(
             swiftSettings: houseRules + plantedBugs),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Judgement", "Scenarios", "Schema", "Simulation", "Wire"],
+            dependencies: [
+                "Judgement", "ScenarioRuns", "Scenarios", "Schema", "Simulation", "Wire",
+            ],
             swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(

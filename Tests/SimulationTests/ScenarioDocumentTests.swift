@@ -56,8 +56,11 @@ import Testing
 
     @Test(
         arguments: [
-            ("stroe:\n  drives: 2", "some.yaml:6: stroe: unknown key; did you mean store?"),
-            ("duration: 10", "some.yaml:6: duration: \"10\" is not understood; write a whole number"),
+            ("stor:\n  drives: 2", "some.yaml:6: stor: unknown key; did you mean store?"),
+            (
+                "duration: 10",
+                "some.yaml:6: duration: \"10\" is not understood; write a whole number"
+            ),
             ("store:\n  drive_size: 16", "some.yaml:7: store.drive_size: \"16\" is not understood"),
             ("store:\n  drives: {from: 4, to: 2}", "lies before from, 4"),
             ("store:\n  drives: {from: 4}", "store.drives.to: a range has from and to"),

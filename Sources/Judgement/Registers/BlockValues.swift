@@ -101,7 +101,8 @@ package struct BlockValues: Sendable {
         let words = left.count / 8
         var difference: UInt64 = 0
         for index in 0..<words {
-            difference |= unsafe left.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
+            difference |=
+                unsafe left.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
                 ^ right.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)
         }
         for index in words * 8..<left.count {

@@ -31,12 +31,17 @@ extension FaultDirector {
         let kind =
             fault.choice == "any" || fault.choice.isEmpty
             ? kinds[Int(below(4, of: index))] : fault.choice
+        world.schedule(
+            .faultTurn(index), after: 1 + below(max(1, fault.lasts / fault.amount), of: index))
+        if kind == "injected" {
+            // Only signed sessions can tell: without keys, whoever is on the line is the client.
+            if !world.server.plan.keys.isEmpty { world.network.inject() }
+            return
+        }
         let connection = world.network.open(from: -1, isHostile: true)
         connection.greeting = bytes(of: kind, index)
         connection.closesAfterGreeting = kind == "truncated"
         attackers.append(connection)
-        world.schedule(
-            .faultTurn(index), after: 1 + below(max(1, fault.lasts / fault.amount), of: index))
     }
 
     private func bytes(of kind: String, _ index: Int) -> [UInt8] {

@@ -53,11 +53,24 @@ extension FaultDirector {
             world.server.start()
             // A recovery takes some milliseconds; the next cut falls into it or just behind it.
             world.schedule(.cutRecovery(index), after: 1 + below(3000, of: index))
-        case .serving: finish(index)
+        case .serving:
+            if faults[index].name == .driveAbsent, faults[index].memory < 2 {
+                return bringBack(index)
+            }
+            finish(index)
         case .refused:
             world.judge.fail(
                 Violation(.storeRefusedAfterPowerCut, "the store refuses to start"))
         }
+    }
+
+    /// A drive that was missing at a start is there again at the next one, some time later.
+    private func bringBack(_ index: Int) {
+        let stage = faults[index].memory + 1
+        remember(stage, of: index)
+        if stage == 2 { world.server.beginDrain() }
+        world.schedule(
+            .cutRecovery(index), after: stage == 1 ? max(1, faults[index].lasts) : 1000)
     }
 
     private func mayCutAgain(_ index: Int) -> Bool {
@@ -82,8 +95,7 @@ extension FaultDirector {
         switch fault.name {
         case .driveAbsent:
             // Away for one life of the server, back for the next.
-            let isAway = fault.memory == 0
-            world.server.setPresent(!isAway, of: fault.drive)
+            world.server.setPresent(fault.memory > 0, of: fault.drive)
         case .damagedAtRest: damageAtRest(index)
         default: break
         }
@@ -108,7 +120,8 @@ extension FaultDirector {
         }
         let blocks = world.server.writtenSectors(
             of: fault.drive,
-            in: layout.journalCopyA.rawValue / unit..<(layout.journalCopyA.rawValue
+            in: layout.journalCopyA.rawValue
+                / unit..<(layout.journalCopyA.rawValue
                 + layout.journalBytes) / unit)
         guard !blocks.isEmpty else { return }
         for _ in 0..<fault.amount {

@@ -97,6 +97,18 @@ final class SimulatedNetwork {
         if connection.closesAfterGreeting { connection.close() }
     }
 
+    /// Somebody on the line says again, inside a client's connection, what its first client said.
+    func inject() {
+        let open = connections.filter { $0.client >= 0 && $0.opening == .open && !$0.isClosed }
+        guard !open.isEmpty, overheard.count >= FrameHeader.byteCount else { return }
+        let connection = open[Int(random.below(UInt64(open.count)))]
+        let start = Int(random.below(UInt64(overheard.count)))
+        let piece = Array(overheard[start..<min(overheard.count, start + 512)])
+        guard connection.toServer.room >= piece.count else { return }
+        connection.toServer.bytes.append(piece)
+        sent(piece.count, over: connection, .toServer)
+    }
+
     // MARK: Bytes
 
     /// `count` bytes were put into one direction.

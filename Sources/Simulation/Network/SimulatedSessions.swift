@@ -94,7 +94,7 @@ final class SimulatedSessions: Transport {
                 maximumBodyBytes: BodyLayout.bodyLimitBytes,
                 maximumPayloadBytes: limits.payloadLimitBytes),
             outstandingLimit: limits.requestsPerSession)
-        guard isAccepting, rows.count - freeRows.count < limits.sessions else {
+        guard isAccepting, world.server.sessionCount < limits.sessions else {
             counts.refusedConnections += 1
             return false
         }

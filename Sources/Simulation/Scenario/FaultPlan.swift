@@ -176,7 +176,7 @@ extension FaultName {
                 key: "attempts", unit: .count, standard: Drawn(from: 5, to: 40),
                 range: 1...100_000)
             shape.choiceKey = "attack"
-            shape.choices = ["malformed", "forged", "replayed", "truncated", "any"]
+            shape.choices = ["malformed", "forged", "replayed", "truncated", "injected", "any"]
         default: break
         }
         return shape

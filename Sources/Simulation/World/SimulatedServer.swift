@@ -316,6 +316,9 @@ final class SimulatedServer {
         return shards[Int(random.below(UInt64(shards.count)))].sessions.accept(connection)
     }
 
+    /// Sessions of all shards: the limit is the daemon's.
+    var sessionCount: Int { shards.reduce(0) { $0 + $1.sessions.sessionCount } }
+
     func endOverdue() {
         guard !isFrozen else { return }
         for shard in shards { shard.sessions.endOverdue(now: clock) }

@@ -84,6 +84,7 @@ struct BenchRunCommand: MemkvCommand {
         let file = try output.map { path throws(CommandFailure) in try OutputFile(path: path) }
         let records = noRecord ? nil : try history.openForWriting()
         var result = try measure(settings)
+        result.databaseOption = history.repeated
         try BenchRecord.finish(&result, in: records)
         try show(result, json: settings.json, file)
     }
