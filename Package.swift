@@ -156,7 +156,7 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: houseRules),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "Sim", "Wire"],
-            swiftSettings: houseRules),
+            swiftSettings: houseRules + plantedBugs),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "Schema", "Engine", "Wire"],
             swiftSettings: houseRules),

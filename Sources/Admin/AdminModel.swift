@@ -52,25 +52,19 @@ package struct AdminModel: Sendable {
 
     // MARK: /v1/health
 
-    /// `healthy`: no drive is missing. `degraded`: some are. `unhealthy` (503): none is left.
-    ///
-    /// A drive that is still recovering is not missing, so that a liveness probe doesn't end a
-    /// server in the middle of its recovery; it is not online either.
+    /// One word, and how many drives serve. A degraded drive is online; one that recovers is
+    /// neither online nor missing.
     package func health() -> AdminAnswer {
-        let states = drives.map(\.cells.state)
-        let online = states.count { $0 == .online }
-        let missing = states.count { $0 == .offline || $0 == .absent }
-        let status =
-            missing == 0 ? "healthy" : missing < states.count ? "degraded" : "unhealthy"
+        let conditions = drives.map(\.cells.condition)
+        let health = ServerHealth(drives: conditions)
         let body = JSONText.object([
-            ("status", .text(status)),
+            ("status", .text(health.rawValue)),
             ("rdma_active", .flag(false)),
-            ("drives_online", .number(UInt64(online))),
-            ("drives_offline", .number(UInt64(missing))),
-            ("drives_total", .number(UInt64(states.count))),
+            ("drives_online", .number(UInt64(conditions.count { $0.state == .online }))),
+            ("drives_offline", .number(UInt64(conditions.count(where: \.isMissing)))),
+            ("drives_total", .number(UInt64(conditions.count))),
         ])
-        return AdminAnswer(
-            statusCode: status == "unhealthy" ? 503 : 200, isJSON: true, body: body.rendered)
+        return AdminAnswer(statusCode: health.statusCode, isJSON: true, body: body.rendered)
     }
 
     // MARK: /v1/ready
@@ -132,7 +126,8 @@ package struct AdminModel: Sendable {
 
     private func storage(blocks: UInt64) -> JSONText {
         let devices = drives.enumerated().map { index, drive in
-            JSONText.object([
+            let condition = drive.cells.condition
+            return JSONText.object([
                 ("device_id", .number(UInt64(index))),
                 ("path", .text(drive.path)),
                 ("total_slots", .number(drive.cells.value(.slotsTotal))),
@@ -142,7 +137,14 @@ package struct AdminModel: Sendable {
                 ("metadata_bytes", .number(drive.cells.value(.metadataBytes))),
                 ("used_bytes", .number(drive.cells.value(.usedBytes))),
                 // Beyond the contract.
-                ("state", .text("\(drive.cells.state)")),
+                ("state", .text(condition.word)),
+                ("causes", .list(condition.causes.map(JSONText.text))),
+                ("media_errors", .number(drive.cells.value(.mediaErrors))),
+                ("quarantined_bytes", .number(drive.cells.value(.quarantinedBytes))),
+                ("requests_in_hand", .number(drive.cells.value(.operationsInHand))),
+                ("requests_shed", .number(Self.shed(drive.cells))),
+                ("superblock_repairs", .number(drive.cells.value(.superblockRepairs))),
+                ("scrub", Self.scrub(drive.cells)),
             ])
         }
         func total(_ gauge: DriveGauge) -> JSONText {
@@ -157,6 +159,19 @@ package struct AdminModel: Sendable {
             ("used_bytes_total", total(.usedBytes)),
             ("devices", .list(devices)),
         ])
+    }
+
+    private static func scrub(_ cells: DriveCells) -> JSONText {
+        .object([
+            ("turns", .number(cells.value(.scrubTurns))),
+            ("progress_permille", .number(cells.value(.scrubPermille))),
+            ("bytes", .number(cells.value(.scrubbedBytes))),
+            ("findings", .number(cells.value(.scrubFindings))),
+        ])
+    }
+
+    private static func shed(_ cells: DriveCells) -> UInt64 {
+        cells.value(.shedStalled) + cells.value(.shedUnresponsive) + cells.value(.shedOverShare)
     }
 
     private func sum(_ value: (ShardCells) -> UInt64) -> UInt64 {

@@ -9,12 +9,14 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +119,23 @@ static int flush_directory(const char *path) {
     return result;
 }
 
+// A submission with "don't wait" waits all the same on these, for locks that they hold while another
+// program or machine works.
+static bool blocks_submitter(int fd) {
+    struct statfs facts;
+    if (fstatfs(fd, &facts) != 0) return false;
+    switch ((uint32_t)facts.f_type) {
+    case FUSE_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case V9FS_MAGIC:
+    case CEPH_SUPER_MAGIC: return true;
+    default: return false;
+    }
+}
+
 static int open_regular(const char *path, int flags, bool *is_direct) {
     *is_direct = true;
     int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
@@ -145,6 +164,7 @@ int memkv_open_file(
     if (create_bytes > 0) flags |= O_CREAT;
     if (access & MEMKV_DRIVE_NEW) flags |= O_EXCL;
     int fd = open_regular(path, flags, &drive->is_direct);
+    if (fd >= 0) drive->blocks_submitter = blocks_submitter(fd);
     if (fd < 0) return fd;
     if (access & MEMKV_DRIVE_LOOK) {
         drive->is_in_use = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 unsigned memkv_ring_reap(struct io_uring *ring, struct memkv_completion *out, unsigned limit) {
@@ -45,6 +46,17 @@ void memkv_prep_block_discard(struct io_uring_sqe *sqe, int fd, uint64_t offset,
 void memkv_prep_punch_hole(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length) {
     io_uring_prep_fallocate(
         sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
+_Static_assert(sizeof(struct statx) <= MEMKV_FILE_STATUS_BYTES, "a place for a file's status");
+
+void memkv_prep_file_status(struct io_uring_sqe *sqe, int fd, void *status) {
+    io_uring_prep_statx(sqe, fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, status);
+}
+
+bool memkv_is_whole_file(const void *status, uint64_t bytes) {
+    const struct statx *file = status;
+    return file->stx_nlink > 0 && file->stx_size >= bytes;
 }
 
 void *memkv_map(size_t bytes, bool huge) {

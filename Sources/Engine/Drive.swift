@@ -15,12 +15,16 @@ struct DriveMemory: Sendable {
     let journal: ArenaRange
     let pages: ArenaRange
     let leaves: ArenaRange
+    let probe: ArenaRange
+    let scrub: ArenaRange
+    let scrubLeaf: ArenaRange
 
     static func bytes(leafCacheBytes: UInt64) -> ByteCount {
         ByteCount(
-            2 * FormatConstants.superblockBytes.rawValue + Journal.memoryBytes.rawValue
+            3 * FormatConstants.superblockBytes.rawValue + Journal.memoryBytes.rawValue
                 + UInt64(pageBuffers) * FormatConstants.pageBytes
-                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes + FormatConstants.pageBytes
+                + leafFrames(leafCacheBytes) * FormatConstants.pageBytes
+                + Scrub.pieceBytes + 2 * FormatConstants.pageBytes
         )
     }
 
@@ -36,7 +40,10 @@ struct DriveMemory: Sendable {
             let pages = planner.take(
                 ByteCount(UInt64(Self.pageBuffers) * FormatConstants.pageBytes)),
             let leaves = planner.take(
-                ByteCount(Self.leafFrames(leafCacheBytes) * FormatConstants.pageBytes))
+                ByteCount(Self.leafFrames(leafCacheBytes) * FormatConstants.pageBytes)),
+            let probe = planner.take(FormatConstants.superblockBytes),
+            let scrub = planner.take(ByteCount(Scrub.pieceBytes)),
+            let scrubLeaf = planner.take(ByteCount(FormatConstants.pageBytes))
         else { return nil }
         func place(_ range: ArenaRange) -> ArenaRange {
             ArenaRange(start: base.advanced(by: range.start.rawValue), length: range.length)
@@ -45,6 +52,9 @@ struct DriveMemory: Sendable {
         self.journal = place(journal)
         self.pages = place(pages)
         self.leaves = place(leaves)
+        self.probe = place(probe)
+        self.scrub = place(scrub)
+        self.scrubLeaf = place(scrubLeaf)
     }
 
     var superblockA: ArenaRange {
@@ -80,6 +90,9 @@ struct Drive: ~Copyable {
     var checkpoint = Checkpoint()
     var eviction = Eviction()
     var flush = FlushProgress()
+    var watch = DriveWatch()
+    var scrub = Scrub()
+    var load = DriveLoad()
 
     var superblock: Superblock
     var journal: Journal
@@ -112,6 +125,10 @@ struct Drive: ~Copyable {
     var spaceWaiters = WaitQueue()
     /// Operations that need a frame of the leaf cache.
     var frameWaiters = WaitQueue()
+    /// Operations beyond the drive's share.
+    var shareWaiters = WaitQueue()
+    /// Operations that go on when a probe has told whether the drive answers.
+    var probeWaiters = WaitQueue()
 
     /// A drive as its superblock tells, everything else still empty.
     init(

@@ -56,6 +56,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// The roster's epoch when the step began.
     var seenEpoch: UInt64 = 0
     var earliestDeadline = Instant.never
+    /// What the requests of all this shard's drives have in hand.
+    var load = DriveLoad()
+    var watchTimes = WatchTimes()
     var hasWorked = false
 
     /// Bytes of private arena memory that an engine of this configuration needs for `driveCount`
@@ -100,7 +103,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             shard: place.shard, ownLimit: configuration.operationLimit + driveCount,
             peerLimit: place.post.shardCount > 1 ? configuration.operationLimit : 0)
         locks = KeyLocks(capacity: operations.count, seed: configuration.hashSeed)
-        readers = SlotReaders(capacity: operations.count, seed: configuration.hashSeed)
+        readers = SlotReaders(
+            capacity: operations.count + driveCount, seed: configuration.hashSeed)
         self.device = CheckedDevice(
             backend: device, cells: cells, arenaLength: memory.arena.length,
             queueLimit: operations.count * 40 + 4096)
@@ -123,6 +127,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         hasWorked = false
         seenEpoch = place.post.roster.epoch
         if began == nil { begin() }
+        watchDrives()
         while let (purpose, operation, error) = device.nextCompletion(now: now) {
             hasWorked = true
             complete(purpose, operation, error)
@@ -157,11 +162,13 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         for index in 0..<drives.count { beginRecovery(DriveIndex(UInt16(index))) }
     }
 
-    /// When `step` must be called though nothing completes: the earliest deadline, and soon while
-    /// slabs are awaited that another shard may free.
+    /// When `step` must be called though nothing completes: the earliest deadline, the next look at
+    /// the drives while they have anything to do, and soon while slabs are awaited that another
+    /// shard may free.
     package var nextWake: Instant {
-        if peers.count == 1 || slabWaiters.isEmpty { return earliestDeadline }
-        return min(earliestDeadline, now.advanced(byMicroseconds: slabPauseMicroseconds))
+        let wake = min(earliestDeadline, nextLookAtDrives, nextScrub)
+        if peers.count == 1 || slabWaiters.isEmpty { return wake }
+        return min(wake, now.advanced(byMicroseconds: slabPauseMicroseconds))
     }
 
     /// Stops taking requests, finishes what is in flight, here and for other shards, checkpoints;
@@ -205,6 +212,13 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     }
 
     package func driveState(_ drive: DriveIndex) -> DriveState { drives[drive].state }
+
+    /// How `drive` is, with the reasons.
+    package func driveCondition(_ drive: DriveIndex) -> DriveCondition {
+        DriveCondition(
+            state: drives[drive].state, impairments: drives[drive].watch.impairments,
+            fence: drives[drive].watch.fence)
+    }
 
     /// Why `drive` is refused; nil when it isn't.
     package func driveRefusal(_ drive: DriveIndex) -> DriveRefusal? { drives[drive].refusal }
@@ -267,6 +281,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
         case .checkpoint(let buffer): checkpointMoved(buffer, on: drive, error)
         case .discard(let place): discarded(place, on: drive, error)
         case .recovery(let step): recoveryMoved(step, on: drive, error)
+        case .probe(let copy): probed(copy, on: drive, error)
+        case .scrub: scrubMoved(on: drive, error)
+        case .scrubRepair(let frame): leafMended(frame, on: drive, error)
         }
     }
 

@@ -25,6 +25,12 @@ package struct EngineConfiguration: Sendable {
     /// Payload bytes a drive may have accepted beyond its settled journal mark: what recovery may
     /// have to verify at most.
     package var unsettledPayloadLimitBytes: UInt64 = 256 << 20
+    /// Bytes a second that the scrub of one drive reads; 0 for none.
+    package var scrubBytesPerSecond: UInt64 = 0
+    /// Between the end of a scrub's turn and the next one.
+    package var scrubPauseMicroseconds: UInt64 = 3_600_000_000
+    /// When a drive is lagging, stalled, given up.
+    package var watch = WatchLimits()
     /// Seed of the engine's tables and of nothing on a drive.
     package var hashSeed: UInt64 = 0
     #if PLANTED_BUGS
@@ -112,8 +118,10 @@ package enum DriveRefusal: Hashable, Sendable, CustomStringConvertible {
             "is a copy of another drive that the configuration names; name only one, the one "
                 + "that was served last"
         case .largerThanDrive(let stored, let capacity):
-            "was formatted for \(stored) bytes and now has \(capacity); "
-                + "a truncated or wrong device, nothing was changed"
+            "was formatted for \(stored) bytes and now has \(capacity): it was cut short, or it "
+                + "is the wrong one; nothing was changed. Name the right one, or give a file its "
+                + "length back with `truncate -s \(stored) FILE`: blocks in the part that was "
+                + "cut off become misses"
         case .membersMissing(let configured, let members):
             "belongs to a store of \(members) drives and the configuration names \(configured); "
                 + "name them all, one that is absent too"

@@ -15,6 +15,21 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case checksumNotCompared
     case tornTailAccepted
     case versionIgnored
+    // What drives that stall, slow down or fail bring to light.
+    case noShareOfADrive
+    case stalledWritesWait
+    case hungDriveNeverFenced
+    case failedFlushTrusted
+    case slowDriveNeverFlagged
+    case mediaErrorServed
+    case quarantinedSlotReused
+    case scrubSkipsChecksums
+
+    /// Those that no crash brings to light, but a drive that stalls, slows down or fails.
+    package static let ofDriveStates: [PlantedBug] = [
+        .noShareOfADrive, .stalledWritesWait, .hungDriveNeverFenced, .failedFlushTrusted,
+        .slowDriveNeverFlagged, .mediaErrorServed, .quarantinedSlotReused, .scrubSkipsChecksums,
+    ]
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {

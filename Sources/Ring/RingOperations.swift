@@ -68,6 +68,16 @@ extension Ring {
         unsafe finish(entry, file, userData)
     }
 
+    /// Asks how an open file is; the answer is written to `status`, `MEMKV_FILE_STATUS_BYTES` that
+    /// are the kernel's until then.
+    package mutating func fileStatus(
+        of descriptor: Int32, into status: UnsafeMutableRawPointer, userData: UInt64
+    ) {
+        let entry = unsafe entry()
+        unsafe memkv_prep_file_status(entry, descriptor, status)
+        unsafe finish(entry, .descriptor(descriptor), userData)
+    }
+
     /// Frees a stretch of a file, or of a block device whose zeroing frees; its size stays.
     package mutating func punchHole(
         _ file: RingFile, at offset: UInt64, length: UInt64, userData: UInt64

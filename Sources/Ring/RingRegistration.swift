@@ -45,6 +45,15 @@ extension Ring {
         return chunk == last / Self.bufferChunkBytes ? Int32(chunk) : nil
     }
 
+    /// Lets the kernel have as many threads for operations of this ring that block: those on a file
+    /// system that is frozen must not take the threads of the others. A kernel that doesn't know
+    /// this goes on with its own limit.
+    package mutating func allowBlockedOperations(_ count: Int) {
+        // The first is for files and block devices; 0 leaves the second, for the rest, as it is.
+        var limits: [UInt32] = [UInt32(count), 0]
+        _ = unsafe io_uring_register_iowq_max_workers(ring, &limits)
+    }
+
     /// Makes an empty table of `count` files.
     package mutating func registerFileTable(count: Int) throws(RingError) {
         let result = unsafe io_uring_register_files_sparse(ring, UInt32(count))

@@ -56,6 +56,23 @@ import Testing
                 + "\"drives_offline\":\(offline),\"drives_total\":\(states.count)}")
     }
 
+    @Test func anImpairedDriveIsOnlineAndMakesTheServerDegraded() {
+        for causes in [DriveImpairments.slow, .mediaErrors, .writesStalled, .unresponsive] {
+            let fixture = Fixture(drives: [.online, .online])
+            fixture.cells.drives[1].set(.impairments, to: UInt64(causes.rawValue))
+            let answer = fixture.model.health()
+            #expect(answer.statusCode == 200)
+            #expect(answer.body.hasPrefix("{\"status\":\"degraded\""))
+            #expect(answer.body.contains("\"drives_online\":2,\"drives_offline\":0"))
+        }
+        // What impaired a drive before it was lost says nothing any more.
+        let lost = DriveCondition(state: .offline, impairments: .slow, fence: .unresponsive)
+        #expect(lost.causes == ["unresponsive"])
+        #expect(lost.word == "offline")
+        #expect(ServerHealth(drives: [lost]) == .unhealthy)
+        #expect(ServerHealth(drives: [lost, DriveCondition(state: .recovering)]) == .degraded)
+    }
+
     @Test(
         arguments: [
             (.recovering, 503, "recovering"), (.serving, 200, "ok"), (.draining, 503, "draining"),
@@ -96,6 +113,19 @@ import Testing
             drive.set(.metadataBytes, to: 1000 * scale)
             drive.set(.usedBytes, to: 7 * scale)
         }
+        let impaired = fixture.cells.drives[0]
+        impaired.set(.impairments, to: UInt64(DriveImpairments([.slow, .writesStalled]).rawValue))
+        impaired.add(3, to: .mediaErrors)
+        impaired.set(.quarantinedBytes, to: 4096)
+        impaired.set(.operationsInHand, to: 2)
+        impaired.add(100, to: .shedStalled)
+        impaired.add(10, to: .shedUnresponsive)
+        impaired.add(1, to: .shedOverShare)
+        impaired.add(1, to: .superblockRepairs)
+        impaired.add(4, to: .scrubTurns)
+        impaired.set(.scrubPermille, to: 500)
+        impaired.add(99, to: .scrubbedBytes)
+        impaired.add(2, to: .scrubFindings)
         guard let lease = fixture.slabs.lease(lengthBytes: ByteCount(3 * 4096)) else {
             Issue.record("three of eight slabs could not be leased")
             return
@@ -110,10 +140,16 @@ import Testing
                 + #""used_bytes_total":21,"devices":["#
                 + #"{"device_id":0,"path":"/srv/drive-0","total_slots":100,"allocated_slots":42,"#
                 + #""raw_capacity_bytes":16000,"usable_bytes":15000,"metadata_bytes":1000,"#
-                + #""used_bytes":7,"state":"online"},"#
+                + #""used_bytes":7,"state":"degraded","causes":["slow","writes_stalled"],"#
+                + #""media_errors":3,"quarantined_bytes":4096,"requests_in_hand":2,"#
+                + #""requests_shed":111,"superblock_repairs":1,"#
+                + #""scrub":{"turns":4,"progress_permille":500,"bytes":99,"findings":2}},"#
                 + #"{"device_id":1,"path":"/srv/drive-1","total_slots":200,"allocated_slots":84,"#
                 + #""raw_capacity_bytes":32000,"usable_bytes":30000,"metadata_bytes":2000,"#
-                + #""used_bytes":14,"state":"absent"}]},"rdma":{"active_connections":0},"blocks_total":1000,"#
+                + #""used_bytes":14,"state":"absent","causes":[],"media_errors":0,"#
+                + #""quarantined_bytes":0,"requests_in_hand":0,"requests_shed":0,"#
+                + #""superblock_repairs":0,"scrub":{"turns":0,"progress_permille":0,"bytes":0,"#
+                + #""findings":0}}]},"rdma":{"active_connections":0},"blocks_total":1000,"#
                 + #""blocks_persisted":950,"uptime_seconds":3612}"#)
     }
 

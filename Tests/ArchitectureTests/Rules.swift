@@ -80,6 +80,9 @@ enum Rules {
         "Sources/Engine/Shards/ShardPost.swift": (
             "Synchronization", "who sleeps is asked by whoever sends"
         ),
+        "Sources/Engine/Shards/DriveBoard.swift": (
+            "Synchronization", "each drive's notes, written by its shard, read by all"
+        ),
         "Sources/Engine/Observation/Cells.swift": (
             "Synchronization", "cells are read by the admin thread: relaxed loads and stores"
         ),

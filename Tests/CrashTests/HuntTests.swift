@@ -12,7 +12,9 @@ import Testing
     @Test func noTwoBugsAreFoundByTheSameAssertion() {
         let assertions = Hunt.all.map(\.assertion)
         #expect(assertions.count == Set(assertions).count)
-        #expect(PlantedBug.allCases.allSatisfy { bug in Hunt.all.contains { $0.bug == bug } })
+        // The others are found by the tests of drive states.
+        let wanted = PlantedBug.allCases.filter { !PlantedBug.ofDriveStates.contains($0) }
+        #expect(wanted.allSatisfy { bug in Hunt.all.contains { $0.bug == bug } })
     }
 
     @Test(arguments: Hunt.all.indices)

@@ -98,6 +98,7 @@ import Wire
         bench.device.setLatency(DriveLatency(), of: drive)
         try bench.quiesce()
         #expect(bench.slabs.freeSlabs == bench.settings.slabCount)
+        try bench.run("the drive is trusted again") { !bench.condition(0).isDegraded }
         #expect(try bench.get(EngineBench.key(2)) == EngineBench.value(2, 100))
     }
 

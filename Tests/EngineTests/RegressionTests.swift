@@ -227,6 +227,7 @@ import Wire
         let hasBegun = space.beginDraining()
         let drainsEmptiest = space.isDraining(lone.slots[0])
         #expect(hasBegun && drainsEmptiest)
+        space.commit(lone)
         space.quarantine(lone)
         let stillDrainsIt = space.isDraining(lone.slots[0])
         let beginsAnother = space.beginDraining()

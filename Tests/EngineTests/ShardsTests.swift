@@ -252,6 +252,9 @@ import Wire
         bench.shards[1].device.setLatency(DriveLatency(), of: DriveIndex(0))
         try bench.quiesce()
         #expect(bench.slabs.freeSlabs == settings.slabCount)
+        try bench.run("the drive is trusted again") {
+            !bench.shards[1].engine.driveCondition(DriveIndex(0)).isDegraded
+        }
         #expect(try bench.get(key) == EngineBench.value(3, 3000))
         try bench.drain()
     }

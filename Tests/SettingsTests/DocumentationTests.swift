@@ -17,7 +17,7 @@ import Testing
 
     @Test func everyKeyIsDescribed() throws {
         let page = try Self.page()
-        let sections = ["network.limits", "storage.drives", "storage.eviction"]
+        let sections = ["network.limits", "storage.drives", "storage.eviction", "storage.scrub"]
         for key in ServerDocument.allKeys where !sections.contains(key) {
             #expect(page.contains("| `\(key)` |"), "\(key) isn't in the table")
         }
@@ -56,5 +56,9 @@ import Testing
         #expect(settings.engine.blockSizeBytes == 4 << 20)
         #expect(settings.engine.minimumSlotBytes == 64 << 10)
         #expect(settings.engine.evictionWatermarkPercent == 95)
+        #expect(
+            settings.engine.scrubBytesPerSecond == ServerSettings.standardScrubBytesPerSecond)
+        #expect(
+            settings.engine.scrubPauseMicroseconds == EngineConfiguration().scrubPauseMicroseconds)
     }
 }

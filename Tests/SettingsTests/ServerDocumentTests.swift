@@ -169,6 +169,9 @@ private let twoFileDrives = """
                 "storage: { min_slot: 8 MiB }",
                 "storage.block_size must be a power of two, not below"
             ),
+            ("storage: { scrub: { rate: 4 KiB } }", "less than 64 KiB, a piece; give more, or 0"),
+            ("storage: { scrub: { rate: fast } }", "is not a size"),
+            ("storage: { scrub: { pause: 31 } }", "is not a length of time"),
             ("storage: { eviction: { enabled: yes } }", "\"yes\" is neither true nor false"),
             (
                 "storage: { eviction: { watermark: 0 } }",

@@ -40,6 +40,13 @@ bool memkv_ring_has_deferred_work(const struct io_uring *ring);
 void memkv_prep_block_discard(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
 void memkv_prep_punch_hole(struct io_uring_sqe *sqe, int fd, uint64_t offset, uint64_t length);
 
+// A file's status as the kernel writes it.
+enum { MEMKV_FILE_STATUS_BYTES = 256 };
+// Fills `sqe` for asking how a file is; `status` takes the answer, 8-byte aligned.
+void memkv_prep_file_status(struct io_uring_sqe *sqe, int fd, void *status);
+// Whether the file still has a name, and at least `bytes`.
+bool memkv_is_whole_file(const void *status, uint64_t bytes);
+
 // How a drive is opened.
 enum {
     // Nothing can be written through the descriptor.
@@ -60,6 +67,8 @@ struct memkv_drive {
     bool supports_discard;
     // Somebody else has it; with MEMKV_DRIVE_LOOK only.
     bool is_in_use;
+    // A file on FUSE or a network file system, which may keep whoever submits waiting.
+    bool blocks_submitter;
     uint32_t logical_block_bytes;
     uint64_t capacity_bytes;
 };

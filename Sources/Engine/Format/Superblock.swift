@@ -15,7 +15,8 @@
 //   word 10    journal blocks u32, index pages  word 24      root pages u16, map directories
 //   word 11–15 zero                                          u16, members u16, zero u16
 //   word 25    first journal sequence of this incarnation
-//   word 26–31 zero
+//   word 26–30 zero
+//   word 31    bytes of slots in quarantine: taken in the allocation map, and no block's
 //   word 32–159   members: 64 × id of two words
 //   word 160–511  page pointers, root pages first, then map directory pages: two words each,
 //                 [page u32, items u32][checksum]
@@ -60,6 +61,7 @@ package struct Superblock: Sendable {
     var nextVersion = Version(1)
     var blockCount: UInt64 = 0
     var leafCells: UInt64 = 0
+    var quarantinedBytes: UInt64 = 0
     package var memberCount = 0
     package var members = InlineArray<64, StoreIdentity>(
         repeating: StoreIdentity(high: 0, low: 0))
@@ -161,6 +163,7 @@ package struct Superblock: Sendable {
         superblock.incarnationStart = JournalSequence(word(25))
         superblock.blockCount = word(22)
         superblock.leafCells = word(23)
+        superblock.quarantinedBytes = word(31)
         superblock.rootCount = Int(word(24) & 0xFFFF)
         superblock.mapDirectoryCount = Int(word(24) >> 16 & 0xFFFF)
         superblock.memberCount = Int(word(24) >> 32 & 0xFFFF)
@@ -215,6 +218,7 @@ package struct Superblock: Sendable {
         store(blockCount, 22)
         store(leafCells, 23)
         store(incarnationStart.rawValue, 25)
+        store(quarantinedBytes, 31)
         store(
             UInt64(rootCount) | UInt64(mapDirectoryCount) << 16 | UInt64(memberCount) << 32, 24)
         for index in 0..<memberCount {

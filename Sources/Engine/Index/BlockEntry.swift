@@ -45,6 +45,12 @@ struct SlotExtent: Sendable {
 
     static let none = SlotExtent()
     var isEmpty: Bool { slots.count == 0 }
+
+    func isSame(as other: SlotExtent) -> Bool {
+        guard sizeClass == other.sizeClass, slots.count == other.slots.count else { return false }
+        for index in 0..<slots.count where slots[index] != other.slots[index] { return false }
+        return true
+    }
 }
 
 extension BlockEntry {

@@ -175,6 +175,12 @@ struct IndexTree: ~Copyable {
         children[index(position)].isCondemned = true
     }
 
+    /// The inner node at `place` is written anew by the next checkpoint, changed or not.
+    mutating func rewrite(_ place: Int) {
+        precondition(place < nodeCount, "inner node \(place) of \(nodeCount)")
+        nodes[Int(order[place])].isChanged = true
+    }
+
     private mutating func enter(_ child: IndexChild) {
         leafCount += 1
         blockCount += UInt64(child.pointer.items)

@@ -63,6 +63,21 @@ struct LeafCache: ~Copyable {
     /// The frame that holds or is loading `page`.
     func frame(of page: PageIndex) -> FrameIndex? { byPage[page.rawValue] }
 
+    /// True when `page` is in memory.
+    func isReady(_ page: PageIndex) -> Bool {
+        guard let frame = byPage[page.rawValue] else { return false }
+        if case .ready = frames[frame.rawValue].state { return true }
+        return false
+    }
+
+    /// Takes the waiters of a frame that is loading, one frame after the other: to be woken though
+    /// it isn't loaded.
+    mutating func takeWaiters(of frame: Int) -> WaitQueue {
+        let waiters = frames[frame].waiters
+        frames[frame].waiters = WaitQueue()
+        return waiters
+    }
+
     mutating func markUsed(_ frame: FrameIndex) { frames[frame.rawValue].wasUsed = true }
 
     mutating func pin(_ frame: FrameIndex) { frames[frame.rawValue].pins += 1 }

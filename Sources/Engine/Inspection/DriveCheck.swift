@@ -134,12 +134,13 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
         _ superblock: Superblock, _ report: inout DriveReport
     ) {
         report.blocks = found.blocks - found.damagedValues
-        report.usedBytes = state.space.committedBytes
+        // Quarantined slots are taken on purpose.
+        let ownable = state.space.committedBytes - state.space.quarantinedBytes
+        report.usedBytes = ownable
         report.loss.blocks = found.damagedValues
         report.loss.slotBytes = found.damagedSlotBytes
         let missing = Int64(state.blockCount) - Int64(found.blocks)
-        let orphaned =
-            state.space.committedBytes - min(found.slotBytes, state.space.committedBytes)
+        let orphaned = ownable - min(found.slotBytes, ownable)
         if missing > 0 {
             report.loss.blocks += UInt64(missing)
             report.loss.slotBytes = found.damagedSlotBytes + orphaned

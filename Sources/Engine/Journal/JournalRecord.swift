@@ -20,7 +20,7 @@ package enum RemovalReason: UInt8, Sendable, CaseIterable {
     case deleted = 1
     case evicted = 2
     case expired = 3
-    /// Its bytes didn't match their checksum; its slots are not used again before a restart.
+    /// Its bytes didn't match their checksum or couldn't be read; its slots are never used again.
     case damaged = 4
 }
 

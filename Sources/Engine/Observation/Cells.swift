@@ -19,6 +19,8 @@ package enum ShardCounter: Int, CaseIterable, Sendable {
     case evictions, evictedBytes
     case checkpoints
     case rejectedPayloads
+    /// Requests that were answered while a stalled drive still had them.
+    case earlyResponses
 }
 
 /// Levels of a shard.
@@ -60,22 +62,36 @@ package enum DriveCounter: Int, CaseIterable, Sendable {
     case flushes, bytesWritten, bytesRead
     case journalRepairs, recoveredRecords, recoveredTornPayloads, returnedEmpty
     case damagedLeaves, damagedPages, quarantinedSlots, superblockRepairs
+    /// Reads that single places of the drive refused.
+    case mediaErrors
+    /// What its scrub has read and found, and turns round all of the drive.
+    case scrubbedBlocks, scrubbedBytes, scrubFindings, scrubTurns
+    /// Requests turned away: its writes are stalled, it doesn't answer, it has its share in hand.
+    case shedStalled, shedUnresponsive, shedOverShare
 }
 
 /// Levels of a drive.
 package enum DriveGauge: Int, CaseIterable, Sendable {
     /// `DriveState` by its raw value.
     case state
+    /// `DriveImpairments` by its raw value, and `FenceCause` as it encodes itself.
+    case impairments, fenceCause
+    /// Operations and slabs of requests that the drive has in hand.
+    case operationsInHand, slabsInHand
     case rawBytes, usableBytes, metadataBytes, usedBytes
+    /// Bytes of slots that are never used again.
+    case quarantinedBytes
     case slotsTotal, slotsAllocated
     case journalPendingEntries, dirtyEntries, trimPending
     case leafPages, leafLiveBytes
+    /// How far the scrub's turn is, in a thousandth of the drive's blocks.
+    case scrubPermille
     case blocks
 }
 
 /// Durations of a drive, in microseconds.
 package enum DriveTiming: Int, CaseIterable, Sendable {
-    case trim
+    case read, write, flush, trim
 }
 
 /// Bucket bounds shared by all histograms: bucket k holds values below 2^k, the last one all
@@ -168,6 +184,14 @@ package struct DriveCells: Sendable {
         guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: value(DriveGauge.state)))
         else { preconditionFailure("a drive in no known state") }
         return state
+    }
+    /// How the drive is.
+    package var condition: DriveCondition {
+        DriveCondition(
+            state: state,
+            impairments: DriveImpairments(
+                rawValue: UInt8(truncatingIfNeeded: value(DriveGauge.impairments))),
+            fence: FenceCause(encoded: value(DriveGauge.fenceCause)))
     }
     package func histogram(_ timing: DriveTiming) -> HistogramSnapshot {
         block.histogram(at: Self.timings + timing.rawValue * HistogramLayout.cellCount)

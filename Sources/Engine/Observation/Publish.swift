@@ -22,14 +22,22 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private func publish(_ index: Int) {
         let drive = cells.drives[index]
+        // The causes first: who reads the new state finds why.
+        drive.set(.fenceCause, to: drives[index].watch.fence?.encoded ?? 0)
+        drive.set(.impairments, to: UInt64(drives[index].watch.impairments.rawValue))
         drive.set(.state, to: UInt64(drives[index].state.rawValue))
+        let load = drives[index].load
+        drive.set(.operationsInHand, to: UInt64(load.operations + load.operationsOfPeers))
+        drive.set(.slabsInHand, to: UInt64(load.slabs))
         let layout = drives[index].superblock.layout
         let isKnown = drives[index].superblock.memberCount > 0
         guard isKnown else { return }
         drive.set(.usableBytes, to: layout.usableBytes)
         drive.set(.metadataBytes, to: layout.capacityBytes - layout.usableBytes)
         drive.set(.rawBytes, to: layout.capacityBytes)
-        drive.set(.usedBytes, to: drives[index].space.committedBytes)
+        let space = drives[index].space.committedBytes - drives[index].space.quarantinedBytes
+        drive.set(.usedBytes, to: space)
+        drive.set(.quarantinedBytes, to: drives[index].space.quarantinedBytes)
         // Both in slots of the block size, so that one is a share of the other.
         let blockSize = UInt64(layout.classes.blockSizeBytes)
         drive.set(
@@ -44,5 +52,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drive.set(
             .leafLiveBytes, to: UInt64(drives[index].tree.leafCount) * FormatConstants.pageBytes)
         drive.set(.blocks, to: drives[index].blockCount)
+        let scrubbed = drives[index].scrub.blocksThisTurn * 1000
+        drive.set(
+            .scrubPermille, to: min(1000, scrubbed / max(1, drives[index].blockCount)))
     }
 }

@@ -157,6 +157,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // Nothing comes free: who counted on it must look for room elsewhere.
             if status != .ok { wakeSpaceWaiters(drive) }
         }
+        uncharge(index)
         let parent = operations[index].parent
         if parent != .none {
             let (item, entry) = (operations[index].item, operations[index].entry)
@@ -203,6 +204,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return true
         }
         if transport.admitsResponse(to: request.handle, lengthBytes: lengthBytes) { return true }
+        uncharge(index)
         operations.giveBack(index)
         return false
     }
@@ -222,11 +224,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false
         }
         cells.add(to: .deadlineResponses)
-        operations[index].isAnswered = true
-        cells.record(now.microseconds(since: operations[index].arrival), in: .request)
-        transport.respond(
-            to: request.handle,
-            with: Response(status: isChange ? .outcomeUnknown : .deadlineExceeded), payload: nil)
+        let status: Status = isChange ? .outcomeUnknown : .deadlineExceeded
+        respond(index, to: request, Response(status: status))
+    }
+
+    /// The drive of `index` may never be done with it: its client is told now, the operation goes
+    /// on by itself.
+    mutating func answerEarly(_ index: OperationIndex, _ status: Status) {
+        guard let request = operations[index].request else { return }
+        respond(index, to: request, Response(status: status))
     }
 
     /// Ends an operation whose deadline has passed before it began anything; true when it did.

@@ -28,6 +28,13 @@ struct KeyLocks: ~Copyable {
         return true
     }
 
+    /// Takes all who wait for `key` out of its queue: to be woken though it isn't theirs.
+    mutating func takeWaiters(of key: BlockKey) -> WaitQueue {
+        guard let waiters = locks[key] else { return WaitQueue() }
+        locks.set(key, to: WaitQueue())
+        return waiters
+    }
+
     /// Takes the key from `operation`; the next owner, which has it now.
     mutating func release(
         _ key: BlockKey, by operation: OperationIndex, in operations: inout OperationTable

@@ -88,11 +88,16 @@ struct Operation: ~Copyable {
     var lease: SlabLease?
     /// A get whose place was planned for the value that `entry` describes, and for no other.
     var isPlanned = false
+    /// A get whose first read ended with an error that may be the drive's or the place's.
+    var isSecondTry = false
     /// The slabs it waits for.
     var slabsWanted: UInt32 = 0
     var deviceOperations = 0
     var deviceError: DeviceError?
     var readsSlots = false
+    /// The drive that it counts against, and its slabs there.
+    var chargedDrive: DriveIndex?
+    var chargedSlabs: UInt32 = 0
 
     /// Where the operation's record is, and where the record that voids it.
     var sequence = JournalSequence(0)

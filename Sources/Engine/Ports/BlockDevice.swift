@@ -71,10 +71,13 @@ package struct DeviceCompletion: Sendable {
     package var tag: OperationTag
     /// nil when everything was done.
     package var error: DeviceError?
+    /// The system's number for the error, for the log; 0 where there is none.
+    package var code: Int32
 
-    package init(tag: OperationTag, error: DeviceError?) {
+    package init(tag: OperationTag, error: DeviceError?, code: Int32 = 0) {
         self.tag = tag
         self.error = error
+        self.code = code
     }
 }
 

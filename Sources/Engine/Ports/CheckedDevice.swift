@@ -3,8 +3,9 @@
 //
 // Always holds: what reaches a backend is aligned, inside its drive, inside the arena, and overlaps
 // no write in flight; at most the backend's limit is in flight, shared evenly between drives, the
-// rest waits in a queue per drive, so that a slow drive holds up its own alone. A fenced drive's
-// queued operations end as `gone` and nothing more is sent to it.
+// rest waits in queues per drive, so that a slow drive holds up its own alone. A fenced drive's
+// queued operations end as `gone` and nothing more is sent to it. Time during which nobody looked
+// (a frozen process) isn't held against a drive.
 
 /// What an operation is for: the state machine that its completion goes to.
 enum DevicePurpose: Sendable {
@@ -17,6 +18,10 @@ enum DevicePurpose: Sendable {
     case checkpoint(buffer: Int)
     case discard(batch: Int)
     case recovery(step: UInt32)
+    /// Whether the drive still answers.
+    case probe(copy: Int)
+    case scrub
+    case scrubRepair(FrameIndex)
 }
 
 /// The wrapper around a backend.
@@ -26,8 +31,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     private let arenaLength: ByteCount
     private var slots: FixedArray<Submission?>
     private var freeSlots: RingQueue<Int>
-    private var lanes: FixedArray<Lane>
-    private let laneLimit: Int
+    private var lanes: FixedArray<DeviceLane>
     #if PLANTED_BUGS
     var skipsFlushes = false
     private var skipped = RingQueue<(DeviceOperation, DevicePurpose)>(capacity: 256)
@@ -37,20 +41,16 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         var operation: DeviceOperation
         var purpose: DevicePurpose
         var submitted: Instant
-    }
-
-    struct Lane: ~Copyable {
-        var waiting: RingQueue<(DeviceOperation, DevicePurpose)>
-        var inFlight = 0
-        var isFenced = false
-        let geometry: DriveGeometry
+        /// What the drive had in flight when it was submitted, its own included.
+        var bytesAhead: UInt64
     }
 
     /// `queueLimit` is how many operations the engine may have waiting for one drive.
     init(backend: consuming Device, cells: ShardCells, arenaLength: ByteCount, queueLimit: Int) {
         let limit = backend.operationLimit
         let driveCount = backend.driveCount
-        precondition(driveCount > 0 && limit >= driveCount, "a device without room for operations")
+        precondition(
+            driveCount > 0 && limit >= 2 * driveCount, "a device without room for operations")
         var geometries: [DriveGeometry] = []
         for drive in 0..<driveCount {
             geometries.append(backend.geometry(of: DriveIndex(UInt16(drive))))
@@ -61,19 +61,22 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         slots = FixedArray(count: limit, repeating: nil)
         freeSlots = RingQueue(capacity: limit)
         for index in 0..<limit { freeSlots.append(index) }
-        laneLimit = limit / driveCount
         lanes = FixedArray(count: driveCount) { drive in
-            Lane(waiting: RingQueue(capacity: queueLimit), geometry: geometries[drive])
+            DeviceLane(
+                geometry: geometries[drive], limit: limit / driveCount, queueLimit: queueLimit)
         }
     }
 
     var driveCount: Int { lanes.count }
 
-    func geometry(of drive: DriveIndex) -> DriveGeometry { lanes[Int(drive.rawValue)].geometry }
+    func geometry(of drive: DriveIndex) -> DriveGeometry { lanes[drive].geometry }
+
+    /// What failed last on `drive`.
+    func lastFailure(on drive: DriveIndex) -> FenceCause? { lanes[drive].lastFailure }
 
     /// Operations of `drive` that haven't completed, the waiting ones included.
     func outstanding(on drive: DriveIndex) -> Int {
-        lanes[Int(drive.rawValue)].inFlight + lanes[Int(drive.rawValue)].waiting.count
+        lanes[drive].reads.outstanding + lanes[drive].changes.outstanding
     }
 
     /// Sends an operation, now or when the drive's share of the limit allows.
@@ -92,13 +95,12 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             return
         }
         #endif
-        let lane = Int(drive.rawValue)
-        lanes[lane].waiting.append((operation, purpose))
-        feed(lane, now: now)
+        lanes[drive].append(operation, purpose)
+        feed(Int(drive.rawValue), now: now)
     }
 
     /// Sends nothing more to `drive`; what waits for it completes as `gone`.
-    mutating func fence(_ drive: DriveIndex) { lanes[Int(drive.rawValue)].isFenced = true }
+    mutating func fence(_ drive: DriveIndex) { lanes[drive].isFenced = true }
 
     /// The next completion with its purpose, or nil. Counted and timed on the way.
     mutating func nextCompletion(
@@ -108,7 +110,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
         #endif
         for lane in 0..<lanes.count where lanes[lane].isFenced {
-            if let (operation, purpose) = lanes[lane].waiting.popFirst() {
+            if let (operation, purpose) = lanes[lane].nextAbandoned() {
                 return (purpose, operation, .gone)
             }
         }
@@ -120,29 +122,76 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         slots[slot] = nil
         freeSlots.append(slot)
         let lane = Int(submission.operation.drive.rawValue)
-        lanes[lane].inFlight -= 1
+        lanes[lane].ended(submission.operation)
+        if let error = completion.error {
+            lanes[lane].lastFailure = .failed(
+                submission.operation.action, error, code: completion.code)
+        }
         record(submission, error: completion.error, now: now)
         feed(lane, now: now)
         return (submission.purpose, submission.operation, completion.error)
     }
 
     private mutating func feed(_ lane: Int, now: Instant) {
-        while !lanes[lane].isFenced, lanes[lane].inFlight < laneLimit,
-            let (waiting, purpose) = lanes[lane].waiting.popFirst()
-        {
+        while let (waiting, purpose) = lanes[lane].next() {
             guard let slot = freeSlots.popFirst() else {
                 preconditionFailure("no free slot below the limit")
             }
             var operation = waiting
             operation.tag = OperationTag(UInt64(slot))
-            slots[slot] = Submission(operation: operation, purpose: purpose, submitted: now)
-            lanes[lane].inFlight += 1
+            lanes[lane].bytesInFlight += operation.length.rawValue
+            slots[slot] = Submission(
+                operation: operation, purpose: purpose, submitted: now,
+                bytesAhead: lanes[lane].bytesInFlight)
             backend.submit(operation)
         }
     }
 
+    // MARK: Time
+
+    /// Another second has passed: what the drive's reads and writes took, where that ends a window.
+    mutating func closeSecond(
+        on drive: DriveIndex
+    ) -> (reads: LatencyTrack.Closed?, writes: LatencyTrack.Closed?) {
+        (lanes[drive].readLatency.closeSecond(), lanes[drive].writeLatency.closeSecond())
+    }
+
+    /// The last windows of `drive` were usual ones.
+    mutating func learn(on drive: DriveIndex) {
+        lanes[drive].readLatency.learn()
+        lanes[drive].writeLatency.learn()
+    }
+
+    /// Operations in flight on any drive.
+    var inFlight: Int { slots.count - freeSlots.count }
+
+    func oldest(on drive: DriveIndex) -> OldestOperations {
+        var oldest = OldestOperations()
+        for slot in 0..<slots.count {
+            guard let submission = slots[slot], submission.operation.drive == drive else {
+                continue
+            }
+            switch submission.operation.action {
+            case .read: oldest.read = min(oldest.read ?? .never, submission.submitted)
+            case .write, .flush: oldest.change = min(oldest.change ?? .never, submission.submitted)
+            case .discard: break
+            }
+        }
+        return oldest
+    }
+
+    /// Nobody has looked for a while: what is in flight counts as submitted now, and the latencies
+    /// of these seconds count for nothing.
+    mutating func excuse(now: Instant) {
+        for slot in 0..<slots.count where slots[slot] != nil { slots[slot]?.submitted = now }
+        for lane in 0..<lanes.count {
+            lanes[lane].readLatency.dropWindow()
+            lanes[lane].writeLatency.dropWindow()
+        }
+    }
+
     private func check(_ operation: DeviceOperation) {
-        let geometry = lanes[Int(operation.drive.rawValue)].geometry
+        let geometry = lanes[operation.drive].geometry
         let unit = UInt64(geometry.logicalBlockBytes)
         if operation.action == .flush { return }
         precondition(
@@ -176,21 +225,28 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         }
     }
 
-    private func record(_ submission: Submission, error: DeviceError?, now: Instant) {
+    private mutating func record(_ submission: Submission, error: DeviceError?, now: Instant) {
         let operation = submission.operation
         let drive = cells.drives[Int(operation.drive.rawValue)]
         let latency = now.microseconds(since: submission.submitted)
         switch operation.action {
         case .read:
+            lanes[operation.drive].readLatency.record(
+                latencyMicroseconds: latency, bytesAhead: submission.bytesAhead)
+            drive.record(latency, in: .read)
             cells.record(latency, in: .deviceRead)
             drive.add(operation.length.rawValue, to: .bytesRead)
             if error != nil { drive.add(to: .readErrors) }
         case .write:
+            lanes[operation.drive].writeLatency.record(
+                latencyMicroseconds: latency, bytesAhead: submission.bytesAhead)
+            drive.record(latency, in: .write)
             cells.record(latency, in: .deviceWrite)
             drive.add(operation.length.rawValue, to: .bytesWritten)
             if error != nil { drive.add(to: .writeErrors) }
             if error == .noSpace { drive.add(to: .fileSystemFull) }
         case .flush:
+            drive.record(latency, in: .flush)
             cells.record(latency, in: .deviceFlush)
             drive.add(to: .flushes)
             if error != nil { drive.add(to: .flushErrors) }

@@ -85,6 +85,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.journalChain = drives[drive].journal.settledChain
         superblock.nextVersion = drives[drive].nextVersion
         superblock.blockCount = drives[drive].blockCount
+        superblock.quarantinedBytes = drives[drive].space.quarantinedBytes
         drives[drive].checkpoint = Checkpoint(step: .folding, superblock: superblock, began: now)
     }
 

@@ -129,6 +129,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if drives[drive].dirtyDemand > 0 {
                 drives[drive].checkpoint.isRequested = true
             } else if drives[drive].eviction.demand != nil {
+                drives[drive].space.abandonDraining()
                 drives[drive].space.beginDraining()
             }
             if drives[drive].eviction.fruitlessTurns >= 3 {

@@ -8,18 +8,21 @@
 import Wire
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
-    /// Takes `drive` out of service. Harmless when it is out already.
-    mutating func fence(_ drive: DriveIndex) {
+    /// Takes `drive` out of service: for `cause`, or for what failed last there. Harmless when it
+    /// is out already.
+    mutating func fence(_ drive: DriveIndex, _ cause: FenceCause? = nil) {
         guard drives[drive].state == .online || drives[drive].state == .recovering else { return }
         hasWorked = true
         drives[drive].state = .offline
+        drives[drive].watch.fence = cause ?? device.lastFailure(on: drive)
+        drives[drive].watch.impairments = []
+        noteStanding(of: drive)
         device.fence(drive)
         drives[drive].checkpoint.stop()
         drives[drive].eviction.stop()
         while let index = operations.popFirst(&drives[drive].awaitingFlush) {
             finish(index, .outcomeUnknown)
         }
-        operations.move(&drives[drive].spaceWaiters, to: &ready)
-        operations.move(&drives[drive].frameWaiters, to: &ready)
+        releaseWaiters(of: drive)
     }
 }

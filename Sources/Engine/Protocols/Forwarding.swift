@@ -43,6 +43,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         guard ask(kind, for: index, item: 0) else { return }
         operations[index].state = .forwarded
+        operations[index].handedOver = now
     }
 
     /// Sends a request about the key that `index` has now; false when `index` must wait for that.

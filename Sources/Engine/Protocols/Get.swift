@@ -3,6 +3,7 @@
 //   begun ──► moving ──► verifying ──► ok
 //     │                      └─ bytes that don't match ─► notFound, and the block is removed
 //     ├─ absent ─► notFound
+//     ├─ the drive answers with an error ─► probed: begun once more, or the drive is fenced
 //     ├─ larger than the value limit, which was lowered since ─► tooLarge
 //     └─ no room for the response ─► back to the transport, unanswered
 //
@@ -27,6 +28,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func read(_ entry: BlockEntry, for index: OperationIndex) {
         let drive = operations[index].drive
+        let slabs = memory.slabs.slabs(for: ByteCount(UInt64(entry.lengthBytes)))
+        if let cause = readRefusal(index, slabs: slabs) {
+            count(cause, on: drive)
+            miss(index)
+            return
+        }
+        guard isWithinShare(index, slabs: slabs) else {
+            waitForShare(index)
+            return
+        }
         guard isHoldable(entry) else {
             finish(index, .tooLarge)
             return
@@ -62,6 +73,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].state = .moving
         operations[index].readsSlots = true
         operations[index].handedOver = now
+        charge(index, slabs: slabs)
         readers.begin(entry.slots[0], on: drive)
         drives[drive].ages.use(entry.slots[0], blocks: drives[drive].blockCount)
         submitPayload(of: index, .read)
@@ -83,16 +95,39 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let entry = operations[index].entry
         operations[index].readsSlots = false
         readers.end(entry.slots[0], on: drive)
-        if let error = operations[index].deviceError {
-            if error == .medium {
-                removeDamaged(entry, on: drive)
+        switch operations[index].deviceError {
+        case nil: verify(index)
+        case .medium: readRefused(index, entry)
+        case .inputOutput:
+            if drives[drive].state != .online {
+                miss(index)
+            } else if operations[index].isSecondTry {
+                readRefused(index, entry)
             } else {
-                fence(drive)
+                // The drive's error or these sectors' own: a probe tells, then once more.
+                operations[index].isSecondTry = true
+                operations[index].state = .begun
+                suspect(drive)
+                operations.append(index, to: &drives[drive].probeWaiters)
             }
+        case .gone, .noSpace, .unsupported:
+            fence(drive)
             miss(index)
+        }
+    }
+
+    /// The drive answers, but doesn't give these sectors.
+    private mutating func readRefused(_ index: OperationIndex, _ entry: BlockEntry) {
+        let drive = operations[index].drive
+        noteMediaError(on: drive)
+        removeDamaged(entry, on: drive)
+        #if PLANTED_BUGS
+        if isPlanted(.mediaErrorServed) {
+            finish(index, .ok)
             return
         }
-        verify(index)
+        #endif
+        miss(index)
     }
 
     /// The bytes were compared with the checksum that the index holds.

@@ -13,7 +13,7 @@ enum LookupResult {
     case absent
     /// The operation is in a queue and will be resumed.
     case waiting
-    /// The drive isn't online.
+    /// The drive isn't online, or doesn't answer.
     case unavailable
 }
 
@@ -30,6 +30,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let hash = key.mixed(seed: drives[drive].superblock.driveID.low)
         guard drives[drive].tree.mayContain(hash: hash, at: position) else { return .absent }
         let page = drives[drive].tree.page(at: position)
+        if !drives[drive].leaves.isReady(page) {
+            if let cause = readRefusal(index, slabs: 0) {
+                count(cause, on: drive)
+                return .unavailable
+            }
+            charge(index, slabs: operations[index].chargedSlabs)
+        }
         guard let frame = leaf(page, covering: key, on: drive, for: index) else {
             return .waiting
         }
@@ -100,7 +107,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// The leaf can't be read, twice: its blocks are gone, counted. Their slots stay taken, because
     /// nobody knows any more which they are.
-    private mutating func condemn(_ position: LeafPosition, on drive: DriveIndex) {
+    mutating func condemn(_ position: LeafPosition, on drive: DriveIndex) {
         let child = drives[drive].tree.child(position)
         let upper = drives[drive].tree.upperBound(of: position)
         let changed = drives[drive].dirtyKeys(from: child.separator, below: upper)
@@ -130,8 +137,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     from: position == .first ? .lowest : child.separator,
                     below: drives[drive].tree.upperBound(of: position),
                     layout: drives[drive].superblock.layout)
-            // A drive that fails says nothing about the leaf.
-            if !isGood, error == nil || error == .medium {
+            // A drive that is gone says nothing about the leaf.
+            if !isGood, error == nil || error == .medium || error == .inputOutput {
                 if !load.isSecondTry {
                     drives[drive].leaves.noteSecondTry(of: frame)
                     readLeaf(into: frame, on: drive)
@@ -145,7 +152,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         var waiters = drives[drive].leaves.loaded(frame, isGood: isGood)
         operations.move(&waiters, to: &ready)
-        if let error, error != .medium { fence(drive) }
+        switch error {
+        case nil: break
+        case .medium: noteMediaError(on: drive)
+        case .inputOutput:
+            noteMediaError(on: drive)
+            suspect(drive)
+        case .gone, .noSpace, .unsupported: fence(drive)
+        }
     }
 
     mutating func leafWritten(_ frame: FrameIndex, on drive: DriveIndex, _ error: DeviceError?) {

@@ -16,8 +16,8 @@ import Wire
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advancePut(_ index: OperationIndex) {
         switch operations[index].state {
-        case .begun: verify(index)
-        case .waitingForKey, .lookingUp: lookUpForPut(index)
+        case .begun: if isTaken(index) { verify(index) }
+        case .waitingForKey, .lookingUp: if ownsKey(index) { lookUpForPut(index) }
         case .placing: placePut(index)
         case .voiding: voidPut(index)
         case .verifying, .moving, .awaitingFlush, .awaitingVoid, .collecting, .forwarded:
@@ -37,9 +37,22 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         operations[index].state = .waitingForKey
-        if locks.acquire(operations[index].key, for: index, in: &operations) {
-            lookUpForPut(index)
-        }
+        if ownsKey(index) { lookUpForPut(index) }
+    }
+
+    /// False when the drive turned the put away.
+    private mutating func isTaken(_ index: OperationIndex) -> Bool {
+        guard let cause = changeRefusal(index, slabs: slabs(of: index)) else { return true }
+        count(cause, on: operations[index].drive)
+        finish(index, .busy)
+        return false
+    }
+
+    /// Whether the put owns its key; otherwise it waits for it, or was turned away.
+    private mutating func ownsKey(_ index: OperationIndex) -> Bool {
+        if operations[index].holdsKey { return true }
+        return isTaken(index)
+            && locks.acquire(operations[index].key, for: index, in: &operations)
     }
 
     private mutating func lookUpForPut(_ index: OperationIndex) {
@@ -47,7 +60,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if giveUpEarly(index) { return }
         switch lookUp(index) {
         case .waiting: return
-        case .unavailable: finish(index, .driveUnavailable)
+        case .unavailable: finish(index, refusalStatus(of: operations[index].drive))
         case .absent:
             operations[index].hasPrevious = false
             enterPlacing(index)
@@ -69,6 +82,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let drive = operations[index].drive
         guard drives[drive].state == .online else {
             finish(index, .driveUnavailable)
+            return
+        }
+        guard isTaken(index) else { return }
+        let slabs = slabs(of: index)
+        guard isWithinShare(index, slabs: slabs) else {
+            waitForShare(index)
             return
         }
         var entry = operations[index].entry
@@ -98,6 +117,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].stagedKeys += 1
         operations[index].state = .moving
         operations[index].handedOver = now
+        charge(index, slabs: slabs)
         cells.record(now.microseconds(since: operations[index].arrival), in: .persistPreWait)
         submitPayload(of: index, .write)
     }

@@ -19,14 +19,23 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return
             }
             operations[index].state = .waitingForKey
-            if locks.acquire(operations[index].key, for: index, in: &operations) {
-                lookUpForRemove(index)
-            }
-        case .waitingForKey, .lookingUp: lookUpForRemove(index)
+            if ownsKeyToRemove(index) { lookUpForRemove(index) }
+        case .waitingForKey, .lookingUp: if ownsKeyToRemove(index) { lookUpForRemove(index) }
         case .placing: stageRemove(index)
         case .verifying, .moving, .awaitingFlush, .voiding, .awaitingVoid, .collecting, .forwarded:
             preconditionFailure("a removal resumed in state \(operations[index].state)")
         }
+    }
+
+    /// Whether the removal owns its key; otherwise it waits for it, or was turned away.
+    private mutating func ownsKeyToRemove(_ index: OperationIndex) -> Bool {
+        if operations[index].holdsKey { return true }
+        if let cause = changeRefusal(index, slabs: 0) {
+            count(cause, on: operations[index].drive)
+            finish(index, .busy)
+            return false
+        }
+        return locks.acquire(operations[index].key, for: index, in: &operations)
     }
 
     private mutating func lookUpForRemove(_ index: OperationIndex) {
@@ -34,7 +43,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if giveUpEarly(index) { return }
         switch lookUp(index) {
         case .waiting: return
-        case .unavailable: finish(index, .driveUnavailable)
+        case .unavailable: finish(index, refusalStatus(of: operations[index].drive))
         case .absent: finish(index, .notFound)
         case .found(let entry):
             let isMeant =
@@ -61,10 +70,21 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .driveUnavailable)
             return
         }
+        if let cause = changeRefusal(index, slabs: 0) {
+            count(cause, on: drive)
+            finish(index, .busy)
+            return
+        }
         guard hasRoomForRemoval(on: drive) else {
             waitForSpace(index)
             return
         }
+        guard isWithinShare(index, slabs: 0) else {
+            waitForShare(index)
+            return
+        }
+        charge(index, slabs: 0)
+        operations[index].handedOver = now
         let version = drives[drive].nextVersion
         drives[drive].nextVersion = version.next
         operations[index].sequence = drives[drive].journal.stage(

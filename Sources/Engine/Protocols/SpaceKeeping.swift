@@ -42,12 +42,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #if PLANTED_BUGS
         if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
         #endif
-        drives[drive].space.uncommit(extent)
+        var quarantined = quarantined
+        #if PLANTED_BUGS
+        if isPlanted(.quarantinedSlotReused) { quarantined = false }
+        #endif
         if quarantined {
             drives[drive].space.quarantine(extent)
             cells.drives[Int(drive.rawValue)].add(
                 UInt64(extent.slots.count), to: .quarantinedSlots)
         } else {
+            drives[drive].space.uncommit(extent)
             drives[drive].releases.append(extent, freedBy: sequence)
         }
     }

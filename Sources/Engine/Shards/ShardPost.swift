@@ -1,5 +1,6 @@
 // ShardPost: everything that the shards of one daemon share, apart from the slabs: a mailbox for
-// requests and one for replies in each direction between any two, the roster, and who sleeps.
+// requests and one for replies in each direction between any two, the roster, the drives' board,
+// and who sleeps.
 //
 // Always holds: a shard has at most `requestLimit` requests with another one, from sending to the
 // reply's receipt, so no mailbox can overflow, and none is ever waited for. Replies have boxes of
@@ -14,6 +15,7 @@ package final class ShardPost: Sendable {
     /// Requests that one shard may have with another one.
     package let requestLimit: Int
     let roster: Roster
+    let board: DriveBoard
     /// From shard `a` to shard `b`: at place `a × shardCount + b`. None to itself.
     private let requests: [Mailbox<PeerRequest>]
     private let replies: [Mailbox<PeerReply>]
@@ -28,6 +30,7 @@ package final class ShardPost: Sendable {
         self.shardCount = shardCount
         self.requestLimit = requestLimit
         roster = Roster(driveCount: driveCount)
+        board = DriveBoard(driveCount: driveCount)
         sleepers = Sleepers()
         let pairs = shardCount == 1 ? 0 : shardCount * shardCount
         requests = (0..<pairs).map { pair in

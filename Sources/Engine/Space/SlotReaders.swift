@@ -15,7 +15,7 @@ struct SlotKey: FixedMapKey {
 struct SlotReaders: ~Copyable {
     private var counts: FixedMap<SlotKey, UInt32>
 
-    /// Room for `capacity` values being read at once: one per operation.
+    /// Room for `capacity` values being read at once: one per operation, one per scrub.
     init(capacity: Int, seed: UInt64) { counts = FixedMap(capacity: capacity, seed: seed) }
 
     /// Values being read.

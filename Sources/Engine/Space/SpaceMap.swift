@@ -28,14 +28,17 @@ struct SpaceMap: ~Copyable {
     private var changedPages: Bitmap
     private var pagesToStore: Bitmap
     private(set) var committedBytes: UInt64 = 0
+    /// Bytes of committed slots that no block has: they can't be trusted, and stay taken for good.
+    private(set) var quarantinedBytes: UInt64 = 0
     private(set) var busyBytes: UInt64 = 0
 
     struct Segment {
         var sizeClass = SpaceMap.unassigned
         var busySlots: UInt32 = 0
         var committedSlots: UInt32 = 0
-        /// A slot of it will not be used again before a restart.
-        var isQuarantined = false
+        /// It can't become empty: a slot of it is quarantined, or nobody knows any more whose it
+        /// is.
+        var cannotDrain = false
         var isDraining = false
         var isListed = false
         var next: UInt32 = SpaceMap.none
@@ -214,18 +217,48 @@ struct SpaceMap: ~Copyable {
         changedPages.set(segment / segmentsPerPage)
     }
 
-    /// Slots that stay busy for good: their segments can't become empty, so nobody shall try to
-    /// drain them.
+    /// A block's slots stay committed though it is gone: checkpoints keep them taken, so no restart
+    /// hands them out. Their segments can't become empty, so nobody shall try to drain them.
     mutating func quarantine(_ extent: SlotExtent) {
         for index in 0..<extent.slots.count {
-            let segment = layout.segment(of: extent.slots[index]).rawValue
-            segments[Int(segment)].isQuarantined = true
-            if segments[Int(segment)].isDraining {
-                segments[Int(segment)].isDraining = false
-                if segments[Int(segment)].busySlots < slots(perSegmentOf: extent.sizeClass) {
-                    list(segment)
-                }
-            }
+            let (word, bit) = place(extent.slots[index])
+            precondition(committed[word] & bit != 0, "a slot quarantined that no block had")
+            quarantinedBytes += layout.classes.slotBytes(of: extent.sizeClass).rawValue
+            keepFromDraining(layout.segment(of: extent.slots[index]).rawValue)
+        }
+    }
+
+    /// The same while replaying, where the slots may not have been committed yet; false when they
+    /// belong to a segment of another class.
+    mutating func replayQuarantine(_ extent: SlotExtent) -> Bool {
+        for index in 0..<extent.slots.count {
+            var single = SlotList()
+            single.append(extent.slots[index])
+            let slot = SlotExtent(sizeClass: extent.sizeClass, slots: single)
+            if !isCommitted(slot), !replayCommit(slot) { return false }
+        }
+        quarantine(extent)
+        return true
+    }
+
+    /// What the checkpoint knows of quarantined bytes.
+    mutating func setQuarantinedBytes(_ bytes: UInt64) {
+        quarantinedBytes = min(bytes, committedBytes)
+    }
+
+    private mutating func keepFromDraining(_ segment: UInt32) {
+        segments[Int(segment)].cannotDrain = true
+        guard segments[Int(segment)].isDraining else { return }
+        segments[Int(segment)].isDraining = false
+        let sizeClass = SizeClass(segments[Int(segment)].sizeClass)
+        if segments[Int(segment)].busySlots < slots(perSegmentOf: sizeClass) { list(segment) }
+    }
+
+    /// The segment that is being emptied still has slots though no block is left in it: they were
+    /// quarantined before a restart, or a damaged leaf had them. Another one can be tried.
+    mutating func abandonDraining() {
+        for segment in 0..<segments.count where segments[segment].isDraining {
+            keepFromDraining(UInt32(segment))
         }
     }
 
@@ -351,7 +384,7 @@ struct SpaceMap: ~Copyable {
         var bestBytes = UInt64.max
         for segment in 0..<segments.count where segments[segment].sizeClass != Self.unassigned {
             if segments[segment].isDraining { return false }
-            if segments[segment].isQuarantined { continue }
+            if segments[segment].cannotDrain { continue }
             let slotBytes = layout.classes.slotBytes(of: SizeClass(segments[segment].sizeClass))
             let bytes = UInt64(segments[segment].busySlots) * slotBytes.rawValue
             if bytes < bestBytes {
@@ -386,6 +419,9 @@ struct SpaceMap: ~Copyable {
         let first = page * segmentsPerPage
         return first..<min(first + segmentsPerPage, segments.count)
     }
+
+    /// Map page `page` is written anew by the next checkpoint, changed or not.
+    mutating func rewrite(page: Int) { changedPages.set(page) }
 
     /// Whether the last snapshot changed `page`.
     func isPageToStore(_ page: Int) -> Bool { pagesToStore[page] }

@@ -22,6 +22,8 @@ package struct ServerDocument: Sendable {
     var drives: Setting<[Drive]>?
     var evictionEnabled: Setting<Bool>?
     var evictionWatermark: Setting<Int>?
+    var scrubRate: Setting<ByteCount>?
+    var scrubPause: Setting<UInt64>?
     var shards: Setting<Int>?
 
     /// One entry of `storage.drives`.
@@ -90,6 +92,11 @@ package struct ServerDocument: Sendable {
             evictionEnabled = try eviction.flag("enabled")
             evictionWatermark = try eviction.number("watermark", in: 1...100)
         }
+        if let scrub = try storage.section("scrub", schema: Self.scrub) {
+            scrubRate = try scrub.size("rate")
+            let day = 24 * SessionLimits.longestMicroseconds
+            scrubPause = try scrub.microseconds("pause", in: 0...30 * day)
+        }
         guard let sections = try storage.sections("drives", schema: Self.drive) else { return }
         var list: [Drive] = []
         for section in sections {
@@ -112,17 +119,18 @@ package struct ServerDocument: Sendable {
     static let memory = SectionSchema(keys: ["block_size", "max_size"])
     static let storage = SectionSchema(
         keys: [
-            "mode", "block_size", "min_slot", "max_size", "drives", "eviction", "durability",
-            "shards",
+            "mode", "block_size", "min_slot", "max_size", "drives", "eviction", "scrub",
+            "durability", "shards",
         ])
     static let eviction = SectionSchema(keys: ["enabled", "watermark"])
+    static let scrub = SectionSchema(keys: ["rate", "pause"])
     static let drive = SectionSchema(keys: ["media", "max_size"])
 
     /// Every dotted key that a file may hold, for the documentation's test.
     package static let allKeys: [String] = [
         ("network", network), ("network.limits", LimitsDocument.schema),
         ("network.auth_keys[]", key), ("memory", memory), ("storage", storage),
-        ("storage.eviction", eviction), ("storage.drives[]", drive),
+        ("storage.eviction", eviction), ("storage.scrub", scrub), ("storage.drives[]", drive),
     ].flatMap { section, schema in schema.keys.map { "\(section).\($0)" } }
 
     /// Every dotted key that is refused because it isn't built yet.

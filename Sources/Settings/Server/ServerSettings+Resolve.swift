@@ -7,6 +7,10 @@ package import Schema
 extension ServerSettings {
     /// Smallest slab: below it a large value would be a chain of very many pieces.
     static let smallestSlabBytes: UInt64 = 64 << 10
+    /// What a scrub reads at once.
+    static let smallestScrubBytesPerSecond: UInt64 = 64 << 10
+    /// Between two looks at a drive that nobody uses, so that one that goes away is noticed.
+    static let heartbeatMicroseconds: UInt64 = 500_000
     /// Largest value that any configuration accepts.
     static let largestValueBytes: UInt64 = 16 << 20
 
@@ -55,10 +59,26 @@ extension ServerSettings {
         if let percent = document.evictionWatermark {
             engine.evictionWatermarkPercent = UInt8(percent.value)
         }
+        engine.scrubBytesPerSecond = try scrubRate(document)
+        if let pause = document.scrubPause { engine.scrubPauseMicroseconds = pause.value }
+        engine.watch.heartbeatMicroseconds = heartbeatMicroseconds
         guard let problem = engine.impossibility else { return engine }
         let culprit = document.minimumSlot ?? document.blockSize
         throw culprit?.refused(problem)
             ?? ConfigurationError(origin: .standard, key: "storage", problem: problem)
+    }
+
+    private static func scrubRate(
+        _ document: ServerDocument
+    ) throws(ConfigurationError) -> UInt64 {
+        guard let rate = document.scrubRate else { return standardScrubBytesPerSecond }
+        let bytes = rate.value.rawValue
+        if bytes > 0, bytes < smallestScrubBytesPerSecond {
+            throw rate.refused(
+                "\(ByteSize.format(rate.value)) a second is less than 64 KiB, a piece; "
+                    + "give more, or 0 for no scrub")
+        }
+        return bytes
     }
 
     private static func small(_ size: Setting<ByteCount>) throws(ConfigurationError) -> UInt32 {

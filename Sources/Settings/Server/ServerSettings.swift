@@ -61,6 +61,8 @@ package struct ServerSettings: Sendable {
 
     /// Slab size without `memory.block_size`.
     package static let standardSlabBytes = ByteCount(UInt64(2 << 20))
+    /// Bytes a second that each drive's scrub reads without `storage.scrub.rate`.
+    package static let standardScrubBytesPerSecond: UInt64 = 16 << 20
     /// Pool size without `memory.max_size`.
     package static let standardPoolBytes = ByteCount(UInt64(256 << 20))
 }

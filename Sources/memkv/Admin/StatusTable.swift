@@ -19,8 +19,10 @@ struct ServerStatus: Decodable {
     struct Device: Decodable {
         let deviceId: Int
         let path: String
-        /// "online", "offline", "absent" or "recovering"; older servers don't tell.
+        /// "online", "degraded", "offline", "absent" or "recovering"; older servers don't tell.
         let state: String?
+        /// What is wrong with it; older servers don't tell.
+        let causes: [String]?
         let usableBytes: UInt64
         let usedBytes: UInt64
     }
@@ -48,10 +50,15 @@ enum StatusTable {
         for device in storage.devices {
             rows.append([
                 "drive \(device.deviceId)", fill(device.usedBytes, device.usableBytes),
-                device.state ?? "", device.path,
+                Self.state(of: device), device.path,
             ])
         }
         return aligned(rows)
+    }
+
+    private static func state(of device: ServerStatus.Device) -> String {
+        let causes = (device.causes ?? []).joined(separator: ", ")
+        return (device.state ?? "") + (causes.isEmpty ? "" : ": \(causes)")
     }
 
     /// used / usable and the share in percent.

@@ -124,12 +124,14 @@ struct Daemon {
         let ending = Ending()
         var progress = Progress(shards: plans.count)
         for await (shard, event) in events {
-            log(event, shard: shard, control: control)
+            if case .opened(_, _, let absent) = event { progress.absent += absent }
+            let hasDrives = progress.absent.count < store.drives.count
+            // A store without any drive ends before it serves, whatever its shards say meanwhile.
+            if hasDrives || !event.isReady { log(event, shard: shard, control: control) }
             switch event {
-            case .opened(_, _, let absent):
+            case .opened:
                 progress.opened += 1
-                progress.absent += absent
-                if progress.absent.count == store.drives.count {
+                if !hasDrives {
                     ending.record(Self.nothingThere(progress.absent))
                     control.stop(reason: "no drive is there")
                 } else if progress.opened == plans.count {
@@ -244,10 +246,7 @@ extension Daemon {
                     metadata: ["drive": "\(drive.name)", "reason": "\(drive.reason)"])
             }
         case .ready: logRecovery(plans[shard], logger)
-        case .drive(let name, let state):
-            logger.log(
-                level: state == .offline ? .error : .notice, "drive \(state)",
-                metadata: ["drive": "\(name)"])
+        case .drive(let name, let condition): log(condition, of: name, logger)
         case .refusals(let counts):
             logger.warning(
                 "clients refused",
@@ -268,13 +267,29 @@ extension Daemon {
         }
     }
 
+    /// `drive offline` and `drive degraded` with the cause, `drive back` when it is over.
+    private func log(_ condition: DriveCondition, of name: String, _ logger: Logger) {
+        var metadata: Logger.Metadata = ["drive": "\(name)"]
+        if !condition.causes.isEmpty {
+            metadata["cause"] = "\(condition.causes.joined(separator: ","))"
+        }
+        if let (error, code) = condition.fence?.failure {
+            metadata["error"] = code == 0 ? "\(error)" : "\(SystemError(-code))"
+        }
+        switch condition.word {
+        case "offline": logger.error("drive offline", metadata: metadata)
+        case "degraded": logger.warning("drive degraded", metadata: metadata)
+        default: logger.notice("drive back", metadata: metadata)
+        }
+    }
+
     private func logRecovery(_ plan: ShardPlan, _ logger: Logger) {
         let recovery = plan.cells.histogram(ShardTiming.recovery)
         for (name, cells) in zip(plan.driveNames, plan.cells.drives) {
             switch cells.state {
             case .absent: continue
             case .offline:
-                logger.error("drive offline", metadata: ["drive": "\(name)"])
+                log(cells.condition, of: name, logger)
                 continue
             case .recovering, .online: break
             }
@@ -285,6 +300,7 @@ extension Daemon {
                     "records": "\(cells.value(DriveCounter.recoveredRecords))",
                     "torn": "\(cells.value(DriveCounter.recoveredTornPayloads))",
                     "repairs": "\(cells.value(DriveCounter.journalRepairs))",
+                    "superblock_repairs": "\(cells.value(DriveCounter.superblockRepairs))",
                     "returned_empty": "\(cells.value(DriveCounter.returnedEmpty))",
                     "used_bytes": "\(cells.value(DriveGauge.usedBytes))",
                     "usable_bytes": "\(cells.value(DriveGauge.usableBytes))",

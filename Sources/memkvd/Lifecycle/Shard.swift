@@ -43,7 +43,7 @@ struct Shard: ~Copyable {
     private let ring: ShardRing
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
-    private var driveStates: [DriveState]
+    private var driveConditions: [DriveCondition]
     private var limitReport: LimitReport
     /// Drives whose full file system has been reported.
     private var fullDrives: Set<Int> = []
@@ -102,7 +102,7 @@ struct Shard: ~Copyable {
         engine = Engine(
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells, place: plan.place)
-        driveStates = plan.drives.indices.map { _ in .recovering }
+        driveConditions = plan.drives.indices.map { _ in DriveCondition(state: .recovering) }
         limitReport = LimitReport(plan.counters)
         control.add(ring.waker, of: plan.index)
         report(
@@ -223,8 +223,8 @@ struct Shard: ~Copyable {
         case .recovering, .stopped: break
         case .serving:
             // What recovery found is reported as one, so that a start isn't a list of changes.
-            for index in driveStates.indices {
-                driveStates[index] = engine.driveState(DriveIndex(UInt16(index)))
+            for index in driveConditions.indices {
+                driveConditions[index] = engine.driveCondition(DriveIndex(UInt16(index)))
             }
             engine.transport.greeting = Self.greeting(plan, storeID: engine.storeID)
             engine.transport.startListening()
@@ -246,16 +246,18 @@ struct Shard: ~Copyable {
 
     private mutating func lookAtDrives() {
         guard phase != .recovering else { return }
-        for index in driveStates.indices {
+        for index in driveConditions.indices {
             if plan.cells.drives[index].value(.fileSystemFull) > 0,
                 fullDrives.insert(index).inserted
             {
                 report(.fileSystemFull(drive: plan.driveNames[index]))
             }
-            let state = engine.driveState(DriveIndex(UInt16(index)))
-            if state == driveStates[index] { continue }
-            driveStates[index] = state
-            report(.drive(name: plan.driveNames[index], state: state))
+            let condition = engine.driveCondition(DriveIndex(UInt16(index)))
+            if condition == driveConditions[index] { continue }
+            driveConditions[index] = condition
+            // That a drive isn't there was said when the drives were opened.
+            if condition.state == .absent || condition.state == .recovering { continue }
+            report(.drive(name: plan.driveNames[index], condition: condition))
         }
     }
 }

@@ -19,7 +19,7 @@ enum ShardEvent: Sendable {
     /// Recovered: it serves.
     case ready
     /// A drive changed its state after the start.
-    case drive(name: String, state: DriveState)
+    case drive(name: String, condition: DriveCondition)
     /// More clients were refused or ended since the last time: how many since the start, by
     /// reason.
     case refusals([(name: String, count: UInt64)])
@@ -34,6 +34,8 @@ enum ShardEvent: Sendable {
     case stopped
     /// It ended by itself. The last event.
     case failed(StartFailure)
+
+    var isReady: Bool { if case .ready = self { true } else { false } }
 }
 
 #endif

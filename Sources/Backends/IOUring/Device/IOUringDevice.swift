@@ -19,6 +19,7 @@ internal import Glibc
 package import Ring
 
 /// A shard's drives. Confined to the shard's thread.
+@safe
 package final class IOUringDevice: BlockDevice, CompletionHandler {
     private let shard: ShardRing
     private let arena: Arena
@@ -29,6 +30,10 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     private var finished: FixedQueue<Int>
     /// Long transfers of memory drives, served in turns.
     private var copying: FixedQueue<Int>
+    private var checks: [FileCheck] = []
+    /// Where the kernel writes the files' statuses: kept for the process's life, since one that
+    /// hangs may be written at any time.
+    private let statuses: UnsafeMutableRawPointer
     package let operationLimit: Int
 
     /// One operation under way.
@@ -41,11 +46,24 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         var retries = 0
         var discard = OpenedDrive.Discard.punchHole
         var error: DeviceError?
+        /// A flush that has succeeded, and then asked how its file is.
+        var awaitsStatus = false
+        /// The kernel's number for the error.
+        var code: Int32 = 0
     }
 
+    /// When a file's status is asked for.
+    private struct FileCheck {
+        var isUnderWay = false
+        var next = Instant(nanoseconds: 0)
+    }
+
+    private static let statusPauseMicroseconds: UInt64 = 1_000_000
     /// Longest single transfer given to the kernel, whose own limit is just below 2 GiB.
     private static let transferLimit: UInt64 = 1 << 30
     private static let retryLimit = 64
+    /// Writes and flushes that one drive may have in flight, and some to spare.
+    private static let blockedOperationsPerDrive = 80
     /// What a memory drive moves at once.
     private static let memoryPieceBytes: UInt64 = 64 << 10
 
@@ -64,6 +82,9 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         free = FixedQueue(capacity: operationLimit)
         finished = FixedQueue(capacity: operationLimit)
         copying = FixedQueue(capacity: operationLimit)
+        checks = descriptions.map { _ in FileCheck() }
+        unsafe statuses = .allocate(
+            byteCount: max(1, descriptions.count) * Int(MEMKV_FILE_STATUS_BYTES), alignment: 8)
         for index in 0..<operationLimit { free.append(index) }
         for description in descriptions {
             drives.append(try OpenedDrive.open(description, access: access))
@@ -76,6 +97,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         } catch {
             throw .ring(error)
         }
+        shard.ring.allowBlockedOperations(drives.count * Self.blockedOperationsPerDrive)
         source = shard.attach(self)
     }
 
@@ -136,14 +158,16 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         } else if operation.action != .flush && operation.length == .zero {
             finish(index, nil)
         } else {
-            start(index, mayBlock: false)
+            start(index, mayBlock: drive.blocksSubmitter)
         }
     }
 
     package func nextCompletion() -> DeviceCompletion? {
         guard let index = finished.popFirst() else { return nil }
         free.append(index)
-        return DeviceCompletion(tag: flights[index].operation.tag, error: flights[index].error)
+        return DeviceCompletion(
+            tag: flights[index].operation.tag, error: flights[index].error,
+            code: flights[index].code)
     }
 
     package func prepare(now: Instant) -> Bool {
@@ -174,13 +198,50 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     package func complete(_ operation: UInt64, result: Int32, hasMore: Bool, now: Instant) {
         let index = Int(operation)
         if result < 0 {
+            if flights[index].awaitsStatus {
+                checks[Int(flights[index].operation.drive.rawValue)].isUnderWay = false
+                flights[index].awaitsStatus = false
+            }
             failed(index, code: -result)
             return
         }
         switch flights[index].operation.action {
-        case .flush, .discard: finish(index, nil)
+        case .flush: if !askForStatus(index, now: now) { finish(index, statusVerdict(index)) }
+        case .discard: finish(index, nil)
         case .read, .write: advanced(index, by: UInt64(result))
         }
+    }
+
+    // MARK: - Files that go
+
+    /// After a flush of a file, once a second: asks whether it still has a name and its length.
+    /// What is flushed to one that hasn't isn't durable. False when nothing was asked.
+    private func askForStatus(_ index: Int, now: Instant) -> Bool {
+        let number = Int(flights[index].operation.drive.rawValue)
+        guard drives[number].isFile, !flights[index].awaitsStatus,
+            !checks[number].isUnderWay, now >= checks[number].next
+        else { return false }
+        checks[number].isUnderWay = true
+        checks[number].next = now.advanced(byMicroseconds: Self.statusPauseMicroseconds)
+        flights[index].awaitsStatus = true
+        unsafe shard.ring.fileStatus(
+            of: drives[number].descriptor, into: status(of: number),
+            userData: ShardRing.userData(source: source, UInt64(index)))
+        return true
+    }
+
+    /// How a flush ends: as it was asked of the file's status, if it was.
+    private func statusVerdict(_ index: Int) -> DeviceError? {
+        guard flights[index].awaitsStatus else { return nil }
+        let number = Int(flights[index].operation.drive.rawValue)
+        checks[number].isUnderWay = false
+        let capacity = drives[number].geometry.capacity.rawValue
+        return unsafe memkv_is_whole_file(status(of: number), capacity) ? nil : .gone
+    }
+
+    @unsafe
+    private func status(of drive: Int) -> UnsafeMutableRawPointer {
+        unsafe statuses + drive * Int(MEMKV_FILE_STATUS_BYTES)
     }
 
     // MARK: - One operation's way
@@ -234,7 +295,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         if done >= operation.length.rawValue {
             finish(index, nil)
         } else {
-            start(index, mayBlock: false)
+            start(index, mayBlock: drives[Int(operation.drive.rawValue)].blocksSubmitter)
         }
     }
 
@@ -251,6 +312,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             flights[index].discard = .punchHole
             start(index, mayBlock: false)
         } else {
+            flights[index].code = code
             finish(index, DeviceError(errno: code, onBlockDevice: drives[drive].isBlockDevice))
         }
     }

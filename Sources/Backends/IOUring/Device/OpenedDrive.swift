@@ -31,6 +31,13 @@ struct OpenedDrive: Sendable {
     /// Why the drive is absent; nil when it is there.
     var absence: SystemError?
 
+    /// A file on a file system that keeps a lock while another machine or program works, and lets
+    /// whoever submits wait for it: its operations are submitted by a thread of the kernel's.
+    var blocksSubmitter = false
+
+    /// A file can be deleted or cut short while it is open, and nothing that is done to it fails.
+    var isFile: Bool { geometry.mode == .file && !isBlockDevice }
+
     /// Errors that mean that nothing is there.
     private static let absences: Set<Int32> = [ENOENT, ENXIO, ENODEV, ENOMEDIUM, EIO]
 
@@ -79,7 +86,8 @@ struct OpenedDrive: Sendable {
         return OpenedDrive(
             geometry: geometry, descriptor: drive.fd, isBlockDevice: drive.is_block_device,
             isDirect: drive.is_direct, isInUse: drive.is_in_use,
-            discard: drive.is_block_device ? .command : .punchHole)
+            discard: drive.is_block_device ? .command : .punchHole,
+            blocksSubmitter: drive.blocks_submitter)
     }
 
     private static func openMemory(_ capacity: ByteCount) throws(DriveOpenError) -> OpenedDrive {

@@ -150,6 +150,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .directories: beginIndexStep(.maps, on: drive)
         case .maps:
             drives[drive].space.markAllStored()
+            drives[drive].space.setQuarantinedBytes(drives[drive].superblock.quarantinedBytes)
             drives[drive].blockCount = drives[drive].superblock.blockCount
             beginScan(drive)
         default: preconditionFailure("the end of a step that reads no pages")

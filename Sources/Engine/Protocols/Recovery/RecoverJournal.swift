@@ -222,7 +222,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             guard let good, let header = headers[good] else {
                 // It was there a moment ago: the medium is failing.
-                fence(drive)
+                fence(drive, .unreadable)
                 return
             }
             drives[drive].recovery.replayed.last = header.sequence
@@ -311,8 +311,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             guard drives[drive].space.replayCommit(entry.extent) else { return false }
             if !wasLive { drives[drive].blockCount += 1 }
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: false))
-        case .delete(let key, let version, _, let freed):
-            let wasLive = drives[drive].space.replayFree(override ?? freed)
+        case .delete(let key, let version, let reason, let freed):
+            let wasLive: Bool
+            if reason == .damaged {
+                // What the first of a key's unsettled records freed is free; the bad slots are not.
+                let isOwn = override?.isSame(as: freed) ?? true
+                wasLive =
+                    isOwn
+                    ? drives[drive].space.isCommitted(freed)
+                    : drives[drive].space.replayFree(override ?? freed)
+                guard drives[drive].space.replayQuarantine(freed) else { return false }
+            } else {
+                wasLive = drives[drive].space.replayFree(override ?? freed)
+            }
             if wasLive, drives[drive].blockCount == 0 { return false }
             if wasLive { drives[drive].blockCount -= 1 }
             var entry = DirtyEntry.none.entry

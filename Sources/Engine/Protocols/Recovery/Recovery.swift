@@ -268,6 +268,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         superblock.mapDirectoryCount = 0
         superblock.blockCount = 0
         superblock.leafCells = 0
+        superblock.quarantinedBytes = 0
         let blocks = UInt64(superblock.layout.journalBlocks)
         let start = max(last.rawValue, superblock.journalStart.rawValue) + blocks
         superblock.journalStart = JournalSequence(start)

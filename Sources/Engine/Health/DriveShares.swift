@@ -1,0 +1,155 @@
+// DriveShares: how much of what all drives share the requests of one drive may pin down.
+//
+// A drive that doesn't answer keeps what its requests hold: slabs, and places in the table of
+// operations. Always holds: of both, a drive's requests in hand hold no more than half of what the
+// drives together leave free, so that one stalled drive has a third at most and the others find
+// room (the rule of Shares.swift: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6,
+// 1998); of the places for other shards a fifth, so that no mailbox fills up. A drive with nothing
+// in hand may always begin something. A store of one drive has nobody to leave room for. Beyond its
+// share a drive's requests wait while the drive makes progress, and are shed when it doesn't.
+
+import Wire
+
+/// What the requests of one drive have in hand: begun there and not ended.
+struct DriveLoad: Sendable {
+    var operations = 0
+    var operationsOfPeers = 0
+    var slabs: UInt32 = 0
+}
+
+/// Why a request was turned away instead of being begun on its drive.
+enum ShedCause: Sendable {
+    case writesStalled
+    case unresponsive
+    case overShare
+
+    var counter: DriveCounter {
+        switch self {
+        case .writesStalled: .shedStalled
+        case .unresponsive: .shedUnresponsive
+        case .overShare: .shedOverShare
+        }
+    }
+}
+
+extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// Counts `index` against its drive, until it ends. `slabs` are those that hold its value.
+    mutating func charge(_ index: OperationIndex, slabs: UInt32) {
+        let drive = operations[index].drive
+        if operations[index].chargedDrive == drive, operations[index].chargedSlabs == slabs {
+            return
+        }
+        uncharge(index)
+        guard isRequest(index) else { return }
+        operations[index].chargedDrive = drive
+        operations[index].chargedSlabs = slabs
+        if operations[index].caller == nil {
+            drives[drive].load.operations += 1
+            load.operations += 1
+        } else {
+            drives[drive].load.operationsOfPeers += 1
+            load.operationsOfPeers += 1
+        }
+        drives[drive].load.slabs += slabs
+        place.post.board.take(slabs: slabs)
+    }
+
+    /// `index` has ended, or goes on to another drive.
+    mutating func uncharge(_ index: OperationIndex) {
+        guard let drive = operations[index].chargedDrive else { return }
+        let slabs = operations[index].chargedSlabs
+        operations[index].chargedDrive = nil
+        operations[index].chargedSlabs = 0
+        if operations[index].caller == nil {
+            drives[drive].load.operations -= 1
+            load.operations -= 1
+        } else {
+            drives[drive].load.operationsOfPeers -= 1
+            load.operationsOfPeers -= 1
+        }
+        drives[drive].load.slabs -= slabs
+        place.post.board.give(slabs: slabs)
+        // One goes, one may come; the last one leaves nobody waiting for ever.
+        let rest = drives[drive].load
+        if rest.operations + rest.operationsOfPeers == 0 {
+            operations.move(&drives[drive].shareWaiters, to: &ready)
+        } else if let waiter = operations.popFirst(&drives[drive].shareWaiters) {
+            operations.append(waiter, to: &ready)
+        }
+    }
+
+    /// Whether the drive of `index` may have it in hand too, with `slabs` for its value.
+    func isWithinShare(_ index: OperationIndex, slabs: UInt32) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.noShareOfADrive) { return true }
+        #endif
+        let drive = operations[index].drive
+        let held = drives[drive].load
+        let isCharged = operations[index].chargedDrive == drive
+        let others = held.operations + held.operationsOfPeers - (isCharged ? 1 : 0)
+        if place.post.board.driveCount == 1 || others == 0 { return true }
+        let hasPlace: Bool
+        if operations[index].caller == nil {
+            hasPlace = 2 * held.operations <= operations.ownCount / 2 - load.operations
+        } else {
+            let places = operations.count - operations.ownCount
+            hasPlace = 4 * held.operationsOfPeers <= places - load.operationsOfPeers
+        }
+        let present = operations[index].chargedSlabs
+        if slabs <= present { return hasPlace }
+        let freeSlabs = Int(memory.slabs.slabCount) - Int(place.post.board.slabsInHand)
+        return hasPlace && 2 * Int(held.slabs + slabs - present) <= freeSlabs
+    }
+
+    /// Slabs that hold the value of `index`, an item's share of its batch's.
+    func slabs(of index: OperationIndex) -> UInt32 {
+        memory.slabs.slabs(for: ByteCount(UInt64(operations[index].entry.lengthBytes)))
+    }
+
+    /// Makes `index` wait until its drive has less in hand.
+    mutating func waitForShare(_ index: OperationIndex) {
+        // Who waits has nothing in hand: otherwise two could wait for each other.
+        uncharge(index)
+        operations.append(index, to: &drives[operations[index].drive].shareWaiters)
+    }
+
+    /// Somebody waits for `index`: it is not the engine's own.
+    private func isRequest(_ index: OperationIndex) -> Bool {
+        operations[index].request != nil || operations[index].parent != .none
+            || operations[index].caller != nil
+    }
+
+    // MARK: Shedding
+
+    /// Why a change must not be begun on its drive now; nil when it may, or may wait.
+    func changeRefusal(_ index: OperationIndex, slabs: UInt32) -> ShedCause? {
+        let drive = operations[index].drive
+        guard drives[drive].state == .online, isRequest(index) else { return nil }
+        let watch = drives[drive].watch
+        if watch.impairments.contains(.unresponsive) { return .unresponsive }
+        var areStalled = watch.impairments.contains(.writesStalled)
+        #if PLANTED_BUGS
+        if isPlanted(.stalledWritesWait) { areStalled = false }
+        #endif
+        if areStalled { return .writesStalled }
+        return watch.isLagging && !isWithinShare(index, slabs: slabs) ? .overShare : nil
+    }
+
+    /// Why nothing may be read for `index` now; nil when it may, or may wait.
+    func readRefusal(_ index: OperationIndex, slabs: UInt32) -> ShedCause? {
+        let drive = operations[index].drive
+        guard drives[drive].state == .online, isRequest(index) else { return nil }
+        let watch = drives[drive].watch
+        if watch.impairments.contains(.unresponsive) { return .unresponsive }
+        return watch.isLagging && !isWithinShare(index, slabs: slabs) ? .overShare : nil
+    }
+
+    mutating func count(_ cause: ShedCause, on drive: DriveIndex) {
+        cells.drives[Int(drive.rawValue)].add(to: cause.counter)
+    }
+
+    /// What a change is told that its drive doesn't take.
+    func refusalStatus(of drive: DriveIndex) -> Status {
+        drives[drive].state == .online ? .busy : .driveUnavailable
+    }
+}
