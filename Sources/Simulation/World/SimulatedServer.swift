@@ -469,10 +469,10 @@ extension SimulatedServer {
         let states = driveStates
         report.drivesOnline = UInt64(states.count { $0 == .online })
         report.drivesMissing = UInt64(states.count { $0 == .offline || $0 == .absent })
+        let isImpaired = shards.contains { $0.cells.drives.contains { $0.condition.isDegraded } }
         report.health =
-            report.drivesMissing == 0
-            ? .healthy
-            : report.drivesMissing < UInt64(states.count) ? .degraded : .unhealthy
+            report.drivesMissing == UInt64(states.count)
+            ? .unhealthy : report.drivesMissing > 0 || isImpaired ? .degraded : .healthy
         for shard in shards {
             report.blocks += shard.cells.value(ShardGauge.blocks)
             report.operationsInFlight += shard.cells.value(ShardGauge.operationsInFlight)
