@@ -26,7 +26,8 @@ package struct StoreReport: Hashable, Sendable {
     package var drivesEmptied: UInt64 = 0
     /// Values that a recovery found torn.
     package var tornValues: UInt64 = 0
-    /// Requests turned away because their drive didn't answer, or had enough in hand: of reads, misses.
+    /// Requests turned away because their drive didn't answer, or had enough in hand; of reads,
+    /// misses.
     package var shedRequests: UInt64 = 0
     package var blocks: UInt64 = 0
     package var usedBytes: UInt64 = 0
