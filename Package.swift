@@ -181,7 +181,9 @@ let package = Package(
             swiftSettings: houseRules + plantedBugs),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Judgement", "Scenarios", "Schema", "Simulation", "Wire"],
+            dependencies: [
+                "Judgement", "ScenarioRuns", "Scenarios", "Schema", "Simulation", "Wire",
+            ],
             swiftSettings: houseRules + plantedBugs),
         // What every backend of a port must pass, the simulated and the real ones alike.
         .target(

@@ -124,10 +124,11 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     package mutating func step(now: Instant) -> Bool {
         precondition(self.now <= now, "time went backwards")
         self.now = now
+        let hadWork = hasWorked
         hasWorked = false
         seenEpoch = place.post.roster.epoch
         if began == nil { begin() }
-        watchDrives()
+        watchDrives(afterWork: hadWork)
         while let (purpose, operation, error) = device.nextCompletion(now: now) {
             hasWorked = true
             complete(purpose, operation, error)

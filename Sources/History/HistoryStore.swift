@@ -47,6 +47,8 @@ package final class HistoryStore {
         var configuration = Configuration()
         configuration.busyMode = .timeout(patienceSeconds)
         configuration.label = "memkv history"
+        // With a write-ahead log: whole runs after a crash of the machine, if not the last of them.
+        configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = NORMAL") }
         let database = try DatabaseQueue(path: path, configuration: configuration)
         let migrator = HistorySchema.migrator
         // Looks before it touches anything: the file may be somebody else's.

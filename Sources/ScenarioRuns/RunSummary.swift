@@ -7,6 +7,8 @@ package struct RunSummary {
     private let options: RunOptions
     /// As whoever repeats a run calls it: "memkv-sim".
     private let command: String
+    /// What whoever repeats a record must say of where it is.
+    private let recordOption: String
     private var runs = 0
     private var failed = 0
     private var requests: UInt64 = 0
@@ -19,9 +21,10 @@ package struct RunSummary {
     private var caught: [String: Int] = [:]
     package private(set) var hasFailed = false
 
-    package init(options: RunOptions, command: String) {
+    package init(options: RunOptions, command: String, recordOption: String = "") {
         self.options = options
         self.command = command
+        self.recordOption = recordOption
     }
 
     /// Prints the report; `number` is its record's, if there is one.
@@ -87,7 +90,7 @@ package struct RunSummary {
             Output.say("  \(Self.seconds(event.atMicroseconds)) s \(event.subject): \(event.what)")
         }
         Output.say("  again: \(again(report, file))")
-        if let number { Output.say("  recorded: \(command) replay \(number)") }
+        if let number { Output.say("  recorded: \(command) replay \(number)\(recordOption)") }
     }
 
     private func again(_ report: RunReport, _ file: ScenarioFile) -> String {

@@ -12,6 +12,9 @@ import Wire
 
 /// What the requests of one drive have in hand: begun there and not ended.
 struct DriveLoad: Sendable {
+    /// What all requests for the drive hold, those that wait included.
+    var heldOperations = 0
+    var heldSlabs: UInt32 = 0
     var operations = 0
     var operationsOfPeers = 0
     var slabs: UInt32 = 0
@@ -33,6 +36,63 @@ enum ShedCause: Sendable {
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
+    /// A request for a key of its drive has come.
+    mutating func hold(_ index: OperationIndex) {
+        guard isRequest(index), !operations[index].isHeld else { return }
+        let drive = operations[index].drive
+        operations[index].isHeld = true
+        operations[index].heldSlabs = operations[index].kind == .put ? slabs(of: index) : 0
+        drives[drive].load.heldOperations += 1
+        drives[drive].load.heldSlabs += operations[index].heldSlabs
+        load.heldOperations += 1
+        load.heldSlabs += operations[index].heldSlabs
+    }
+
+    /// It is over.
+    mutating func letGo(ofHeld index: OperationIndex) {
+        guard operations[index].isHeld else { return }
+        let drive = operations[index].drive
+        operations[index].isHeld = false
+        drives[drive].load.heldOperations -= 1
+        drives[drive].load.heldSlabs -= operations[index].heldSlabs
+        load.heldOperations -= 1
+        load.heldSlabs -= operations[index].heldSlabs
+    }
+
+    /// Whether requests may wait for `drive`. They may not while it lags, nor when its requests
+    /// hold half as much again as their fair part of something that is getting scarce.
+    func mayWait(for drive: DriveIndex) -> Bool {
+        let count = place.post.board.driveCount
+        #if PLANTED_BUGS
+        if isPlanted(.noShareOfADrive) { return true }
+        #endif
+        if count == 1 || drives[drive].state != .online { return true }
+        if drives[drive].watch.isLagging { return false }
+        let own = drives[drive].load
+        // Of this shard's drives: what the others have isn't known here.
+        let areSlabsScarce = memory.slabs.freeSlabs * 4 < Int(memory.slabs.slabCount)
+        if areSlabsScarce, 2 * drives.count * Int(own.heldSlabs) > 3 * Int(load.heldSlabs) {
+            return false
+        }
+        let places = operations.ownCount / 2
+        let arePlacesScarce = (places - operations.ownInUse) * 4 < places
+        return !arePlacesScarce
+            || 2 * drives.count * own.heldOperations <= 3 * load.heldOperations
+    }
+
+    /// Turns `index` away if it must not wait for its drive; true when it may.
+    mutating func mayWait(_ index: OperationIndex) -> Bool {
+        guard isRequest(index), !mayWait(for: operations[index].drive) else { return true }
+        count(.overShare, on: operations[index].drive)
+        if operations[index].kind == .get {
+            cells.add(to: .notFoundResponses)
+            finish(index, .notFound)
+        } else {
+            finish(index, .busy)
+        }
+        return false
+    }
+
     /// Counts `index` against its drive, until it ends. `slabs` are those that hold its value.
     mutating func charge(_ index: OperationIndex, slabs: UInt32) {
         let drive = operations[index].drive

@@ -32,6 +32,7 @@ struct DriveWatch: Sendable {
 struct WatchTimes: Sendable {
     var nextLook = Instant(nanoseconds: 0)
     var nextSecond = Instant(nanoseconds: 0)
+    var lastStep = Instant(nanoseconds: 0)
 }
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
@@ -49,11 +50,21 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return max(next, watchTimes.nextLook)
     }
 
-    mutating func watchDrives() {
+    /// A shard that gets its turn so late can't tell how quick its drives are.
+    private var latenessMicroseconds: UInt64 { 5_000 }
+
+    /// `afterWork`: the last step had work.
+    mutating func watchDrives(afterWork hadWork: Bool) {
+        // A step that had work is followed by the next one at once, if the processor is had.
+        let pause = now.microseconds(since: watchTimes.lastStep)
+        if hadWork, pause > latenessMicroseconds { device.dropLatencies() }
+        watchTimes.lastStep = now
         guard now >= watchTimes.nextLook else { return }
-        let slackMicroseconds: UInt64 = 1_000_000
-        if now.microseconds(since: watchTimes.nextLook) > slackMicroseconds {
+        let late = now.microseconds(since: watchTimes.nextLook)
+        if late > 1_000_000 {
             device.excuse(now: now)
+        } else if late > latenessMicroseconds {
+            device.dropLatencies()
         }
         watchTimes.nextLook = now.advanced(byMicroseconds: limits.lookMicroseconds)
         let endsSecond = now >= watchTimes.nextSecond
@@ -99,7 +110,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].watch.impairments = impairments
             noteStanding(of: drive)
         }
-        if isWorse || drives[drive].watch.isLagging && !wasLagging { releaseWaiters(of: drive) }
+        let isLate = drives[drive].watch.isLagging && !wasLagging
+        if isWorse || isLate || !mayWait(for: drive) { releaseWaiters(of: drive) }
         if impairments.contains(.writesStalled) || impairments.contains(.unresponsive) {
             answerStuck(on: drive, oldest)
         }

@@ -157,6 +157,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             // Nothing comes free: who counted on it must look for room elsewhere.
             if status != .ok { wakeSpaceWaiters(drive) }
         }
+        letGo(ofHeld: index)
         uncharge(index)
         let parent = operations[index].parent
         if parent != .none {
@@ -204,6 +205,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return true
         }
         if transport.admitsResponse(to: request.handle, lengthBytes: lengthBytes) { return true }
+        letGo(ofHeld: index)
         uncharge(index)
         operations.giveBack(index)
         return false

@@ -95,7 +95,10 @@ struct Operation: ~Copyable {
     var deviceOperations = 0
     var deviceError: DeviceError?
     var readsSlots = false
-    /// The drive that it counts against, and its slabs there.
+    /// It counts among its drive's requests, with so many slabs.
+    var isHeld = false
+    var heldSlabs: UInt32 = 0
+    /// The drive that has it in hand, and its slabs there.
     var chargedDrive: DriveIndex?
     var chargedSlabs: UInt32 = 0
 

@@ -184,6 +184,11 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     /// of these seconds count for nothing.
     mutating func excuse(now: Instant) {
         for slot in 0..<slots.count where slots[slot] != nil { slots[slot]?.submitted = now }
+        dropLatencies()
+    }
+
+    /// The latencies of these seconds count for nothing.
+    mutating func dropLatencies() {
         for lane in 0..<lanes.count {
             lanes[lane].readLatency.dropWindow()
             lanes[lane].writeLatency.dropWindow()

@@ -19,6 +19,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             preconditionFailure("a get resumed in state \(operations[index].state)")
         }
         if giveUpEarly(index) { return }
+        hold(index)
         switch lookUp(index) {
         case .waiting: return
         case .absent, .unavailable: miss(index)
@@ -35,7 +36,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         guard isWithinShare(index, slabs: slabs) else {
-            waitForShare(index)
+            if mayWait(index) { waitForShare(index) }
             return
         }
         guard isHoldable(entry) else {

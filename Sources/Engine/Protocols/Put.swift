@@ -16,7 +16,9 @@ import Wire
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advancePut(_ index: OperationIndex) {
         switch operations[index].state {
-        case .begun: if isTaken(index) { verify(index) }
+        case .begun:
+            hold(index)
+            if isTaken(index) { verify(index) }
         case .waitingForKey, .lookingUp: if ownsKey(index) { lookUpForPut(index) }
         case .placing: placePut(index)
         case .voiding: voidPut(index)
@@ -51,8 +53,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Whether the put owns its key; otherwise it waits for it, or was turned away.
     private mutating func ownsKey(_ index: OperationIndex) -> Bool {
         if operations[index].holdsKey { return true }
-        return isTaken(index)
-            && locks.acquire(operations[index].key, for: index, in: &operations)
+        guard isTaken(index) else { return false }
+        if locks.isLocked(operations[index].key), !mayWait(index) { return false }
+        return locks.acquire(operations[index].key, for: index, in: &operations)
     }
 
     private mutating func lookUpForPut(_ index: OperationIndex) {
@@ -87,13 +90,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard isTaken(index) else { return }
         let slabs = slabs(of: index)
         guard isWithinShare(index, slabs: slabs) else {
-            waitForShare(index)
+            if mayWait(index) { waitForShare(index) }
             return
         }
         var entry = operations[index].entry
         let demand = drives[drive].superblock.layout.classes.demand(forLength: entry.lengthBytes)
         guard hasRoom(on: drive, forPayload: UInt64(entry.lengthBytes)) else {
-            waitForSpace(index)
+            if mayWait(index) { waitForSpace(index) }
             return
         }
         guard let extent = drives[drive].space.allocate(demand) else {

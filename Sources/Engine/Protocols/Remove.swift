@@ -19,6 +19,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return
             }
             operations[index].state = .waitingForKey
+            hold(index)
             if ownsKeyToRemove(index) { lookUpForRemove(index) }
         case .waitingForKey, .lookingUp: if ownsKeyToRemove(index) { lookUpForRemove(index) }
         case .placing: stageRemove(index)
@@ -35,6 +36,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .busy)
             return false
         }
+        if locks.isLocked(operations[index].key), !mayWait(index) { return false }
         return locks.acquire(operations[index].key, for: index, in: &operations)
     }
 
@@ -76,11 +78,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         guard hasRoomForRemoval(on: drive) else {
-            waitForSpace(index)
+            if mayWait(index) { waitForSpace(index) }
             return
         }
         guard isWithinShare(index, slabs: 0) else {
-            waitForShare(index)
+            if mayWait(index) { waitForShare(index) }
             return
         }
         charge(index, slabs: 0)

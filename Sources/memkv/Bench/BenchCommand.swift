@@ -83,6 +83,7 @@ struct BenchRunCommand: MemkvCommand {
         // Opened first: nobody wants to measure for minutes and then find that it can't be kept.
         let records = noRecord ? nil : try history.openForWriting()
         var result = try measure(settings)
+        result.databaseOption = history.repeated
         try BenchRecord.finish(&result, in: records)
         try show(result, json: settings.json)
     }

@@ -28,6 +28,8 @@ struct BenchResult {
     let place: BenchPlace?
     let nanoseconds: UInt64
     var reports: [BenchReport]
+    /// What names the database in a command for the user.
+    var databaseOption = ""
     /// Of the two programs that were measured in turns.
     var comparison: RunComparison?
 }

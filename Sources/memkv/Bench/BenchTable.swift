@@ -13,23 +13,26 @@ enum BenchTable {
     /// The report; of two, each under its program's name, then their comparison.
     static func text(of result: BenchResult) -> String {
         guard result.reports.count > 1 else {
-            return result.reports.map(text).joined() + recorded(result.reports)
+            return result.reports.map(text).joined() + recorded(result)
         }
         let tables = result.reports.map { report in
             "\(report.servers.memkvd.known ?? "")\n\(text(of: report))\n\n"
         }
         let comparison = result.comparison.map(ComparisonTable.text) ?? ""
-        return tables.joined() + comparison + recorded(result.reports)
+        return tables.joined() + comparison + recorded(result)
     }
 
-    private static func recorded(_ reports: [BenchReport]) -> String {
-        let numbers = reports.compactMap(\.recordedAsRun.known).map(String.init)
+    private static func recorded(_ result: BenchResult) -> String {
+        let numbers = result.reports.compactMap(\.recordedAsRun.known).map(String.init)
         switch numbers.count {
         case 0: return ""
-        case 1: return "\nrecorded as run \(numbers[0]); compare with `memkv history compare`"
+        case 1:
+            return "\nrecorded as run \(numbers[0]); "
+                + "`memkv history compare\(result.databaseOption)` compares runs"
         default:
             return "\nrecorded as runs \(numbers.joined(separator: " and ")); again: "
-                + "`memkv history compare \(numbers.joined(separator: " "))`"
+                + "`memkv history compare \(numbers.joined(separator: " "))"
+                + "\(result.databaseOption)`"
         }
     }
 

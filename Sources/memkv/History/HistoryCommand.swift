@@ -22,6 +22,13 @@ struct HistoryOptions: ParsableArguments {
             "Where runs are recorded. (default: in the user's state directory)", valueName: "file"))
     var db: String?
 
+    /// What a command printed for the user needs to find the same database again.
+    var repeated: String {
+        guard let db else { return "" }
+        let isPlain = db.allSatisfy { $0.isLetter || $0.isNumber || "/._-".contains($0) }
+        return " --db " + (isPlain ? db : "'\(db.replacing("'", with: "'\\''"))'")
+    }
+
     /// Opens the database; makes it where it isn't there.
     func openForWriting() throws(CommandFailure) -> HistoryStore {
         do throws(HistoryError) {

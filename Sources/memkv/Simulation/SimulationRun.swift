@@ -29,7 +29,8 @@ struct SimulationRun: AsyncParsableCommand {
         let store = try history.openForWriting()
         let line = SimulationProgress(
             total: UInt64(files.count) * (options.seed == nil ? options.seeds : 1), options)
-        var summary = RunSummary(options: options, command: "memkv sim")
+        var summary = RunSummary(
+            options: options, command: "memkv sim", recordOption: history.repeated)
         var records = SimulationRecorder(store, planted: options.planted)
         var failure: CommandFailure?
         await ScenarioRunner.run(files, options) { report, file in
