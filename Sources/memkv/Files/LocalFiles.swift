@@ -202,8 +202,8 @@ enum LocalFiles {
         guard unsafe mkdir(path, 0o777) == 0 else { throw problem("make the directory", path) }
     }
 
-    /// Opens the standard streams that are closed, so that no file or socket takes their place. What
-    /// is written to them fails then.
+    /// Opens the standard streams that are closed, so that no file or socket takes their place.
+    /// What is written to them fails then.
     static func openStandardStreams() {
         while true {
             let descriptor = unsafe open("/dev/null", O_RDONLY)
