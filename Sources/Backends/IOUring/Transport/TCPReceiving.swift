@@ -22,8 +22,8 @@ func peerName(_ descriptor: Int32) -> String {
 }
 
 extension TCPTransport {
-    /// Read ahead of a frame: a header, one key and its tags. A payload stands behind these, so none
-    /// of its bytes is ever received anywhere but in its slabs.
+    /// Read ahead of a frame: a header, one key and its tags. A payload stands behind these, so
+    /// none of its bytes is ever received anywhere but in its slabs.
     private func readAheadBytes(_ session: Int) -> UInt64 {
         var next = FrameHeader(
             operation: .tcpPut, requestID: 0, bodyBytes: BodyLayout.keyBytes, payloadBytes: 1)
