@@ -5,9 +5,8 @@
 // a session's place is given away only when the kernel has let go of it. A session that must wait,
 // for an entry, for slabs or for its own responses, isn't read from: that is the backpressure.
 // What one session may have of what all share, and whose turn it is, TCPScheduling.swift says, so
-// that none holds up the others. Bytes move in pieces. Payloads are received
-// into slabs and sent from them; only what was read ahead with a header (4 KiB at most, nothing
-// behind a frame that had a payload) is copied.
+// that none holds up the others. Bytes move in pieces. Payloads are received into slabs and sent
+// from them; nothing is read ahead behind a header, one key and its tags.
 //
 // This file holds the tables and the port; TCPConnections.swift how connections come and go,
 // TCPReceiving.swift and TCPSending.swift the two directions, TCPOverdue.swift the deadlines,
