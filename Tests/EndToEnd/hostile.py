@@ -300,6 +300,35 @@ def never_reads():
         server.ends_with(overdue_responses=3)
 
 
+def never_reads_one_after_another():
+    """Clients that come one after another, each with its share of what is left, and take no answer."""
+    with serving(response_deadline="60 s") as server, contextlib.ExitStack() as stack:
+        modest = wire.Connection(server.port)
+        stack.callback(modest.close)
+        peers = []
+        for _ in range(20):
+            silent = socket.create_connection(("127.0.0.1", server.port))
+            stack.callback(silent.close)
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            frames = [frame(wire.CONNECT, 1, struct.pack("<HHI", 1, 1, 0))]
+            frames += [frame(wire.GET, 2 + number, key_of(100 + number % 16)) for number in range(64)]
+            silent.setblocking(False)
+            silent.send(b"".join(frames))
+            peers.append(silent)
+            time.sleep(0.1)
+        begun = time.monotonic()
+        answers = [modest.get(key_of(1)) for _ in range(20)]
+        took = time.monotonic() - begun
+        report.check("an older client is served beside twenty that never read",
+                     answers == [("ok", server.small)] * 20, [status for status, _ in answers])
+        server.newcomer_works("beside twenty clients that never read")
+        report.check("and waited a few seconds at most", took < 20, took)
+        report.note(f"the first answers took {took:.1f} s")
+        for peer in [modest, *peers]:
+            peer.close()
+        server.is_as_before("after twenty that never read")
+
+
 def is_ended_without_reading(peer):
     """Whether the server ends a connection that nobody reads from."""
     poller = select.poll()
@@ -378,6 +407,7 @@ report.run([
     ("thousands of idle connections", many_idle),
     ("too many sessions", too_many),
     ("a client that never reads", never_reads),
+    ("clients that never read, one after another", never_reads_one_after_another),
     ("a client that asks for more than its share", asks_for_more),
     ("a greedy client beside a modest one, in bytes", counts_between_responses),
 ])

@@ -3,8 +3,10 @@
 // Always holds: a connection that hasn't finished Connect, a header or frame that has begun, a
 // request that waits for room, a response that isn't taken, and a refused peer that doesn't go,
 // each ends its connection at its deadline, counted by which it was; their memory goes to the
-// others. A whole request that the engine hasn't taken by its deadline is answered so. A greeted
-// session between two frames may be silent for ever.
+// others. While somebody who has nothing waits for memory, a response has `scarcePatience` to
+// leave: what stuck sessions have taken one after the other, each no more than its share when it
+// came, comes back. A whole request that the engine hasn't taken by its deadline is answered so. A
+// greeted session between two frames may be silent for ever.
 
 #if IOUring
 
@@ -14,6 +16,10 @@ internal import Wire
 extension TCPTransport {
     /// How often connections are looked at.
     static var patrolMicroseconds: UInt64 { 100_000 }
+    /// The least speed at which a response leaves while others go without memory.
+    private static var scarceBytesPerMicrosecond: UInt64 { 8 }
+    /// A wait for memory that is longer isn't a turn in a queue any more.
+    private static var longTurnMicroseconds: UInt64 { 200_000 }
     /// What a request without a deadline is given.
     static var longestRequestMicroseconds: UInt64 { 60_000_000 }
 
@@ -23,8 +29,11 @@ extension TCPTransport {
         beginPeriod()
         let isEmpty = connections.count == freeConnections.count
         nextPatrol = isEmpty ? .never : now.advanced(byMicroseconds: Self.patrolMicroseconds)
+        let isScarce = isSomebodyLeftOut(now: now)
         for session in 0..<connections.count where connections[session].descriptor >= 0 {
-            guard let reason = overdue(session, now: now) else { continue }
+            let patience =
+                isScarce ? scarcePatience(session) : limits.responseMicroseconds
+            guard let reason = overdue(session, patience: patience, now: now) else { continue }
             counters.add(to: reason)
             act(session, connections[session].machine.broken(), now: now)
         }
@@ -42,8 +51,38 @@ extension TCPTransport {
         }
     }
 
-    /// What a connection must be ended for; nil for nothing.
-    private func overdue(_ session: Int, now: Instant) -> TransportCounter? {
+    /// Microseconds that a session's response may take while others go without memory: a second,
+    /// and its bytes at the least speed.
+    private func scarcePatience(_ session: Int) -> UInt64 {
+        let first = connections[session].firstResponse
+        let bytes = first == RequestEntry.none ? 0 : entries[first].outgoingBytes
+        return min(limits.responseMicroseconds, 1_000_000 + bytes / Self.scarceBytesPerMicrosecond)
+    }
+
+    /// Whether a session that holds nothing has waited for a request's place or for slabs, and not
+    /// only for its turn.
+    private func isSomebodyLeftOut(now: Instant) -> Bool {
+        for session in 0..<connections.count where connections[session].descriptor >= 0 {
+            guard connections[session].heldSlabs == 0 else { continue }
+            if connections[session].machine.state == .waiting,
+                connections[session].machine.outstanding == 1,
+                isOver(connections[session].phaseSince, Self.longTurnMicroseconds, now)
+            {
+                return true
+            }
+            let first = connections[session].firstReady
+            if first != RequestEntry.none, connections[session].scheduling.requestsInEngine == 0,
+                isOver(entries[first].arrival, Self.longTurnMicroseconds, now)
+            {
+                return true
+            }
+        }
+        return false
+    }
+
+    /// What a connection must be ended for, where a response may be stuck for `patience`
+    /// microseconds; nil for nothing.
+    private func overdue(_ session: Int, patience: UInt64, now: Instant) -> TransportCounter? {
         let state = connections[session].machine.state
         let phaseSince = connections[session].phaseSince
         switch state {
@@ -70,7 +109,7 @@ extension TCPTransport {
         case .lingering:
             return isOver(phaseSince, limits.responseMicroseconds, now) ? .overdueFarewells : nil
         }
-        if isOver(connections[session].sendingSince, limits.responseMicroseconds, now) {
+        if isOver(connections[session].sendingSince, patience, now) {
             return .overdueResponses
         }
         if !connections[session].machine.isGreeted, state != .finishing,
