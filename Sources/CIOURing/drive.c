@@ -98,6 +98,10 @@ int memkv_open_block_device(const char *path, unsigned access, struct memkv_driv
     int logical = 0;
     if (ioctl(fd, BLKGETSIZE64, &capacity) != 0) return fail(fd, errno);
     if (ioctl(fd, BLKSSZGET, &logical) != 0) return fail(fd, errno);
+    bool only_looks = access & MEMKV_DRIVE_LOOK;
+    int locked = memkv_lock_beneath(facts.st_rdev, only_looks, &drive->beneath);
+    if (locked != 0 && !only_looks) return fail(fd, -locked);
+    drive->is_in_use |= locked == -EBUSY || locked == -EWOULDBLOCK;
     drive->fd = fd;
     drive->is_block_device = true;
     drive->is_direct = true;

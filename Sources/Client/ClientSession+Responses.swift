@@ -9,6 +9,9 @@
 package import Wire
 
 extension ClientSession {
+    /// Four times the largest slot: buffers are made as large as a server says.
+    private static let longestValueBytes: UInt32 = 64 << 20
+
     /// Takes a response's header; returns how many words come before the payload: those of the body
     /// and of the tags.
     package mutating func receiveHeader(
@@ -169,6 +172,11 @@ extension ClientSession {
         guard told.requestsInFlight > 0, told.batchLimit > 0, told.valueLimitBytes > 0,
             told.payloadLimitBytes >= told.valueLimitBytes
         else { throw .malformedResponse("Connect told limits that allow nothing") }
+        guard told.valueLimitBytes <= Self.longestValueBytes else {
+            throw .malformedResponse(
+                "Connect told a limit of \(told.valueLimitBytes) bytes for one value, and "
+                    + "\(Self.longestValueBytes) is the most that any server takes")
+        }
         serverLimits = told
         phase = authentication == nil ? .ready : .authenticating
         handshakeQueued = authentication != nil

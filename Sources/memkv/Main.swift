@@ -21,6 +21,7 @@ enum ExitStatus: Int32 {
 @main
 struct Main {
     static func main() async {
+        LocalFiles.openStandardStreams()
         do {
             var command = try Memkv.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -37,7 +38,7 @@ struct Main {
                 Terminal.standardError(text)
                 exit(ExitStatus.usage.rawValue)
             }
-            print(text)
+            Terminal.print(text)
         }
     }
 }

@@ -60,6 +60,7 @@ struct Main {
     /// Synchronous, so that the stop signals are blocked before the first other thread exists: one
     /// that doesn't block them would be killed by them.
     static func main() {
+        SystemCalls.openStandardStreams()
         let started = ContinuousClock.now
         let control = DaemonControl()
         DaemonSignal.watch { signal in

@@ -35,6 +35,17 @@ import Wire
         }
     }
 
+    @Test func aServerThatTellsAbsurdLimitsIsRefused() {
+        #expect {
+            try connect(Behaviour(valueLimitBytes: .max, payloadLimitBytes: .max))
+        } throws: { error in
+            guard case ConnectError.session(.malformedResponse(let what)) = error else {
+                return false
+            }
+            return what.contains("4294967295 bytes for one value")
+        }
+    }
+
     @Test func aServerThatNeverAnswersConnectTimesOut() {
         #expect(throws: ConnectError.session(.connectTimedOut)) {
             try connect(Behaviour(readsNothing: true), seconds: 0.2)

@@ -5,7 +5,11 @@ What is reported must add up, what wasn't measured must say why, and nothing may
 programs in $MEMKV_BINARIES. Prints "N passed, N failed".
 """
 import json
+import os
 import pathlib
+import signal
+import subprocess
+import time
 
 from support import daemon, drives, report
 
@@ -104,9 +108,66 @@ def refusals():
     report.check("a memkvd that isn't there", code == 2 and "--memkvd" in errors, (code, errors))
 
 
+def outputs():
+    """Nothing but a regular file is replaced, and that is found out before anything is measured."""
+    with drives.workshop("bench") as (_, directory):
+        link, target, pipe = directory / "link", directory / "target", directory / "pipe"
+        target.write_text("old")
+        link.symlink_to(target)
+        os.mkfifo(pipe)
+        for what, output in (("a FIFO", pipe), ("no such directory", directory / "no" / "file")):
+            code, _, errors = bench("--store", "memory", "--output", output)
+            report.check(f"output to {what}: exit 2 with a sentence", code == 2 and str(output) in errors
+                         and "memkvd" not in errors, (code, errors))
+        report.check("the FIFO is one still", pipe.is_fifo())
+        code, result, errors = bench("--store", "memory", "--output", link)
+        report.check("a link's target is replaced, not the link", code == 0 and link.is_symlink()
+                     and json.loads(target.read_text()) == result, (code, errors))
+
+
+def stopped():
+    """A signal ends the server and removes its store."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with drives.workshop("bench") as (stack, directory):
+            running = subprocess.Popen(
+                [report.binaries() / "memkv", "bench", "run", "--profile", "standard", "--no-record", "--directory",
+                 directory], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                env=daemon.clean_environment())
+            stack.callback(running.kill)
+            children = pathlib.Path(f"/proc/{running.pid}/task")
+            servers, end = [], time.monotonic() + 60
+            while not servers and time.monotonic() < end:
+                time.sleep(0.05)
+                servers = [child for task in children.glob("*/children") for child in task.read_text().split()]
+            time.sleep(1)
+            running.send_signal(number)
+            running.communicate(timeout=60)
+            end = time.monotonic() + 20
+            while any(pathlib.Path(f"/proc/{server}").exists() for server in servers) and time.monotonic() < end:
+                time.sleep(0.05)
+            left = [server for server in servers if pathlib.Path(f"/proc/{server}").exists()]
+            report.check(f"{number.name} ends the server too", running.returncode == -number and servers
+                         and not left, (running.returncode, servers, left))
+            for server in left:
+                os.kill(int(server), signal.SIGKILL)
+            report.check(f"{number.name}: nothing is left behind", not list(directory.iterdir()),
+                         list(directory.iterdir()))
+
+
+def keyed():
+    with drives.workshop("bench") as (_, directory):
+        key = directory / "key"
+        key.write_text("11" * 32)
+        code, _, errors = bench("--store", "memory", "--auth-key-file", key)
+        report.check("with a key, the run's own server asks for it", code == 0, errors)
+
+
 report.run([
     ("a server of its own, in a file", own_server_in_a_file),
     ("a server of its own, in memory", own_server_in_memory),
     ("a server that runs, on a device", running_server_on_a_device),
     ("refusals", refusals),
+    ("where the report goes", outputs),
+    ("a run that is stopped", stopped),
+    ("a key", keyed),
 ])

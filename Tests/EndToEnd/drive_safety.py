@@ -180,6 +180,68 @@ def one_user():
                          errors)
 
 
+def beneath():
+    """A loop device that lies on what somebody uses, or whose own file or device somebody uses."""
+    need("losetup", "mkfs.ext4", "mount", "sfdisk", "addpart")
+    with workshop("beneath") as (stack, directory):
+        def second(what, name, mode):
+            got, errors = memkvd_to_its_end("--config", configuration(directory, free_port(), [name], mode,
+                                                                      name="second.yaml"))
+            report.check(f"{what}: memkvd exits with 3", got == DRIVE_REFUSED and "in use" in errors, (got, errors))
+            code, output, _ = memkv("drive", "check", name)
+            report.check(f"{what}: drive check exits with 4", code == REFUSED and "in use" in output, output)
+
+        image = sparse_file(directory / "image", SIZE)
+        lower = loop_device(stack, image)
+        upper = loop_device(stack, lower)
+        command("mkfs.ext4", "-q", lower)
+        mounted = directory / "mounted"
+        mounted.mkdir()
+        command("mount", lower, mounted)
+        stack.callback(unmount, mounted)
+        spared("a device over a mounted one", REFUSED, "in use", [upper], "--force", images=[image])
+        report.check("drive list sees that it is in use", listed(upper)[0]["in_use"], listed(upper))
+        unmount(mounted)
+
+        # From below it is seen by the kernel's tables, whether anybody uses it or not.
+        spared("a device under another", REFUSED, f"{lower} is part of {upper}", [lower], "--force")
+        command("losetup", "--detach", upper)
+        code, output, errors = memkv("setup", "--force", "--drives", lower)
+        report.check("the lower device alone is formatted", code == 0, errors)
+        config = directory / "printed.yaml"
+        config.write_text(output)
+        daemon = serves(stack, directory, "a device with another over it", config)
+        upper = loop_device(stack, lower)
+        spared("a device over a served one", REFUSED, "in use", [upper], "--force")
+        second("a device over a served one", upper, "direct")
+        second("the file under a served device", image, "file")
+        report.check("drive list sees that the upper one is in use", listed(upper)[0]["in_use"], listed(upper))
+        daemon.kill()
+
+        file = directory / "file"
+        setup(file, max_size="96 MiB")
+        over = loop_device(stack, file)
+        port = free_port()
+        daemon = Daemon(stack, directory, port, "--config", configuration(directory, port, [file], name="file.yaml"))
+        daemon.start()
+        spared("a device over a served file", REFUSED, "in use", [over], "--force")
+        second("a device over a served file", over, "direct")
+        daemon.kill()
+
+        subprocess.run(["sfdisk", "-q", over], input="label: gpt\n,40M\n,40M\n", text=True, capture_output=True)
+        halves = []
+        for number in (1, 2):
+            command("addpart", over, number, 2048 + (number - 1) * 81920, 81920)
+            stack.callback(quietly, "delpart", over, number)
+            name = pathlib.Path(f"/sys/class/block/{pathlib.Path(over).name}p{number}/dev").read_text().split(":")
+            halves.append(directory / f"half-{number}")
+            os.mknod(halves[-1], 0o600 | 0o060000, os.makedev(int(name[0]), int(name[1])))
+        code, output, errors = memkv("setup", "--force", "--drives", *halves)
+        report.check("two partitions of a loop device make a store", code == 0, errors)
+        config.write_text(output)
+        serves(stack, directory, "two partitions of a loop device", config).kill()
+
+
 def the_readme():
     """Drives in the order and with the words of the README."""
     with workshop("readme") as (stack, directory):
@@ -266,6 +328,32 @@ def files():
         spared("an odd size", USAGE, "multiple of 4 KiB", [directory / "odd"], "--max-size", "100000001")
 
 
+def unheard():
+    """An answer that can't be written is no success, and nothing is formatted for it."""
+    program = report.binaries() / "memkv"
+    with workshop("unheard") as (_, directory):
+        drive = directory / "drive"
+
+        def shell(redirection, *arguments):
+            line = " ".join(map(str, (program, *arguments))) + " " + redirection
+            done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=clean_environment())
+            return done.returncode, done.stderr
+
+        making = ("setup", "--max-size", "96MiB", "--drives", drive)
+        for redirection in (">/dev/full", ">&-", "<&- >&-", "<&- >&- 2>&-"):
+            code, errors = shell(redirection, *making)
+            report.check(f"setup {redirection}: exit 2, nothing made", code == USAGE and not drive.exists()
+                         and ("2>" in redirection or "standard output" in errors), (code, errors))
+        code, errors = shell("2>&-", *making)
+        report.check("setup 2>&- formats and prints", code == 0 and drive.exists(), (code, errors))
+        for redirection in (">/dev/full", ">&-"):
+            for arguments in (("drive", "check", drive), ("drive", "check", "--json", drive),
+                              ("drive", "list", drive), ("bench", "list")):
+                code, errors = shell(redirection, *arguments)
+                report.check(f"{' '.join(map(str, arguments[:2]))} {redirection}: exit 2", code == USAGE
+                             and "standard output" in errors, (code, errors))
+
+
 def no_room():
     need("losetup", "mkfs.ext4", "mount")
     with workshop("no-room") as (stack, directory):
@@ -283,8 +371,10 @@ def no_room():
 report.run([
     ("block devices that carry something", devices),
     ("one drive, one user", one_user),
+    ("one drive, one user, under loop devices too", beneath),
     ("two drives as in the README", the_readme),
     ("names of files that aren't there yet", names),
     ("files", files),
     ("a file system without room", no_room),
+    ("answers that nobody hears", unheard),
 ])

@@ -65,6 +65,9 @@ def rotation():
         check("SIGTERM ends it with 0", code == 0, code)
 
 
+FIFO = object()
+
+
 def bad_files(place, new):
     """Whatever is wrong with the file, the keys stay, and the log says where."""
     good = place.config.read_text()
@@ -77,13 +80,19 @@ def bad_files(place, new):
             ("payload tags", good.replace("payload_mac: false", "payload_mac: true"), "network.payload_mac: can't be"),
             ("a file without keys", good.replace("  auth_keys:", "").split("    - ")[0], "network.auth_keys: the last"),
             ("an empty file", "", "can't be"),
+            ("a FIFO", FIFO, "is not a regular file"),
             ("no file", None, f"can't open {place.config}")):
         if text is None:
             place.config.unlink()
+        elif text is FIFO:
+            place.config.unlink()
+            os.mkfifo(place.config)
         else:
             place.config.write_text(text)
         line = place.reload("reload refused, the old keys stay")
         check(f"a reload of {what} is refused, and the line says where", words in line, line)
+        if text is FIFO:
+            place.config.unlink()
         place.config.write_text(good)
     check("the old keys stay",
           new.get(BLOCK) == ("ok", b"old") and place.connects(NEW) and not place.connects(OLD))

@@ -59,9 +59,23 @@ enum {
     MEMKV_DRIVE_LOOK = 1u << 3,
 };
 
+// What a drive lies on beneath loop devices: open and locked.
+enum { MEMKV_BENEATH_LIMIT = 8 };
+struct memkv_beneath {
+    int descriptors[MEMKV_BENEATH_LIMIT];
+    int count;
+};
+
+// Locks what the block device numbered `device` lies on, all the way down; with `only_looks`, keeps
+// nothing locked and waits for nobody. -EBUSY or -EWOULDBLOCK when somebody uses any of it, -ELOOP
+// when there is no end to it; nothing is locked then.
+int memkv_lock_beneath(uint64_t device, bool only_looks, struct memkv_beneath *locked);
+void memkv_release_beneath(struct memkv_beneath *locked);
+
 // A drive's file, opened and locked.
 struct memkv_drive {
     int fd;
+    struct memkv_beneath beneath;
     bool is_block_device;
     bool is_direct;
     bool supports_discard;

@@ -59,8 +59,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         load.heldSlabs -= operations[index].heldSlabs
     }
 
-    /// Whether requests may wait for `drive`. They may not while it lags, nor when its requests
-    /// hold half as much again as their fair part of something that is getting scarce.
+    /// Whether requests may wait for `drive`. They may not while it lags, nor, when it is tardy,
+    /// while they hold half as much again as their fair part of something that is getting scarce.
     func mayWait(for drive: DriveIndex) -> Bool {
         let count = place.post.board.driveCount
         #if PLANTED_BUGS
@@ -68,6 +68,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #endif
         if count == 1 || drives[drive].state != .online { return true }
         if drives[drive].watch.isLagging { return false }
+        guard drives[drive].watch.isTardy else { return true }
         let own = drives[drive].load
         // Of this shard's drives: what the others have isn't known here.
         let areSlabsScarce = memory.slabs.freeSlabs * 4 < Int(memory.slabs.slabCount)

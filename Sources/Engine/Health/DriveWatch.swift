@@ -20,6 +20,9 @@ struct DriveWatch: Sendable {
     var fence: FenceCause?
     /// Something takes longer than it should; not yet long enough to be called an impairment.
     var isLagging = false
+    /// In the last second an operation took a tenth of what makes a drive a lagging one.
+    var isTardy = false
+    var lastTardy = Instant(nanoseconds: 0)
     /// Since when nothing has been late.
     var calmSince = Instant(nanoseconds: 0)
     var isProbing = false
@@ -93,6 +96,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let wasLagging = drives[drive].watch.isLagging
         drives[drive].watch.isLagging = max(readAge, changeAge) >= limits.lagMicroseconds
         if drives[drive].watch.isLagging { drives[drive].watch.calmSince = now }
+        if max(readAge, changeAge) >= limits.lagMicroseconds / 10 {
+            drives[drive].watch.lastTardy = now
+            drives[drive].watch.isTardy = true
+        } else if now.microseconds(since: drives[drive].watch.lastTardy) > 1_000_000 {
+            drives[drive].watch.isTardy = false
+        }
         guard drives[drive].state == .online else { return }
         var impairments = drives[drive].watch.impairments
         let calm = now.microseconds(since: drives[drive].watch.calmSince)

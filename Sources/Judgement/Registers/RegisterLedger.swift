@@ -41,6 +41,8 @@ package struct RegisterLedger: Sendable {
     package private(set) var missesOfStanding: UInt64 = 0
     package private(set) var judgedCount: UInt64 = 0
     private var hadMissingDrive = false
+    /// At the last settlement.
+    private var shedBefore: UInt64 = 0
     /// Changes of unknown outcome that a read has seen, and such that can't be seen any more.
     package private(set) var unknownHappened: UInt64 = 0
     package private(set) var unknownDidNotHappen: UInt64 = 0
@@ -199,11 +201,20 @@ package struct RegisterLedger: Sendable {
     /// Compares the blocks found lost since the last call with what the store has reported.
     package mutating func settle(_ report: StoreReport) throws(Violation) {
         let isMissing = report.drivesMissing > 0
-        defer { hadMissingDrive = isMissing }
+        let hasShed = report.shedRequests > shedBefore
+        defer {
+            hadMissingDrive = isMissing
+            shedBefore = report.shedRequests
+        }
         guard pendingLosses > 0 else { return }
         let found = UInt64(pendingLosses)
         pendingLosses = 0
         if allowed.contains(.absence), isMissing || hadMissingDrive {
+            absencesFound += found
+            return
+        }
+        // The block is where it was, and nobody waited for it.
+        if allowed.contains(.shedding), hasShed {
             absencesFound += found
             return
         }

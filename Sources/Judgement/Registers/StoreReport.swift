@@ -26,6 +26,9 @@ package struct StoreReport: Hashable, Sendable {
     package var drivesEmptied: UInt64 = 0
     /// Values that a recovery found torn.
     package var tornValues: UInt64 = 0
+    /// Requests turned away because their drive didn't answer, or had enough in hand; of reads,
+    /// misses.
+    package var shedRequests: UInt64 = 0
     package var blocks: UInt64 = 0
     package var usedBytes: UInt64 = 0
     package var usableBytes: UInt64 = 0
@@ -47,6 +50,8 @@ package struct LossCauses: OptionSet, Hashable, Sendable {
     package static let damage = LossCauses(rawValue: 2)
     /// A fault that takes a drive away.
     package static let absence = LossCauses(rawValue: 4)
+    /// A fault that keeps a drive from answering: its reads may be turned away.
+    package static let shedding = LossCauses(rawValue: 16)
     /// A fault that may cost a whole drive's content.
     package static let emptiedDrive = LossCauses(rawValue: 8)
 }

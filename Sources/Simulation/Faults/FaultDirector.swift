@@ -178,12 +178,13 @@ extension FaultName {
     var allowedLosses: LossCauses {
         switch self {
         case .driveOffline, .driveAbsent, .flushError: .absence
+        case .driveStall, .flushStall, .driveSlow: .shedding
         case .lostWrites, .tornWrites, .misdirectedWrites, .misdirectedReads, .damagedAtRest:
             [.damage, .emptiedDrive, .absence]
         case .bitRot, .unreadableSectors: [.damage, .emptiedDrive, .absence]
         // A full file system fences a drive whose journal has no room.
         case .noSpace: .absence
-        case .driveStall, .flushStall, .driveSlow, .powerCut, .processKill, .restart, .freeze,
+        case .powerCut, .processKill, .restart, .freeze,
             .clockJump, .connectionLoss, .partition, .slowNetwork, .clientDeath, .slowClient,
             .connectionFlood, .hostileFrames:
             []

@@ -28,12 +28,14 @@ struct DriveCounts {
     var tornValues: UInt64 = 0
     var emptied: UInt64 = 0
     var doubts: UInt64 = 0
+    var shed: UInt64 = 0
 
     static func += (left: inout DriveCounts, right: DriveCounts) {
         left.repairs += right.repairs
         left.tornValues += right.tornValues
         left.emptied += right.emptied
         left.doubts += right.doubts
+        left.shed += right.shed
     }
 }
 
@@ -414,7 +416,9 @@ extension SimulatedServer {
             repairs: cells.value(.journalRepairs) + cells.value(.superblockRepairs),
             tornValues: cells.value(.recoveredTornPayloads), emptied: cells.value(.returnedEmpty),
             doubts: cells.value(.quarantinedSlots) + cells.value(.readErrors)
-                + cells.value(.damagedLeaves) * 255)
+                + cells.value(.damagedLeaves) * 255,
+            shed: cells.value(.shedStalled) + cells.value(.shedUnresponsive)
+                + cells.value(.shedOverShare))
     }
 
     var counters: DriveCounts {
@@ -460,14 +464,15 @@ extension SimulatedServer {
         report.doubts = counters.doubts + checksumFailures
         report.drivesEmptied = counters.emptied
         report.tornValues = counters.tornValues
+        report.shedRequests = counters.shed
         guard life == .serving || life == .recovering || life == .draining else { return report }
         let states = driveStates
         report.drivesOnline = UInt64(states.count { $0 == .online })
         report.drivesMissing = UInt64(states.count { $0 == .offline || $0 == .absent })
+        let isImpaired = shards.contains { $0.cells.drives.contains { $0.condition.isDegraded } }
         report.health =
-            report.drivesMissing == 0
-            ? .healthy
-            : report.drivesMissing < UInt64(states.count) ? .degraded : .unhealthy
+            report.drivesMissing == UInt64(states.count)
+            ? .unhealthy : report.drivesMissing > 0 || isImpaired ? .degraded : .healthy
         for shard in shards {
             report.blocks += shard.cells.value(ShardGauge.blocks)
             report.operationsInFlight += shard.cells.value(ShardGauge.operationsInFlight)

@@ -36,7 +36,7 @@ struct AdminStatus: MemkvCommand {
                     .damaged,
                     "\(answer.server) answered /v1/status with something else than a status")
             }
-            print(StatusTable.text(of: status, server: answer.server))
+            Terminal.print(StatusTable.text(of: status, server: answer.server))
         }
     }
 }
@@ -72,7 +72,7 @@ struct AdminHealth: MemkvCommand {
                 line += ", \(online) of \(total) drives online"
             }
             if let offline = health.drivesOffline, offline > 0 { line += ", \(offline) offline" }
-            print(line)
+            Terminal.print(line)
         }
         if !healthy { throw CommandFailure(.difference, "") }
     }

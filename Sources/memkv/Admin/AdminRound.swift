@@ -72,7 +72,7 @@ struct AdminRound {
     func printJSON() {
         if results.count == 1 {
             guard case .success(let answer) = results[0].result else { return }
-            return print(String(decoding: answer.body, as: UTF8.self))
+            return Terminal.print(String(decoding: answer.body, as: UTF8.self))
         }
         let items = results.map { server, result in
             switch result {
@@ -82,7 +82,7 @@ struct AdminRound {
                 "\"\(server)\":{\"error\":" + Self.quoted(failure.message) + "}"
             }
         }
-        print("{" + items.joined(separator: ",") + "}")
+        Terminal.print("{" + items.joined(separator: ",") + "}")
     }
 
     private static func quoted(_ text: String) -> String {

@@ -81,11 +81,12 @@ struct BenchRunCommand: MemkvCommand {
                     + "and one that runs is named; give one or the other")
         }
         // Opened first: nobody wants to measure for minutes and then find that it can't be kept.
+        let file = try output.map { path throws(CommandFailure) in try OutputFile(path: path) }
         let records = noRecord ? nil : try history.openForWriting()
         var result = try measure(settings)
         result.databaseOption = history.repeated
         try BenchRecord.finish(&result, in: records)
-        try show(result, json: settings.json)
+        try show(result, json: settings.json, file)
     }
 
     private func measure(_ settings: Settings) throws(CommandFailure) -> BenchResult {
@@ -103,7 +104,7 @@ struct BenchRunCommand: MemkvCommand {
                 try BenchServer.start(
                     BenchServer.Plan(
                         program: program, store: store ?? .file, directory: directory,
-                        driveBytes: profile.storeBytes)))
+                        driveBytes: profile.storeBytes, key: settings.key)))
         }
         let subjects = servers.map {
             BenchSubject([$0.address], child: $0.processID, deadline: settings.deadline)
@@ -140,17 +141,13 @@ struct BenchRunCommand: MemkvCommand {
             })
     }
 
-    private func show(_ result: BenchResult, json: Bool) throws {
+    private func show(_ result: BenchResult, json: Bool, _ file: OutputFile?) throws {
         let data = try result.reports.reduce(into: Data()) { $0 += try $1.json() }
-        if let output {
-            do {
-                try data.write(to: URL(fileURLWithPath: output), options: .atomic)
-            } catch {
-                throw CommandFailure(
-                    .usage, "\(output) can't be written: \(error.localizedDescription)")
-            }
+        if let file {
+            try file.write(OwnedBytes(Array(data)).source, at: 0)
+            try file.finish()
         }
-        print(
+        Terminal.print(
             json ? String(decoding: data, as: UTF8.self) : BenchTable.text(of: result),
             terminator: json ? "" : "\n")
     }

@@ -34,11 +34,11 @@ struct BenchList: ParsableCommand {
         let profiles = BenchProfile.allCases.map(Profile.init)
         if global.json || root.global.json { return try Terminal.json(["profiles": profiles]) }
         for profile in profiles {
-            print(
+            Terminal.print(
                 "\(profile.profile): \(profile.rounds) rounds of \(profile.measuredMilliseconds) "
                     + "ms for each operation, \(BenchTable.digits(profile.atLeastSeconds)) s at "
                     + "least")
-            for load in profile.loads { print("    \(load)") }
+            for load in profile.loads { Terminal.print("    \(load)") }
         }
     }
 }

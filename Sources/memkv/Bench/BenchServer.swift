@@ -2,11 +2,11 @@
 // end.
 //
 // Always holds: the process that is stopped is the one that was started; its directory is removed
-// with everything in it. memkvd ends by itself on the Ctrl-C that ends this program: it gets it,
-// too.
+// with everything in it, also when a signal ends this program. kill -9 leaves both.
 
 import Client
 import Foundation
+import Glibc
 import Wire
 
 /// Where a run's own server keeps its blocks.
@@ -24,6 +24,8 @@ final class BenchServer {
         /// Of the temporary directory's parent; nil for the system's.
         var directory: String?
         var driveBytes: UInt64
+        /// The key that it asks for; nil for none.
+        var key: AuthenticationKey?
     }
 
     let address: ServerAddress
@@ -53,6 +55,7 @@ final class BenchServer {
             let server = try launch(plan, port: port, directory)
             if try server.becomesReady() { return server }
         }
+        UnfinishedFiles.remove(directory.path)
         try? FileManager.default.removeItem(at: directory)
         throw CommandFailure(.unreachable, "no free port between 20000 and 32000 was found")
     }
@@ -64,7 +67,10 @@ final class BenchServer {
         process.executableURL = URL(fileURLWithPath: plan.program)
         process.arguments = ["--config", directory.appendingPathComponent("memkvd.yaml").path]
         process.environment = ProcessInfo.processInfo.environment.filter {
-            !$0.key.hasPrefix("MEMKVD_")
+            !$0.key.hasPrefix("MEMKVD_") && $0.key != "MEMKV_AUTH_KEY"
+        }
+        process.environment?["MEMKV_AUTH_KEY"] = plan.key.map {
+            BlockKey(namespace: Namespace(0), littleEndianWords: $0.secret.words).hexadecimal
         }
         if plan.store == .file {
             process.arguments? += ["--data", directory.appendingPathComponent("data").path]
@@ -78,8 +84,14 @@ final class BenchServer {
             let log = directory.appendingPathComponent("memkvd.log")
             try Data().write(to: log)
             process.standardError = try FileHandle(forWritingTo: log)
+            // Foundation starts it in a process group of its own, which a Ctrl-C doesn't reach.
+            UnfinishedFiles.add(directory.path) {
+                if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+                try? FileManager.default.removeItem(at: directory)
+            }
             try process.run()
         } catch {
+            UnfinishedFiles.remove(directory.path)
             try? FileManager.default.removeItem(at: directory)
             throw CommandFailure(
                 .usage,
@@ -130,5 +142,6 @@ final class BenchServer {
         if process.isRunning { process.terminate() }
         process.waitUntilExit()
         try? FileManager.default.removeItem(at: directory)
+        UnfinishedFiles.remove(directory.path)
     }
 }

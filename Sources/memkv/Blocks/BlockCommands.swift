@@ -126,13 +126,13 @@ struct Stat: MemkvCommand {
                     key: blockKey.hexadecimal, namespace: settings.namespace.rawValue,
                     length: facts.lengthBytes, xxh3: checksum, version: facts.version))
         } else {
-            print("key      \(blockKey.hexadecimal)")
-            print(
+            Terminal.print("key      \(blockKey.hexadecimal)")
+            Terminal.print(
                 "length   \(facts.lengthBytes) "
                     + "(\(ByteSize(bytes: UInt64(facts.lengthBytes)).rounded))"
             )
-            print("xxh3     \(checksum)")
-            print("version  \(facts.version)")
+            Terminal.print("xxh3     \(checksum)")
+            Terminal.print("version  \(facts.version)")
         }
     }
 }

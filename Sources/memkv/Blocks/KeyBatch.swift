@@ -39,7 +39,7 @@ struct KeyBatch {
         if settings.json {
             try Terminal.json(items)
         } else {
-            for item in items { print("\(item.outcome)  \(item.name)") }
+            for item in items { Terminal.print("\(item.outcome)  \(item.name)") }
         }
         if let worst { throw worst }
     }

@@ -30,7 +30,7 @@ struct DriveCheckCommand: ParsableCommand {
         var results: [DriveCheckResult] = []
         for path in paths {
             let result = check(path, showsProgress: !json && LocalFiles.errorsGoToATerminal)
-            if !json { print(result.text) }
+            if !json { Terminal.print(result.text) }
             results.append(result)
         }
         if json { try Terminal.json(["drives": results]) }

@@ -23,6 +23,14 @@ struct DriveCheckResult: Encodable {
             case slotBytes = "slot_bytes"
             case isExact = "exact"
         }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(blocks, forKey: .blocks)
+            // Encoded also when it is nil, as null.
+            try container.encode(slotBytes, forKey: .slotBytes)
+            try container.encode(isExact, forKey: .isExact)
+        }
     }
 
     let path: String

@@ -23,7 +23,7 @@ struct DriveList: ParsableCommand {
         let named = paths.isEmpty ? BlockDeviceEntry.all().map(\.path) : paths
         let drives = named.map { DriveListEntry(path: $0, tables: tables) }
         if global.json || root.global.json { return try Terminal.json(["drives": drives]) }
-        print(DriveListEntry.table(drives))
+        Terminal.print(DriveListEntry.table(drives))
         // What was asked for by name must be readable; what was found only says that it isn't.
         if !paths.isEmpty, drives.contains(where: { $0.content == .unreadable }) {
             throw CommandFailure(.usage, "")

@@ -202,6 +202,25 @@ enum LocalFiles {
         guard unsafe mkdir(path, 0o777) == 0 else { throw problem("make the directory", path) }
     }
 
+    /// Opens the standard streams that are closed, so that no file or socket takes their place.
+    /// What is written to them fails then.
+    static func openStandardStreams() {
+        while true {
+            let descriptor = unsafe open("/dev/null", O_RDONLY)
+            guard descriptor >= 0, descriptor <= STDERR_FILENO else {
+                close(descriptor)
+                return
+            }
+        }
+    }
+
+    /// Refuses a standard output that takes nothing: closed, or a device that is full.
+    static func checkStandardOutput() throws(CommandFailure) {
+        guard unsafe write(STDOUT_FILENO, "", 0) == 0 else {
+            throw problem("write", "standard output")
+        }
+    }
+
     /// Writes all of `bytes` to standard output.
     static func writeToStandardOutput(_ bytes: SourceBytes) throws(CommandFailure) {
         var done = 0

@@ -1,5 +1,5 @@
-// UnfinishedFiles: temporary files that must not outlive the process: removed when a signal ends
-// it.
+// UnfinishedFiles: temporary files and servers that must not outlive the process: taken away when a
+// signal ends it.
 //
 // Always holds: SIGINT, SIGTERM and SIGHUP still end the process as they would have, once the files
 // are gone. Only from the first file on: before it, signals do what they always do. kill -9 leaves
@@ -11,24 +11,27 @@ import Synchronization
 
 enum UnfinishedFiles {
     private struct State {
-        var paths: Set<String> = []
+        var removals: [String: @Sendable () -> Void] = [:]
         var sources: [any DispatchSourceSignal] = []
     }
 
     private static let state = Mutex(State())
 
-    static func add(_ path: String) {
+    static func add(_ path: String) { add(path) { LocalFiles.remove(path) } }
+
+    /// `removal` takes away what stands under `path`.
+    static func add(_ path: String, removal: @escaping @Sendable () -> Void) {
         state.withLock { state in
             if state.sources.isEmpty {
                 state.sources = [SIGINT, SIGTERM, SIGHUP].compactMap(watch)
             }
-            state.paths.insert(path)
+            state.removals[path] = removal
         }
     }
 
     /// It is finished, or gone.
     static func remove(_ path: String) {
-        state.withLock { _ = $0.paths.remove(path) }
+        state.withLock { $0.removals[path] = nil }
     }
 
     private static func watch(_ signalNumber: Int32) -> (any DispatchSourceSignal)? {
@@ -44,7 +47,7 @@ enum UnfinishedFiles {
     private static func end(by signalNumber: Int32) {
         // The lock is kept: nothing is finished or begun any more.
         state.withLock { state in
-            for path in state.paths { LocalFiles.remove(path) }
+            for removal in state.removals.values { removal() }
             signal(signalNumber, SIG_DFL)
             // Dispatch blocks what it watches.
             var signals = sigset_t()

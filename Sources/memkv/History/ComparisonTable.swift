@@ -17,7 +17,7 @@ enum ComparisonTable {
     }
 
     static func text(of comparison: RunComparison) -> String {
-        let confidence = Int((comparison.confidence * 100).rounded())
+        let confidence = BenchTable.digits(comparison.confidence * 100)
         let headings = ["", "of", "A", "B", "B is", "\(confidence) % sure", "verdict"]
         let rows = (comparison.measurements + comparison.quantities).map(row)
         let method =

@@ -98,7 +98,7 @@ struct HistoryList: ParsableCommand {
                 ["runs": runs.map { ListedRun(run: $0.number.rawValue, facts: $0.facts) }],
                 keys: .convertToSnakeCase)
         }
-        print(HistoryTable.list(runs))
+        Terminal.print(HistoryTable.list(runs))
     }
 }
 
@@ -143,6 +143,6 @@ struct HistoryShow: ParsableCommand {
             return try Terminal.json(
                 ShownRun(run: number, record: record), keys: .convertToSnakeCase)
         }
-        print(HistoryTable.one(RunNumber(number), record))
+        Terminal.print(HistoryTable.one(RunNumber(number), record))
     }
 }

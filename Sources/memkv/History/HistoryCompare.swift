@@ -54,7 +54,7 @@ struct HistoryCompare: ParsableCommand {
         if global.json || root.global.json {
             try Terminal.json(answer, keys: .convertToSnakeCase)
         } else {
-            print(ComparisonTable.text(of: comparison, sideA, sideB))
+            Terminal.print(ComparisonTable.text(of: comparison, sideA, sideB))
         }
         guard let failIfSlower else { return }
         let slower = comparison.slower(byMoreThan: failIfSlower)

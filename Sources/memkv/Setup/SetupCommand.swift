@@ -6,6 +6,7 @@
 // --force only; a drive in use is never formatted.
 
 import ArgumentParser
+import Client
 import Engine
 import Settings
 
@@ -60,8 +61,18 @@ struct Setup: ParsableCommand {
             let names = path.utf8.elementsEqual(other.utf8) ? path : "\(path), also \(other),"
             throw CommandFailure(.usage, "\(names) is named twice after --drives")
         }
+        // Before anything is formatted: the configuration must have a place to go.
+        try LocalFiles.checkStandardOutput()
         try carryOut(plan)
-        print(plan.configurationYAML, terminator: "")
+        do throws(CommandFailure) {
+            try LocalFiles.writeToStandardOutput(
+                OwnedBytes(Array(plan.configurationYAML.utf8)).source)
+        } catch {
+            throw CommandFailure(
+                error.status,
+                "\(error.message); the drives are ready, and the same `memkv setup` with "
+                    + "--idempotent instead of --force prints their configuration again")
+        }
     }
 
     #if IOUring

@@ -37,6 +37,6 @@ struct SimulationList: ParsableCommand {
             Listed(scenario: $0.path, about: $0.scenario.about)
         }
         if global.json || root.global.json { return try Terminal.json(["scenarios": scenarios]) }
-        print(TextTable.text(scenarios.map { [$0.scenario, $0.about] }))
+        Terminal.print(TextTable.text(scenarios.map { [$0.scenario, $0.about] }))
     }
 }

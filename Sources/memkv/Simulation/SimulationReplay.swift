@@ -64,10 +64,10 @@ struct SimulationReplay: ParsableCommand {
     }
 
     private func show(_ answer: Answer) {
-        print(
+        Terminal.print(
             "run \(answer.run): \(answer.verdict), fingerprint \(answer.fingerprint)"
                 + (answer.isSame ? ", the same as recorded" : ""))
-        if let violation = answer.violation { print("  \(violation)") }
+        if let violation = answer.violation { Terminal.print("  \(violation)") }
     }
 
     /// What may explain another fingerprint.

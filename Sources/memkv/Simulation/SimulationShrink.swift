@@ -53,7 +53,7 @@ struct SimulationShrink: ParsableCommand {
                     .usage, "\(output) can't be written: \(error.localizedDescription)")
             }
         } else {
-            print(text, terminator: "")
+            Terminal.print(text, terminator: "")
         }
         Terminal.standardError(
             "memkv: \(shrinker.tried) scenarios tried, \(shrinker.kept) kept; breaks "

@@ -45,7 +45,7 @@ struct TransferSummary: Encodable {
     func show(verb: String, json: Bool) throws {
         if json { return try Terminal.json(self) }
         let present = alreadyPresent.map { ", \($0) already present" } ?? ""
-        print(
+        Terminal.print(
             "\(blocks) blocks \(verb)\(present), \(bytes) bytes in \(seconds) s, "
                 + "\(mebibytesPerSecond) MiB/s")
     }

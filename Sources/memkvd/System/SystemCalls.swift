@@ -22,9 +22,14 @@ struct SystemFailure: Error, Sendable, CustomStringConvertible {
 enum SystemCalls {
     /// The whole of a text file; refuses what isn't UTF-8 or is longer than `limit` bytes.
     static func readText(_ path: String, limit: Int) throws(SystemFailure) -> String {
-        let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, a FIFO would wait for a writer that may never come.
+        let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else { throw SystemFailure("can't open \(path)") }
         defer { close(file) }
+        // What has no position is a FIFO, a socket or a terminal.
+        guard lseek(file, 0, SEEK_CUR) == 0 else {
+            throw SystemFailure("\(path) is not a regular file")
+        }
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65536)
         while true {
@@ -125,6 +130,17 @@ enum SystemCalls {
             }
         }
         return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Opens the standard streams that are closed, so that no socket or drive takes their place.
+    static func openStandardStreams() {
+        while true {
+            let file = unsafe open("/dev/null", O_RDWR)
+            guard file >= 0, file <= STDERR_FILENO else {
+                close(file)
+                return
+            }
+        }
     }
 
     static let standardOutput = STDOUT_FILENO

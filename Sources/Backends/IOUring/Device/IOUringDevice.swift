@@ -104,7 +104,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     deinit {
         // The ring's own references would keep the drives locked after the descriptors are closed.
         shard.ring.unregisterFiles()
-        for drive in drives where drive.descriptor >= 0 { close(drive.descriptor) }
+        for drive in drives { drive.close() }
     }
 
     package var driveCount: Int { drives.count }

@@ -21,6 +21,8 @@ struct OpenedDrive: Sendable {
     var geometry: DriveGeometry
     /// -1 for memory and for absent drives.
     var descriptor: Int32 = -1
+    /// What it lies on, beneath loop devices: locked as long as it is.
+    var beneath = memkv_beneath()
     var isBlockDevice = false
     /// False when the file system has no O_DIRECT, so that bytes go through the page cache.
     var isDirect = false
@@ -72,11 +74,11 @@ struct OpenedDrive: Sendable {
         _ drive: memkv_drive, mode: DriveMode, path: String
     ) throws(DriveOpenError) -> OpenedDrive {
         guard drive.logical_block_bytes == 512 || drive.logical_block_bytes == 4096 else {
-            close(drive.fd)
+            close(drive)
             throw .logicalBlock(path: path, bytes: drive.logical_block_bytes)
         }
         guard drive.capacity_bytes > 0 else {
-            close(drive.fd)
+            close(drive)
             throw .empty(path: path)
         }
         let geometry = DriveGeometry(
@@ -84,10 +86,25 @@ struct OpenedDrive: Sendable {
             logicalBlockBytes: drive.logical_block_bytes,
             supportsDiscard: drive.supports_discard, isPresent: true)
         return OpenedDrive(
-            geometry: geometry, descriptor: drive.fd, isBlockDevice: drive.is_block_device,
+            geometry: geometry, descriptor: drive.fd, beneath: drive.beneath,
+            isBlockDevice: drive.is_block_device,
             isDirect: drive.is_direct, isInUse: drive.is_in_use,
             discard: drive.is_block_device ? .command : .punchHole,
             blocksSubmitter: drive.blocks_submitter)
+    }
+
+    private static func close(_ drive: memkv_drive) {
+        Glibc.close(drive.fd)
+        var beneath = drive.beneath
+        unsafe memkv_release_beneath(&beneath)
+    }
+
+    /// Closes and unlocks it, once nobody uses its descriptor any more.
+    func close() {
+        guard descriptor >= 0 else { return }
+        Glibc.close(descriptor)
+        var beneath = beneath
+        unsafe memkv_release_beneath(&beneath)
     }
 
     private static func openMemory(_ capacity: ByteCount) throws(DriveOpenError) -> OpenedDrive {
