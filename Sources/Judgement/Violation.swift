@@ -39,6 +39,7 @@ package enum Assertion: String, CaseIterable, Sendable {
     // Of a whole run.
     case missesBeyondBound = "misses-beyond-bound"
     case refusalsBeyondBound = "refusals-beyond-bound"
+    case drivesEmptiedBeyondBound = "drives-returned-empty-beyond-bound"
     case healthDisagrees = "health-disagrees-with-what-happened"
     case notConverged = "not-healthy-after-the-faults"
     case memoryNotReturned = "memory-not-returned"

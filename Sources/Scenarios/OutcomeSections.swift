@@ -8,12 +8,16 @@ enum OutcomeSections {
         _ document: DocumentSection, _ scenario: inout Scenario
     ) throws(ConfigurationError) {
         try readMinimum(document, &scenario.minimum)
-        let bounds = SectionSchema(keys: ["misses_per_mille", "refusals_per_mille"])
+        let bounds = SectionSchema(keys: [
+            "misses_per_mille", "refusals_per_mille", "emptied_drives",
+        ])
         if let section = try document.section("bounds", schema: bounds) {
             try section.set(
                 &scenario.bounds.missesPerMille, "misses_per_mille", .count, in: 0...1000)
             try section.set(
                 &scenario.bounds.refusalsPerMille, "refusals_per_mille", .count, in: 0...1000)
+            scenario.bounds.emptiedDrives = try section.fixed(
+                "emptied_drives", .count, in: 0...1_000_000)
         }
         let expected = SectionSchema(keys: [
             "health", "within", "healthy_again_within", "throughput_at_least", "p99_at_most",

@@ -88,6 +88,9 @@ package enum ScenarioText {
         entries += entry("journal_blocks", store.journalBlocks, standard.journalBlocks, .count)
         entries += entry("slabs", store.slabs, standard.slabs, .count)
         entries += entry("dirty_entries", store.dirtyEntries, standard.dirtyEntries, .count)
+        if let limit = store.changeLimit {
+            entries.append(("change_limit", text(limit, .count)))
+        }
         entries += entry(
             "requests_per_session", store.requestsPerSession, standard.requestsPerSession, .count)
         entries += entry("sessions", store.sessions, standard.sessions, .count)
@@ -177,9 +180,12 @@ package enum ScenarioText {
 
     private static func bounds(_ bounds: Bounds) -> [Entry] {
         let standard = Bounds()
-        return entry("misses_per_mille", bounds.missesPerMille, standard.missesPerMille, .count)
-            + entry(
-                "refusals_per_mille", bounds.refusalsPerMille, standard.refusalsPerMille, .count)
+        var entries = entry(
+            "misses_per_mille", bounds.missesPerMille, standard.missesPerMille, .count)
+        entries += entry(
+            "refusals_per_mille", bounds.refusalsPerMille, standard.refusalsPerMille, .count)
+        if let emptied = bounds.emptiedDrives { entries.append(("emptied_drives", "\(emptied)")) }
+        return entries
     }
 
     private static func expected(_ expectation: Expectation) -> [Entry] {

@@ -215,21 +215,29 @@ import Wire
 
     // MARK: The model
 
-    @Test(arguments: 1...40 as ClosedRange<UInt64>)
-    func noStoryOfComingsAndGoingsShowsWhatIsGone(seed: UInt64) throws {
-        var settings = AbsentDrivesModel.Settings()
-        settings.seed = seed
-        settings.drives = 3 + Int(seed % 2)
-        settings.shards = 1 + Int(seed % 3)
-        settings.hasFaults = seed % 4 != 0
-        settings.changeLimit = seed % 5 == 0 ? 4 : .max
-        print("absent drives, seed \(seed)")
-        let model = try AbsentDrivesModel(settings)
-        let violation = try model.run()
-        #expect(violation == nil)
+    /// Thousands of further stories are those of the simulated world: SimScenarios/faults.
+    @Test func noStoryOfComingsAndGoingsShowsWhatIsGone() throws {
+        var seen: [String: Int] = [:]
+        for seed in 1...12 as ClosedRange<UInt64> {
+            var settings = AbsentDrivesModel.Settings()
+            settings.seed = seed
+            settings.drives = 3 + Int(seed % 2)
+            settings.shards = 1 + Int(seed % 3)
+            settings.hasFaults = seed % 4 != 0
+            settings.changeLimit = seed % 5 == 0 ? 4 : .max
+            print("absent drives, seed \(seed)")
+            let model = try AbsentDrivesModel(settings)
+            #expect(try model.run() == nil, "seed \(seed)")
+            seen.merge(model.seen) { $0 + $1 }
+        }
+        print("seen: \(seen)")
+        for what in [
+            "absent", "fenced", "power cut", "crash while starting", "forgot", "strays",
+            "returned empty", "refused", "missed while away",
+        ] { #expect(seen[what, default: 0] > 0, "\(what)") }
     }
 
-    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    @Test(arguments: 1...5 as ClosedRange<UInt64>)
     func partsServedApartAreNotMixed(seed: UInt64) throws {
         var settings = AbsentDrivesModel.Settings()
         settings.seed = seed
@@ -239,23 +247,6 @@ import Wire
         print("forks, seed \(seed)")
         let violation = try AbsentDrivesModel(settings).run()
         #expect(violation == nil)
-    }
-
-    @Test func theStoriesHaveAPoint() throws {
-        var seen: [String: Int] = [:]
-        for seed in 1...12 as ClosedRange<UInt64> {
-            var settings = AbsentDrivesModel.Settings()
-            settings.seed = seed
-            settings.changeLimit = seed % 3 == 0 ? 4 : .max
-            let model = try AbsentDrivesModel(settings)
-            #expect(try model.run() == nil)
-            seen.merge(model.seen) { $0 + $1 }
-        }
-        print("seen: \(seen)")
-        for what in [
-            "absent", "fenced", "power cut", "crash while starting", "forgot", "strays",
-            "returned empty", "refused", "missed while away",
-        ] { #expect(seen[what, default: 0] > 0, "\(what)") }
     }
 
     #if PLANTED_BUGS

@@ -11,7 +11,8 @@
 // Only main while the key's second drive can have no strays, or the first one is out. Always holds:
 // one thing at a time, so nobody who is asked ever asks somebody else; a value is shown only when
 // every older entry of its key is durably gone; a put or a delete is acknowledged only then. A
-// change that a drive refuses because it is out begins anew; drives only go out, so that ends.
+// change that a drive refuses because it is out begins anew; drives only go out, so that ends. A
+// put is made once.
 
 import Wire
 
@@ -147,13 +148,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].drive = home.drive
         case .removingOlder: lead.leg = isDone ? .main : .unrouted
         case .removingStray where operations[index].kind == .put:
-            lead.leg = isDone ? .main : .unrouted
-            if isDone {
-                // All of the put is done.
-                operations[index].lead = nil
-                finish(index, .ok)
+            guard isDone else {
+                leaveInDoubt(index)
                 return
             }
+            // All of the put is done.
+            operations[index].lead = nil
+            finish(index, .ok)
+            return
         case .removingStray:
             lead.hasRemovedStray = lead.hasRemovedStray || reply.status == .ok
             lead.leg = isDone ? .main : .unrouted
@@ -194,8 +196,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard lead.mayHaveStray, !lead.wasSecondOut else { return false }
         let route = route(of: operations[index].key)
         guard let stray = route.stray else {
-            // The second drive went out after the change was made, which isn't listed: once more.
-            beginAnew(index)
+            // None is left.
+            if route.home == lead.first, !route.isSecondOut { return false }
+            leaveInDoubt(index)
             return true
         }
         var next = lead
@@ -207,6 +210,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].state = .begun
         operations.append(index, to: &ready)
         return true
+    }
+
+    /// A drive of the key went out after the put was made, which isn't listed. It isn't made once
+    /// more: that could undo a change made since, which readers have seen.
+    private mutating func leaveInDoubt(_ index: OperationIndex) {
+        operations[index].lead = nil
+        finish(index, .outcomeUnknown)
     }
 
     /// Nobody waits for `index` any more.

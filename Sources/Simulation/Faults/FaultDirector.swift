@@ -177,13 +177,14 @@ extension FaultName {
     /// What it may cost that was acknowledged.
     var allowedLosses: LossCauses {
         switch self {
-        case .driveOffline, .driveAbsent, .flushError: .absence
+        // A drive that returns while one is out that took changes meanwhile comes back empty.
+        case .driveOffline, .driveAbsent, .flushError: [.absence, .emptiedDrive]
         case .driveStall, .flushStall, .driveSlow: .shedding
         case .lostWrites, .tornWrites, .misdirectedWrites, .misdirectedReads, .damagedAtRest:
             [.damage, .emptiedDrive, .absence]
         case .bitRot, .unreadableSectors: [.damage, .emptiedDrive, .absence]
         // A full file system fences a drive whose journal has no room.
-        case .noSpace: .absence
+        case .noSpace: [.absence, .emptiedDrive]
         case .powerCut, .processKill, .restart, .freeze,
             .clockJump, .connectionLoss, .partition, .slowNetwork, .clientDeath, .slowClient,
             .connectionFlood, .hostileFrames:

@@ -19,11 +19,21 @@ extension FaultDirector {
         case .processKill: cut(index, .kill)
         // A drained store has no journal to read.
         case .damagedAtRest where fault.choice.hasPrefix("journal"): cut(index, .kill)
-        case .restart, .damagedAtRest, .driveAbsent: world.server.beginDrain()
+        case .driveAbsent: stop(index)
+        case .restart, .damagedAtRest: world.server.beginDrain()
         default: preconditionFailure("\(fault.name) isn't the server's")
         }
         if fault.name.endsByItself, world.server.life == .draining {
             world.schedule(.cutRecovery(index), after: 1000)
+        }
+    }
+
+    /// Ends the server in one of three ways; a drain takes its time.
+    private func stop(_ index: Int) {
+        switch faults[index].choice {
+        case "killed": cut(index, .kill)
+        case "power_cut": cut(index, .powerCut)
+        default: world.server.beginDrain()
         }
     }
 
@@ -32,7 +42,6 @@ extension FaultDirector {
         world.log.noteDeath()
         world.judge.serverEnded()
         world.server.end(death)
-        remember(0, of: index)
         world.schedule(.cutRecovery(index), after: max(1, faults[index].lasts))
     }
 
@@ -68,37 +77,44 @@ extension FaultDirector {
     private func bringBack(_ index: Int) {
         let stage = faults[index].memory + 1
         remember(stage, of: index)
-        if stage == 2 { world.server.beginDrain() }
-        world.schedule(
-            .cutRecovery(index), after: stage == 1 ? max(1, faults[index].lasts) : 1000)
+        if stage == 1 {
+            world.schedule(.cutRecovery(index), after: max(1, faults[index].lasts))
+        } else {
+            stop(index)
+            if world.server.life == .draining { world.schedule(.cutRecovery(index), after: 1000) }
+        }
     }
 
     private func mayCutAgain(_ index: Int) -> Bool {
         let fault = faults[index]
-        guard fault.name == .powerCut || fault.name == .processKill else { return false }
-        return world.server.life == .recovering && fault.memory < fault.amount
+        guard world.server.life == .recovering else { return false }
+        switch fault.name {
+        case .powerCut, .processKill: return fault.memory < fault.amount
+        // From its return on.
+        case .driveAbsent: return fault.memory >= 2 && fault.memory - 2 < fault.amount
+        default: return false
+        }
     }
 
     private func cutAgain(_ index: Int) {
         counts.cutsInRecovery += 1
         world.reached.insert(.crashInRecovery)
+        world.log.noteDeath()
         let done = faults[index].memory + 1
+        let isKill = faults[index].name == .processKill || faults[index].choice == "killed"
         world.judge.serverEnded()
-        world.server.end(faults[index].name == .powerCut ? .powerCut : .kill)
+        world.server.end(isKill ? .kill : .powerCut)
         remember(done, of: index)
         world.schedule(.cutRecovery(index), after: 1 + below(2000, of: index))
     }
 
     /// What is done to drives while nobody uses them.
     private func changeAtRest(_ index: Int) {
-        let fault = faults[index]
-        switch fault.name {
-        case .driveAbsent:
-            // Away for one life of the server, back for the next.
-            world.server.setPresent(fault.memory > 0, of: fault.drive)
-        case .damagedAtRest: damageAtRest(index)
-        default: break
+        // Whoever starts the server: a drive stays away until its own fault brings it back.
+        for fault in faults where fault.isActive && fault.name == .driveAbsent {
+            world.server.setPresent(fault.memory >= 2, of: fault.drive)
         }
+        if faults[index].name == .damagedAtRest { damageAtRest(index) }
     }
 
     private func damageAtRest(_ index: Int) {

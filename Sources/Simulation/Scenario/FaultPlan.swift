@@ -113,6 +113,12 @@ extension FaultName {
                 key: "factor", unit: .count, standard: Drawn(from: 2, to: 1000), range: 2...100_000)
             shape.choiceKey = "course"
             shape.choices = ["step", "ramp", "intermittent"]
+        case .driveAbsent:
+            shape.amount = FaultShape.Amount(
+                key: "cuts_in_return", unit: .count, standard: Drawn(from: 0, to: 2),
+                range: 0...10)
+            shape.choiceKey = "stop"
+            shape.choices = ["drained", "killed", "power_cut"]
         case .flushError: shape.lasts = false
         case .lostWrites, .tornWrites, .misdirectedWrites, .misdirectedReads:
             shape.amount = perMille(1, 50)
@@ -214,6 +220,8 @@ package enum Felt: String, CaseIterable, Sendable {
     case doubts
     case repairs
     case emptiedDrives = "emptied_drives"
+    case reconciledDrives = "reconciled_drives"
+    case lostChangeLists = "lost_change_lists"
     case tornValues = "torn_values"
     case postponedResponses = "postponed_responses"
     case unavailableAnswers = "unavailable_answers"

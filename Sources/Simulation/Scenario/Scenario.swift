@@ -42,6 +42,8 @@ package struct StoreShape: Sendable {
     package var journalBlocks = Drawn(from: 32, to: 128)
     package var slabs = Drawn(from: 64, to: 128)
     package var dirtyEntries = Drawn(from: 64, to: 512)
+    /// Most keys of a drive's change list; nil for as many as the drive has room for.
+    package var changeLimit: Drawn?
     package var isEvictionOn = true
     /// File drives rather than raw devices: only these can have no space.
     package var areDrivesFiles = false
@@ -140,6 +142,8 @@ package struct Bounds: Sendable {
     package var missesPerMille: UInt64 = 0
     /// Answers that are neither a result nor a miss, of a thousand.
     package var refusalsPerMille: UInt64 = 1000
+    /// Drives that come back empty; nil for any number.
+    package var emptiedDrives: UInt64?
 
     package init() {}
 }

@@ -55,6 +55,8 @@ extension World {
             case .doubts: server.report.doubts
             case .repairs: counters.repairs
             case .emptiedDrives: counters.emptied
+            case .reconciledDrives: server.reconciledDrives
+            case .lostChangeLists: counters.lostLists
             case .tornValues: counters.tornValues
             case .postponedResponses: sessions.postponed
             case .unavailableAnswers: outcome(.driveUnavailable)

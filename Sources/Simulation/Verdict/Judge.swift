@@ -253,7 +253,11 @@ final class Judge {
     // MARK: The store's own word
 
     /// The server's process has ended: what nobody was told of has happened or never will.
-    func serverEnded() { ledger.storeEnded() }
+    func serverEnded() {
+        // A drive that went away just before was never seen by a sample.
+        settle(world.server.report)
+        ledger.storeEnded()
+    }
 
     /// Compares losses with what was reported; at every sample.
     func settle(_ report: StoreReport) {
@@ -342,6 +346,11 @@ final class Judge {
             throw Violation(
                 .refusalsBeyondBound,
                 "\(refused) of \(outcomes.reduce(0, +)) answers were neither a result nor a miss")
+        }
+        let emptied = world.server.report.drivesEmptied
+        if let most = world.scenario.bounds.emptiedDrives, emptied > most {
+            throw Violation(
+                .drivesEmptiedBeyondBound, "\(emptied) drives came back empty, \(most) may")
         }
         try world.log.judgeExpectations()
     }

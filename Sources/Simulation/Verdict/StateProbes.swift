@@ -42,6 +42,11 @@ extension World {
         }
         reached.insert(.crashWithNothingInFlight, if: isIdle)
         reached.insert(.crashWhileDraining, if: server.life == .draining)
+        let online = server.shards.flatMap(\.cells.drives).filter { $0.state == .online }
+        let epochs = Set(online.map { $0.value(.epoch) })
+        reached.insert(.crashWhileNotingEpoch, if: server.life == .serving && epochs.count > 1)
+        let isForgetting = online.contains { $0.value(.supersededBlocks) > 0 }
+        reached.insert(.crashWhileReturning, if: server.life == .recovering && isForgetting)
     }
 
     /// A drive is about to fail: what is it doing?
@@ -78,7 +83,13 @@ extension World {
             for cells in shard.cells.drives {
                 reached.insert(.absentAtStart, if: cells.state == .absent)
                 reached.insert(.fileSystemFull, if: cells.value(.fileSystemFull) > 0)
+                reached.insert(.changesNoted, if: cells.value(.changedKeys) > 0)
             }
+            let strays = shard.cells.drives.reduce(0) { $0 + $1.value(.strays) }
+            reached.insert(.strayKept, if: strays > 0)
+            reached.insert(
+                .strayCameHome, if: strays < shard.seenStrays && report.drivesMissing == 0)
+            shard.seenStrays = strays
             let isReading = shard.cells.value(ShardGauge.blocksReading) > 0
             reached.insert(
                 .evictedWhileReading,
@@ -95,6 +106,8 @@ extension World {
         reached.insert(.tornValueRecovered, if: counters.tornValues > 0)
         reached.insert(.journalRepaired, if: counters.repairs > 0)
         reached.insert(.driveReturnedEmpty, if: counters.emptied > 0)
+        reached.insert(.changeListOverflown, if: counters.lostLists > 0)
+        reached.insert(.bothDrivesOut, if: saw(.driveUnavailable))
         reached.insert(.evicted, if: server.evictions > 0)
         reached.insert(.storeFull, if: saw(.noSpace))
         reached.insert(.unknownHappened, if: judge.ledger.unknownHappened > 0)

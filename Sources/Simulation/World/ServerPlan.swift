@@ -70,7 +70,7 @@ struct ServerPlan {
         engine.dirtyEntryLimit = Int(store.dirtyEntries.draw(from: &random))
         engine.unsettledPayloadLimitBytes = 1 << (18 + random.below(5))
         engine.hashSeed = seed
-        engine.epochEntropy = seed
+        if let limit = store.changeLimit { engine.changeLimit = Int(limit.draw(from: &random)) }
         #if PLANTED_BUGS
         engine.plantedBug = store.plantedBug.flatMap { PlantedBug(rawValue: $0) }
         #endif

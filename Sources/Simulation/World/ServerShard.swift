@@ -15,6 +15,8 @@ final class ServerShard {
     var engine: Engine<SimulatedDevice, SimulatedSessions>
     /// Evictions at the last sample.
     var seenEvictions: UInt64 = 0
+    /// Blocks on their keys' second drives at the last sample.
+    var seenStrays: UInt64 = 0
     /// Its last step did something, or it has never made one.
     private var isBusy = true
 

@@ -20,6 +20,8 @@ struct StoredDrive {
     var effects = FaultEffects()
     /// Recovery and damage counters of former lives.
     var counters = DriveCounts()
+    /// What it was at the end of the life before.
+    var lastState = DriveState.online
 }
 
 /// Counters of a drive that the judge and the report ask for.
@@ -29,6 +31,7 @@ struct DriveCounts {
     var emptied: UInt64 = 0
     var doubts: UInt64 = 0
     var shed: UInt64 = 0
+    var lostLists: UInt64 = 0
 
     static func += (left: inout DriveCounts, right: DriveCounts) {
         left.repairs += right.repairs
@@ -36,6 +39,7 @@ struct DriveCounts {
         left.emptied += right.emptied
         left.doubts += right.doubts
         left.shed += right.shed
+        left.lostLists += right.lostLists
     }
 }
 
@@ -64,6 +68,8 @@ final class SimulatedServer {
     private(set) var formerCounts = SessionCounts()
     private var formerNoSpace: UInt64 = 0
     private var formerChecksumFailures: UInt64 = 0
+    /// Returns of drives that forgot what had been changed without them, and kept the rest.
+    private(set) var reconciledDrives: UInt64 = 0
 
     init(plan: ServerPlan, world: World, seed: UInt64) {
         self.plan = plan
@@ -170,6 +176,8 @@ final class SimulatedServer {
             slabBytes: ByteCount(UInt64(plan.engine.blockSizeBytes)))
         self.slabs = slabs
         let post = ShardPost(shardCount: numbers.count, driveCount: plan.driveCount)
+        var configuration = plan.engine
+        configuration.epochEntropy = Mixer.mix(seed &+ lives)
         shards = numbers.indices.map { index in
             let device = SimulatedDevice(
                 drives: numbers[index].map { setup(drives[$0]) }, world: world.sim, arena: arena,
@@ -181,7 +189,7 @@ final class SimulatedServer {
                 tagsPayloads: plan.tagsPayloads, slabs: slabs, memory: take(bodies))
             return ServerShard(
                 index: index, numbers: numbers[index], device: device, sessions: sessions,
-                configuration: plan.engine,
+                configuration: configuration,
                 memory: EngineMemory(
                     arena: arena, privateRange: take(privateBytes[index]), slabs: slabs),
                 post: post)
@@ -228,6 +236,7 @@ final class SimulatedServer {
                 drives[number].faults = faults
                 drives[number].effects += shard.device.effects(of: drive)
                 drives[number].counters += counts(of: shard.cells.drives[place])
+                drives[number].lastState = shard.cells.drives[place].state
             }
         }
         shards = []
@@ -280,6 +289,7 @@ final class SimulatedServer {
             }
             guard shards.allSatisfy({ $0.engine.phase == .serving }) else { return }
             life = .serving
+            noteReturns()
             for shard in shards {
                 shard.sessions.greeting = plan.greeting(storeID: shard.engine.storeID)
                 shard.sessions.isAccepting = true
@@ -289,6 +299,23 @@ final class SimulatedServer {
             guard shards.allSatisfy({ $0.engine.phase == .stopped }) else { return }
             life = .stopped
         case .down, .serving, .stopped, .refused: break
+        }
+    }
+
+    /// Recovery has ended, and nothing was asked for yet: what became of the drives that were out?
+    private func noteReturns() {
+        for shard in shards {
+            for (place, number) in shard.numbers.enumerated() {
+                let before = drives[number].lastState
+                let cells = shard.cells.drives[place]
+                let isEmptied = cells.value(.returnedEmpty) > 0
+                world.reached.insert(
+                    .outDriveEmptied, if: isEmptied && (before == .absent || before == .offline))
+                guard !isEmptied, cells.value(.supersededBlocks) > 0 else { continue }
+                reconciledDrives += 1
+                world.reached.insert(.driveReconciled)
+                world.reached.insert(.fencedDriveReconciled, if: before == .offline)
+            }
         }
     }
 
@@ -418,7 +445,8 @@ extension SimulatedServer {
             doubts: cells.value(.quarantinedSlots) + cells.value(.readErrors)
                 + cells.value(.damagedLeaves) * 255,
             shed: cells.value(.shedStalled) + cells.value(.shedUnresponsive)
-                + cells.value(.shedOverShare))
+                + cells.value(.shedOverShare),
+            lostLists: cells.value(.lostChangeLists))
     }
 
     var counters: DriveCounts {

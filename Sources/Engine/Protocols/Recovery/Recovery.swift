@@ -265,8 +265,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     private mutating func goOnline(_ drive: DriveIndex) {
         hasWorked = true
-        let cells = cells.drives[Int(drive.rawValue)]
-        if drives[drive].recovery.isEmptied { cells.add(to: .returnedEmpty) }
         let keys = drives[drive].recovery.keysToForget
         drives[drive].recovery = Recovery()
         drives[drive].state = .online
@@ -284,6 +282,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     mutating func makeEmpty(_ drive: DriveIndex) {
+        // Now rather than when it serves: a crash before that must not hide it.
+        cells.drives[Int(drive.rawValue)].add(to: .returnedEmpty)
         var superblock = drives[drive].superblock
         let last = drives[drive].recovery.scan.highestSeen
         superblock.generation += 1
