@@ -42,7 +42,11 @@ enum ChangeGate {
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Where the requests of `key` go at this moment.
     mutating func route(of key: BlockKey) -> KeyRoute {
+        #if PLANTED_BUGS
+        let ranks = placement.ranks(of: isPlanted(.placementByShards) ? rotated(key) : key)
+        #else
         let ranks = placement.ranks(of: key)
+        #endif
         let first = placement.home(ofMember: ranks.first)
         guard let secondMember = ranks.second else { return KeyRoute(home: first) }
         seeOuts()

@@ -119,22 +119,21 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let status: Status = found == nil ? .notFound : .ok
         switch request.operation {
         case .stat:
-            guard let found else {
-                if isLast, !operations[index].isFound { cells.add(to: .notFoundResponses) }
-                return
-            }
+            guard let found else { return }
             memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
             memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
             memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
             operations[index].isFound = true
         case .exists:
             let place = body.advanced(by: UInt64(item * BodyLayout.statusItemBytes))
-            if found == nil, isStray(at: place, of: index) { return }
+            let wasFound = isStray(at: place, of: index)
+            if found == nil, wasFound { return }
+            if isLast ? !wasFound : found != nil { countAnswer(status, to: .exists) }
             memory.arena.storeWord(UInt64(status.rawValue), at: place)
         case .tcpBatchGet:
             let place = body.advanced(by: UInt64(item * BodyLayout.batchGetItemBytes))
             if found == nil, isStray(at: place, of: index) { return }
-            if found == nil, isLast { cells.add(to: .notFoundResponses) }
+            if found == nil, isLast { countAnswer(.notFound, to: .tcpBatchGet) }
             memory.arena.storeWord(
                 UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)
             memory.arena.storeWord(found?.checksum ?? 0, at: place.advanced(by: 8))
@@ -158,9 +157,27 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         finish(index, operations[index].isFound ? .ok : .notFound)
     }
 
+    #if PLANTED_BUGS
+    /// What a binary search for the end of a prefix believes: whatever is before a hit is there.
+    private func bridgeHoles(in request: Request, itemCount: UInt32) {
+        var isBehindHit = false
+        for item in (0..<itemCount).reversed() {
+            let place = request.responseBody.start.advanced(
+                by: UInt64(item * BodyLayout.statusItemBytes))
+            if memory.arena.loadWord(place) == UInt64(Status.ok.rawValue) { isBehindHit = true }
+            if isBehindHit { memory.arena.storeWord(UInt64(Status.ok.rawValue), at: place) }
+        }
+    }
+    #endif
+
     /// Answers a batch whose items' words stand in the response body, and ends it.
     mutating func finishBatch(_ index: OperationIndex, itemBytes: UInt32) {
         if let request = operations[index].request, !operations[index].isAnswered {
+            #if PLANTED_BUGS
+            if isPlanted(.prefixBeyondHole), request.operation == .exists {
+                bridgeHoles(in: request, itemCount: operations[index].itemCount)
+            }
+            #endif
             var response = Response(
                 status: .ok, bodyBytes: operations[index].itemCount * itemBytes)
             if operations[index].kind == .batchGet {

@@ -77,6 +77,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private mutating func enterPlacing(_ index: OperationIndex) {
         operations[index].state = .placing
         operations[index].handedOver = now
+        cells.add(to: .slotRequests)
         placePut(index)
     }
 
@@ -109,7 +110,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if spaceMayCome(on: drive, for: demand.sizeClass) {
                 waitForSpace(index)
             } else {
-                cells.add(to: .noSpaceResponses)
                 finish(index, .noSpace)
             }
             return
@@ -125,6 +125,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             .commit(entry, freed: freed, isListed: operations[index].isListed))
         operations[index].entry = entry
         drives[drive].stagedKeys += 1
+        cells.add(to: .commits)
         operations[index].state = .moving
         operations[index].handedOver = now
         charge(index, slabs: slabs)
@@ -216,7 +217,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].releases.append(
             operations[index].entry.extent, freedBy: operations[index].voidSequence)
         drives[drive].journal.payloadSettled(in: operations[index].sequence)
-        cells.add(to: .noSpaceResponses)
         finish(index, .fileSystemFull)
     }
 }

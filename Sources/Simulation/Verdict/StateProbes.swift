@@ -84,6 +84,7 @@ extension World {
                 reached.insert(.absentAtStart, if: cells.state == .absent)
                 reached.insert(.fileSystemFull, if: cells.value(.fileSystemFull) > 0)
                 reached.insert(.changesNoted, if: cells.value(.changedKeys) > 0)
+                reached.insert(.scrubFoundDamage, if: cells.value(.scrubFindings) > 0)
             }
             let strays = shard.cells.drives.reduce(0) { $0 + $1.value(.strays) }
             reached.insert(.strayKept, if: strays > 0)

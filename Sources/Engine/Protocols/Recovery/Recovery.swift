@@ -282,8 +282,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     mutating func makeEmpty(_ drive: DriveIndex) {
+        var isCounted = true
+        #if PLANTED_BUGS
+        if isPlanted(.emptiedNotCounted) { isCounted = false }
+        #endif
         // Now rather than when it serves: a crash before that must not hide it.
-        cells.drives[Int(drive.rawValue)].add(to: .returnedEmpty)
+        if isCounted { cells.drives[Int(drive.rawValue)].add(to: .returnedEmpty) }
         var superblock = drives[drive].superblock
         let last = drives[drive].recovery.scan.highestSeen
         superblock.generation += 1
