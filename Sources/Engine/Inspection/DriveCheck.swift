@@ -67,6 +67,15 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
             }
             let state = rehearseRecovery(
                 of: drive, superblock, memory: memory.rehearsal, dirtyEntryLimit: dirtyEntryLimit)
+            guard state.outcome != .served || state.space.layout == superblock.layout else {
+                report.findings.append(
+                    DriveFinding(
+                        structure: .superblock, offset: nil,
+                        problem: "it reads differently the second time", consequence: .refused))
+                report.loss = DriveLoss(
+                    blocks: superblock.blockCount, slotBytes: nil, isExact: false)
+                return report
+            }
             survey(drive, superblock, state, memory, verifiesValues, progress, &report)
             return report
         }
