@@ -1,8 +1,9 @@
 // Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each,
 // what was used longest ago.
 //
-// Always holds: a block that is being read, written or removed is not a victim; the removal is an
-// ordinary one, with its record; a block whose version changed meanwhile is left alone. When a size
+// Always holds: a block that is being read, written or removed is not a victim, nor an entry that a
+// lookup doesn't find, as its removal wouldn't either; the removal is an ordinary one, with its
+// record; a block whose version changed meanwhile is left alone. When a size
 // class needs a segment and has none, the emptiest segment of another class is drained: whatever
 // the hand meets in it goes. A whole turn that finds nothing asks for a checkpoint, which brings
 // new blocks into the leaves; a second one gives up, and who waits for room is told so.
@@ -94,7 +95,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard let frame = leaf(child.pointer.page, covering: hand, on: drive, for: index) else {
             return
         }
-        let isRemoved = removeVictims(in: frame, on: drive)
+        let isRemoved = removeVictims(in: frame, at: position, on: drive)
         guard isRemoved else {
             // No operation is free: the same leaf again when one is.
             endWalk(index)
@@ -143,7 +144,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     /// False when no operation was free for a victim.
-    private mutating func removeVictims(in frame: FrameIndex, on drive: DriveIndex) -> Bool {
+    private mutating func removeVictims(
+        in frame: FrameIndex, at position: LeafPosition, on drive: DriveIndex
+    ) -> Bool {
         let place = drives[drive].leaves.place(of: frame)
         let layout = drives[drive].superblock.layout
         let count = LeafPage.count(memory.arena, place)
@@ -151,7 +154,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var candidates = 0
         for cell in 0..<count {
             guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
-                isVictim(entry, on: drive)
+                isVictim(entry, at: position, on: drive)
             else { continue }
             histogram[Int(drives[drive].ages.age(entry.slots[0]))] += 1
             candidates += 1
@@ -167,7 +170,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var taken = 0
         for cell in 0..<count {
             guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
-                isVictim(entry, on: drive)
+                isVictim(entry, at: position, on: drive)
             else { continue }
             let isDraining = drives[drive].space.isDraining(entry.slots[0])
             let isOld = Int(drives[drive].ages.age(entry.slots[0])) >= threshold
@@ -182,9 +185,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return true
     }
 
-    private func isVictim(_ entry: BlockEntry, on drive: DriveIndex) -> Bool {
+    private func isVictim(
+        _ entry: BlockEntry, at position: LeafPosition, on drive: DriveIndex
+    ) -> Bool {
         if drives[drive].dirty(entry.key) != nil || locks.isLocked(entry.key)
             || readers.isRead(entry.slots[0], on: drive)
+            || !isFound(entry, at: position, on: drive)
         {
             return false
         }
