@@ -65,6 +65,15 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case mediaErrorServed
     case quarantinedSlotReused
     case scrubSkipsChecksums
+    /// The daemon never ended when it was told to.
+    case scrubHoldsRemovedBlock
+
+    /// Those that the enumeration of crash points finds, each by an assertion of its own.
+    package static let ofCrashes: [PlantedBug] = [
+        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
+        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
+        .tornTailAccepted, .versionIgnored,
+    ]
 
     /// Those that the enumeration of crash points finds, each by an assertion of its own.
     package static let ofCrashes: [PlantedBug] = [

@@ -100,6 +100,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard !drives[drive].releases.isEmpty, !drives[drive].scrub.isReading,
             case .block = drives[drive].scrub.stage
         else { return }
+        #if PLANTED_BUGS
+        if isPlanted(.scrubHoldsRemovedBlock) { return }
+        #endif
         if phase == .serving, isCurrent(drives[drive].scrub.entry, on: drive) { return }
         leaveScrubbedBlock(drive)
     }
