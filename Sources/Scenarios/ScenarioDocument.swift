@@ -111,7 +111,7 @@ package enum ScenarioDocument {
 enum ClientSections {
     private static let schema = SectionSchema(keys: [
         "count", "in_flight", "connections", "namespaces", "keys", "skew", "value_size",
-        "batch_items", "mix", "deadline", "think",
+        "batch_items", "mix", "deadline", "think", "arrivals_per_second",
     ])
     private static let operations = SectionSchema(keys: [
         "put", "get", "delete", "exists", "stat", "put_batch", "get_batch", "delete_batch",
@@ -142,6 +142,8 @@ enum ClientSections {
         try section.set(
             &group.deadlineMicroseconds, "deadline", .time, in: 1000...60_000_000)
         try section.set(&group.thinkMicroseconds, "think", .time, in: 0...3_600_000_000)
+        try section.set(
+            &group.arrivalsPerSecond, "arrivals_per_second", .count, in: 0...1_000_000)
         let skews = ClientGroup.Skew.allCases.map(\.rawValue)
         if let skew = try section.word("skew", among: skews) {
             group.skew = ClientGroup.Skew(rawValue: skew.value) ?? .zipf

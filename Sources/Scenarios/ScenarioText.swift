@@ -136,6 +136,8 @@ package enum ScenarioText {
         if group.mix != standard.mix { entries.append(("mix", mix(group.mix))) }
         entries += entry(
             "deadline", group.deadlineMicroseconds, standard.deadlineMicroseconds, .time)
+        entries += entry(
+            "arrivals_per_second", group.arrivalsPerSecond, standard.arrivalsPerSecond, .count)
         return entries + entry("think", group.thinkMicroseconds, standard.thinkMicroseconds, .time)
     }
 
@@ -193,6 +195,14 @@ package enum ScenarioText {
         case .throughput(let percent):
             [("throughput_at_least", ScenarioUnit.percent.write(percent))]
         case .latency(let percent): [("p99_at_most", ScenarioUnit.percent.write(percent))]
+        case .othersThroughput(let percent):
+            [("others_throughput_at_least", ScenarioUnit.percent.write(percent))]
+        case .othersLatency(let percent):
+            [("others_p99_at_most", ScenarioUnit.percent.write(percent))]
+        case .median(let within): [("median_within", ScenarioUnit.time.write(within))]
+        case .tail(let within): [("p99_within", ScenarioUnit.time.write(within))]
+        case .damageFound(let within):
+            [("damage_found_within", ScenarioUnit.time.write(within))]
         }
     }
 }

@@ -56,12 +56,20 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].arrival = request.arrival
         let longest = request.arrival.advanced(byMicroseconds: longestRequestMicroseconds)
         operations[index].deadline = min(request.deadline, longest)
+        #if PLANTED_BUGS
+        if isPlanted(.deadlineForgotten) { earliestDeadline = .never }
+        #endif
         earliestDeadline = min(earliestDeadline, operations[index].deadline)
         operations[index].itemCount = itemCount(of: request)
         if kind == .put || kind == .get || kind == .remove {
+            #if PLANTED_BUGS
+            let namespace =
+                isPlanted(.namespaceDropped) ? Namespace(0) : request.namespace
+            #else
+            let namespace = request.namespace
+            #endif
             setKey(
-                of: index,
-                to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
+                of: index, to: memory.arena.loadKey(request.body.start, namespace: namespace))
         }
         if let payload = transport.takePayload(of: request.handle) {
             operations[index].payload = payload.chain
@@ -103,11 +111,23 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// Tells an operation its key, and with it its shard and its drive.
     mutating func setKey(of index: OperationIndex, to key: BlockKey) {
+        #if PLANTED_BUGS
+        let home = placement.home(of: isPlanted(.placementByShards) ? rotated(key) : key)
+        #else
         let home = placement.home(of: key)
+        #endif
         operations[index].key = key
         operations[index].shard = home.shard
         operations[index].drive = home.drive
     }
+
+    #if PLANTED_BUGS
+    private func rotated(_ key: BlockKey) -> BlockKey {
+        BlockKey(
+            namespace: key.namespace,
+            words: (key.word0 &+ UInt64(peers.count), key.word1, key.word2, key.word3))
+    }
+    #endif
 
     private func itemCount(of request: Request) -> UInt32 {
         let bytes = UInt32(request.body.length.rawValue)
@@ -148,7 +168,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if operations[index].holdsKey {
             let key = operations[index].key
             if let heir = locks.release(key, by: index, in: &operations) {
+                #if PLANTED_BUGS
+                let isForgotten = isPlanted(.heirNotWoken) && status != .ok
+                if !isForgotten { operations.append(heir, to: &ready) }
+                #else
                 operations.append(heir, to: &ready)
+                #endif
             }
         }
         if operations[index].kind == .remove, operations[index].reason == .evicted {
@@ -214,7 +239,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// The operation's deadline has passed: its client is told, the operation goes on by itself.
     mutating func answerLate(_ index: OperationIndex) {
         guard let request = operations[index].request else { return }
-        let isChange: Bool
+        var isChange: Bool
         switch operations[index].kind {
         case .put, .remove:
             switch operations[index].state {
@@ -226,6 +251,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false
         }
         cells.add(to: .deadlineResponses)
+        #if PLANTED_BUGS
+        if isPlanted(.unknownCalledFailed) { isChange = false }
+        #endif
         let status: Status = isChange ? .outcomeUnknown : .deadlineExceeded
         respond(index, to: request, Response(status: status))
     }

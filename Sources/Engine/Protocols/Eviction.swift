@@ -54,6 +54,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if drives[drive].eviction.fruitlessTurns > 0, isFolding { return false }
         if drives[drive].eviction.requestedBytes > 0 { return true }
         guard configuration.evictionEnabled else { return false }
+        #if PLANTED_BUGS
+        if isPlanted(.neverEvicts) { return false }
+        #endif
         if drives[drive].eviction.demand != nil { return true }
         return drives[drive].space.busyPercent > UInt64(configuration.evictionWatermarkPercent)
             && drives[drive].releases.isEmpty && drives[drive].eviction.fruitlessTurns == 0

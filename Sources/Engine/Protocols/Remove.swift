@@ -114,7 +114,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].blockCount -= min(drives[drive].blockCount, 1)
         drives[drive].active.set(DirtyEntry(entry: operations[index].entry, isTombstone: true))
         if operations[index].reason == .evicted {
+            #if PLANTED_BUGS
+            if !isPlanted(.evictionNotCounted) { cells.add(to: .evictions) }
+            #else
             cells.add(to: .evictions)
+            #endif
             cells.add(UInt64(operations[index].entry.lengthBytes), to: .evictedBytes)
         }
         free(
