@@ -42,22 +42,33 @@ package enum AdminServer {
     }
 
     private static func respond(to request: Request, _ model: AdminModel) -> Response {
-        let answer: AdminAnswer
-        switch request.uri.path {
-        case "/v1/health": answer = model.health()
-        case "/v1/ready": answer = model.ready()
-        case "/v1/status": answer = model.status(now: .now)
-        default: return Response(status: .notFound)
+        let path = AdminPath(rawValue: request.uri.path) ?? .other
+        model.traffic.note(path)
+        guard request.method == .get || request.method == .head else {
+            return Response(status: .methodNotAllowed, headers: [.allow: "GET, HEAD"])
         }
-        switch request.method {
-        case .get: return response(answer)
-        case .head: return response(answer).createHeadResponse()
-        default: return Response(status: .methodNotAllowed, headers: [.allow: "GET, HEAD"])
+        guard let answer = answer(to: path, model) else { return Response(status: .notFound) }
+        return request.method == .get
+            ? response(answer) : response(answer).createHeadResponse()
+    }
+
+    private static func answer(to path: AdminPath, _ model: AdminModel) -> AdminAnswer? {
+        switch path {
+        case .health: model.health()
+        case .ready: model.ready()
+        case .status: model.status(now: .now)
+        case .metrics: model.metrics(now: .now)
+        case .other: nil
         }
     }
 
     private static func response(_ answer: AdminAnswer) -> Response {
-        let type = answer.isJSON ? "application/json" : "text/plain; charset=utf-8"
+        let type =
+            switch answer.format {
+            case .json: "application/json"
+            case .text: "text/plain; charset=utf-8"
+            case .exposition: Exposition.contentType
+            }
         return Response(
             status: .init(code: answer.statusCode), headers: [.contentType: type],
             body: .init(byteBuffer: ByteBuffer(string: answer.body)))

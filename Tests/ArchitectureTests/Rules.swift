@@ -48,7 +48,10 @@ enum Rules {
         // Recorded runs and their picture: plain values, nothing of the engine's.
         ("Sources/History/", ["Foundation", "GRDB"]),
         ("Sources/Timeline/", ["Foundation"]),
-        ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
+        (
+            "Sources/Admin/",
+            ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore", "Synchronization"]
+        ),
         (
             "Sources/memkvd/",
             [

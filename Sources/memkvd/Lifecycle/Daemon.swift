@@ -58,6 +58,7 @@ struct Daemon {
         engine.hashSeed = .random(in: 0 ... .max)
         #if PLANTED_BUGS
         engine.plantedBug = try PlantedBugSwitch.chosen()
+        if let fault = try PlantedBugSwitch.slabFault() { slabs.inject(fault) }
         #endif
         let post = ShardPost(shardCount: shardCount, driveCount: store.drives.count)
         let budget = TransportBudget(configuration: transport, slabs: slabs)
@@ -170,7 +171,8 @@ struct Daemon {
                     cells: $0.cells, drivePaths: $0.driveNames,
                     driveNumbers: $0.place.driveNumbers)
             }, slabs: slabs,
-            blockSizeBytes: settings.engine.blockSizeBytes, started: started)
+            blockSizeBytes: settings.engine.blockSizeBytes, started: started,
+            surroundings: surroundings)
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
         let listen = settings.listen
@@ -189,6 +191,21 @@ struct Daemon {
             }
             control.stop(reason: "the admin endpoint failed")
         }
+    }
+}
+
+// MARK: - What the admin endpoint asks
+
+extension Daemon {
+    private var surroundings: AdminModel.Surroundings {
+        let counters = plans.map(\.counters)
+        let began =
+            Double(SystemCalls.wallClockMilliseconds()) / 1000
+            - Double(started.duration(to: .now).components.seconds)
+        return AdminModel.Surroundings(
+            version: ProductVersion.current,
+            transports: { [TransportReading(tcp: counters)] },
+            process: { ProcessReading(startSeconds: began) })
     }
 }
 
