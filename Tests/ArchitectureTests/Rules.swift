@@ -50,7 +50,10 @@ enum Rules {
         ("Sources/Timeline/", ["Foundation"]),
         (
             "Sources/Admin/",
-            ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore", "Synchronization"]
+            [
+                "Engine", "Glibc", "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "Logging",
+                "NIOCore", "NIOSSL", "Synchronization",
+            ]
         ),
         (
             "Sources/memkvd/",

@@ -106,7 +106,6 @@ enum RequestMetrics {
             [
                 ("watermark", $0.sum(.evictionsForWatermark)),
                 ("space", $0.sum(.evictionsForSpace)),
-                ("request", $0.sum(.evictionsRequested)),
             ]
         },
         .counter("memkv_evicted_bytes_total", "Bytes of blocks evicted.") {
