@@ -24,6 +24,15 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case mediaErrorServed
     case quarantinedSlotReused
     case scrubSkipsChecksums
+    /// The daemon never ended when it was told to.
+    case scrubHoldsRemovedBlock
+
+    /// Those that the enumeration of crash points finds, each by an assertion of its own.
+    package static let ofCrashes: [PlantedBug] = [
+        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
+        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
+        .tornTailAccepted, .versionIgnored,
+    ]
 
     /// Those that no crash brings to light, but a drive that stalls, slows down or fails.
     package static let ofDriveStates: [PlantedBug] = [

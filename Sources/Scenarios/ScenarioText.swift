@@ -89,6 +89,8 @@ package enum ScenarioText {
         entries += entry("slabs", store.slabs, standard.slabs, .count)
         entries += entry("dirty_entries", store.dirtyEntries, standard.dirtyEntries, .count)
         entries += entry(
+            "scrub", store.scrubBytesPerSecond, standard.scrubBytesPerSecond, .bytes)
+        entries += entry(
             "requests_per_session", store.requestsPerSession, standard.requestsPerSession, .count)
         entries += entry("sessions", store.sessions, standard.sessions, .count)
         if store.isEvictionOn != standard.isEvictionOn {

@@ -42,6 +42,8 @@ package struct StoreShape: Sendable {
     package var journalBlocks = Drawn(from: 32, to: 128)
     package var slabs = Drawn(from: 64, to: 128)
     package var dirtyEntries = Drawn(from: 64, to: 512)
+    /// Bytes a second that the scrub of a drive reads; 0 for none.
+    package var scrubBytesPerSecond = Drawn(from: 0, to: 2 << 20)
     package var isEvictionOn = true
     /// File drives rather than raw devices: only these can have no space.
     package var areDrivesFiles = false
