@@ -2,15 +2,16 @@
 # make run     builds, then serves a store in ./memkv-data (or DATA=DIR); stop it with Ctrl-C
 # make test    lint, unit tests, end-to-end tests; ends with "N passed, N failed"
 # make fuzz    the fuzz targets, 10 minutes each; FUZZ="--runs 10000000 frame" for other choices
+# make sim-hunt   every planted mistake hunted in the simulated world, and false alarms looked for
 # make lint    the format, checked        make format   the format, applied
 # make test-guest   only the tests on emulated NVMe drives, in an emulated machine
 
 DATA ?= ./memkv-data
 
 BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev libsqlite3-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3
+TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3 prometheus openssl
 
-.PHONY: build run test test-guest fuzz lint format
+.PHONY: build run test test-guest fuzz sim-hunt lint format
 
 build:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)
@@ -31,6 +32,10 @@ test-guest:
 fuzz:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)
 	@Scripts/fuzz $(FUZZ)
+
+sim-hunt:
+	@Scripts/ensure-packages $(BUILD_PACKAGES)
+	@Scripts/sim-hunt $(HUNT)
 
 lint:
 	@Scripts/lint

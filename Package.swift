@@ -12,9 +12,12 @@ let houseRules: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-// Debug builds can switch planted bugs on, which the hunts in CrashTests must find; release builds
-// hold none.
-let plantedBugs: [SwiftSetting] = [.define("PLANTED_BUGS", .when(configuration: .debug))]
+// Debug builds can switch planted bugs on, which the hunts must find; release builds hold none,
+// unless the trait asks for them: `swift build -c release --traits PlantedBugs --scratch-path DIR`.
+let plantedBugs: [SwiftSetting] = [
+    .define("PLANTED_BUGS", .when(configuration: .debug)),
+    .define("PLANTED_BUGS", .when(traits: ["PlantedBugs"])),
+]
 
 // Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a
 // simulated run; debug builds make them.
@@ -47,6 +50,9 @@ let package = Package(
         .trait(
             name: "IOUring",
             description: "The io_uring backend: drives, TCP and the daemon. Needs liburing."),
+        .trait(
+            name: "PlantedBugs",
+            description: "Mistakes that can be switched on by name, for memkv-sim hunt alone."),
         .default(enabledTraits: defaultTraits),
     ],
     dependencies: [
@@ -90,7 +96,8 @@ let package = Package(
                 "CrashEnumeration", "Engine", "Judgement", "Sim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
-        .target(name: "Client", dependencies: ["Wire"], swiftSettings: houseRules),
+        .target(
+            name: "Client", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
             name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],
@@ -122,6 +129,7 @@ let package = Package(
             name: "Admin",
             dependencies: [
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
         // Documents that people write, read against a schema.

@@ -334,6 +334,9 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
                 operations[index].request != nil
             else { continue }
             let deadline = operations[index].deadline
+            #if PLANTED_BUGS
+            if isPlanted(.batchAwaitsEveryItem), operations[index].itemsInProgress > 0 { continue }
+            #endif
             if deadline <= now {
                 hasWorked = true
                 answerLate(index)

@@ -45,6 +45,8 @@ package enum Assertion: String, CaseIterable, Sendable {
     case expectationNotMet = "expected-state-not-seen"
     case throughputBelowBound = "throughput-below-bound"
     case latencyAboveBound = "latency-above-bound"
+    case triedTooOften = "connections-tried-too-often"
+    case damageNotSetAside = "damage-not-set-aside"
     case worldStalls = "nothing-happens-any-more"
     case worldSpins = "no-end-at-one-instant"
 

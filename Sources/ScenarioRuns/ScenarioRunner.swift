@@ -28,7 +28,7 @@ package enum ScenarioRunner {
     }
 
     /// Runs side by side, and hands the reports over in order.
-    private static func run(
+    package static func run(
         _ runs: [(file: ScenarioFile, seed: UInt64)], jobs: Int,
         _ take: (RunReport, ScenarioFile) -> Void
     ) async {

@@ -17,6 +17,8 @@ enum OutcomeSections {
         }
         let expected = SectionSchema(keys: [
             "health", "within", "healthy_again_within", "throughput_at_least", "p99_at_most",
+            "others_throughput_at_least", "others_p99_at_most", "median_within", "p99_within",
+            "damage_found_within",
         ])
         for section in try document.sections("expect", schema: expected) ?? [] {
             scenario.expectations.append(try read(expectation: section))
@@ -66,6 +68,23 @@ enum OutcomeSections {
         }
         if let percent = try section.fixed("p99_at_most", .percent, in: 1...100_000) {
             return .latency(atMostPercent: percent)
+        }
+        if let percent = try section.fixed(
+            "others_throughput_at_least", .percent, in: 1...1000)
+        {
+            return .othersThroughput(atLeastPercent: percent)
+        }
+        if let percent = try section.fixed("others_p99_at_most", .percent, in: 1...100_000) {
+            return .othersLatency(atMostPercent: percent)
+        }
+        if let within = try section.fixed("median_within", .time, in: time) {
+            return .median(withinMicroseconds: within)
+        }
+        if let within = try section.fixed("p99_within", .time, in: time) {
+            return .tail(withinMicroseconds: within)
+        }
+        if let within = try section.fixed("damage_found_within", .time, in: time) {
+            return .damageFound(withinMicroseconds: within)
         }
         throw section.missing("health", "an expectation of nothing")
     }

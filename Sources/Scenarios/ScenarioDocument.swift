@@ -46,7 +46,7 @@ package enum ScenarioDocument {
     ) throws(ConfigurationError) {
         let schema = SectionSchema(keys: [
             "shards", "drives", "drive_size", "sector_size", "block_size", "min_slot",
-            "journal_blocks", "slabs", "dirty_entries", "eviction", "mode",
+            "journal_blocks", "slabs", "dirty_entries", "scrub", "eviction", "mode",
             "requests_per_session", "sessions", "planted_bug",
         ])
         guard let section = try document.section("store", schema: schema) else { return }
@@ -59,6 +59,7 @@ package enum ScenarioDocument {
         try section.set(&store.journalBlocks, "journal_blocks", .count, in: 16...16384)
         try section.set(&store.slabs, "slabs", .count, in: 2...65536)
         try section.set(&store.dirtyEntries, "dirty_entries", .count, in: 16...65536)
+        try section.set(&store.scrubBytesPerSecond, "scrub", .bytes, in: 0...(1 << 30))
         try section.set(&store.requestsPerSession, "requests_per_session", .count, in: 1...128)
         try section.set(&store.sessions, "sessions", .count, in: 1...30_000)
         if let eviction = try section.flag("eviction") { store.isEvictionOn = eviction.value }
@@ -110,7 +111,7 @@ package enum ScenarioDocument {
 enum ClientSections {
     private static let schema = SectionSchema(keys: [
         "count", "in_flight", "connections", "namespaces", "keys", "skew", "value_size",
-        "batch_items", "mix", "deadline", "think",
+        "batch_items", "mix", "deadline", "think", "arrivals_per_second",
     ])
     private static let operations = SectionSchema(keys: [
         "put", "get", "delete", "exists", "stat", "put_batch", "get_batch", "delete_batch",
@@ -141,6 +142,8 @@ enum ClientSections {
         try section.set(
             &group.deadlineMicroseconds, "deadline", .time, in: 1000...60_000_000)
         try section.set(&group.thinkMicroseconds, "think", .time, in: 0...3_600_000_000)
+        try section.set(
+            &group.arrivalsPerSecond, "arrivals_per_second", .count, in: 0...1_000_000)
         let skews = ClientGroup.Skew.allCases.map(\.rawValue)
         if let skew = try section.word("skew", among: skews) {
             group.skew = ClientGroup.Skew(rawValue: skew.value) ?? .zipf

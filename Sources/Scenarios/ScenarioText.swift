@@ -89,6 +89,8 @@ package enum ScenarioText {
         entries += entry("slabs", store.slabs, standard.slabs, .count)
         entries += entry("dirty_entries", store.dirtyEntries, standard.dirtyEntries, .count)
         entries += entry(
+            "scrub", store.scrubBytesPerSecond, standard.scrubBytesPerSecond, .bytes)
+        entries += entry(
             "requests_per_session", store.requestsPerSession, standard.requestsPerSession, .count)
         entries += entry("sessions", store.sessions, standard.sessions, .count)
         if store.isEvictionOn != standard.isEvictionOn {
@@ -134,6 +136,8 @@ package enum ScenarioText {
         if group.mix != standard.mix { entries.append(("mix", mix(group.mix))) }
         entries += entry(
             "deadline", group.deadlineMicroseconds, standard.deadlineMicroseconds, .time)
+        entries += entry(
+            "arrivals_per_second", group.arrivalsPerSecond, standard.arrivalsPerSecond, .count)
         return entries + entry("think", group.thinkMicroseconds, standard.thinkMicroseconds, .time)
     }
 
@@ -191,6 +195,14 @@ package enum ScenarioText {
         case .throughput(let percent):
             [("throughput_at_least", ScenarioUnit.percent.write(percent))]
         case .latency(let percent): [("p99_at_most", ScenarioUnit.percent.write(percent))]
+        case .othersThroughput(let percent):
+            [("others_throughput_at_least", ScenarioUnit.percent.write(percent))]
+        case .othersLatency(let percent):
+            [("others_p99_at_most", ScenarioUnit.percent.write(percent))]
+        case .median(let within): [("median_within", ScenarioUnit.time.write(within))]
+        case .tail(let within): [("p99_within", ScenarioUnit.time.write(within))]
+        case .damageFound(let within):
+            [("damage_found_within", ScenarioUnit.time.write(within))]
         }
     }
 }

@@ -14,7 +14,9 @@ struct SimulationCommand: AsyncParsableCommand {
         commandName: "memkv-sim",
         abstract: "Runs the store in a simulated world, with faults, and judges what it answered.",
         discussion: "The same scenario and seed give the same run, anywhere.",
-        subcommands: [RunCommand.self, CheckCommand.self, FaultsCommand.self],
+        subcommands: [
+            RunCommand.self, HuntCommand.self, CheckCommand.self, FaultsCommand.self,
+        ],
         defaultSubcommand: RunCommand.self)
 
     /// As the parser does it, but for the exit code of what can't be understood.

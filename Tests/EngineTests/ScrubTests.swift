@@ -201,4 +201,41 @@ import Wire
         try bench.pass(milliseconds: 2000)
         #expect(counter(.scrubbedBytes, in: bench) == before)
     }
+
+    /// A store whose scrub is between two pieces of a block that has just been removed.
+    private func removedWhileScrubbed() throws -> EngineBench {
+        var settings = Self.settings
+        settings.engine.scrubBytesPerSecond = 64 << 10
+        let bench = try filled(settings)
+        try bench.run("a block half read") { bench.engine.drives[drive].scrub.isHalfDone }
+        #expect(try bench.delete(bench.engine.drives[drive].scrub.entry.key) == .ok)
+        return bench
+    }
+
+    @Test func aBlockThatIsRemovedIsNotHeldUntilItsNextPiece() throws {
+        let bench = try removedWhileScrubbed()
+        try bench.settleNow()
+        let waiting = bench.engine.drives[drive].releases.count
+        #expect(waiting == 0)
+        #expect(bench.engine.readers.count == 0)
+        try turn(bench)
+        #expect(counter(.scrubFindings, in: bench) == 0)
+    }
+
+    @Test func aDrainDoesNotWaitForABlockThatIsHalfRead() throws {
+        var settings = Self.settings
+        settings.engine.scrubBytesPerSecond = 64 << 10
+        let bench = try filled(settings)
+        try bench.run("a block half read") { bench.engine.drives[drive].scrub.isHalfDone }
+        let key = bench.engine.drives[drive].scrub.entry.key
+        let removal = try bench.send(RequestOrder(.tcpDelete, key))
+        _ = bench.engine.step(now: bench.world.now)
+        try bench.drain()
+        #expect(bench.takeReplies().contains { $0.request == removal && $0.status == .ok })
+    }
+}
+
+extension Scrub {
+    /// Between two pieces of one block.
+    fileprivate var isHalfDone: Bool { stage == .block && position > 0 && !isReading }
 }

@@ -22,6 +22,9 @@ package struct ClientConfiguration: Sendable {
     package var reconnecting = Backoff(firstMicroseconds: 20_000, capMicroseconds: 2_000_000)
     /// Before a request that was refused as `busy` or `shuttingDown` is sent again.
     package var refused = Backoff(firstMicroseconds: 5_000, capMicroseconds: 500_000)
+    #if PLANTED_BUGS
+    package var plantedBug: PlantedClientBug?
+    #endif
     /// Of the pauses' jitter: clients of one server should differ.
     package var seed: UInt64
 

@@ -51,8 +51,11 @@ extension ClientCore {
         server.noteLoss(
             error, afterAnswer: connection.answeredCount > 0 && !wasSilent, now: now)
         if server.failureCount > 0 {
-            let pause = configuration.reconnecting.pauseMicroseconds(
+            var pause = configuration.reconnecting.pauseMicroseconds(
                 failures: server.failureCount, &generator)
+            #if PLANTED_BUGS
+            if configuration.plantedBug == .reconnectsWithoutPause { pause = 1 }
+            #endif
             server.noteNextAttempt(at: now.advanced(byMicroseconds: pause))
         }
         for (part, outcome) in held { resolve(part, outcome, on: number, now: now) }
@@ -70,6 +73,9 @@ extension ClientCore {
     /// Ends parts whose deadline has passed and that are with no connection.
     mutating func expireWaiting(of number: Int, now: MonotonicTime) -> Bool {
         let server = servers[number]
+        #if PLANTED_BUGS
+        if configuration.plantedBug == .waitsBeyondDeadline { return false }
+        #endif
         guard server.earliestDeadline <= now else { return false }
         let table = self.table
         let late = server.remove(
@@ -118,6 +124,9 @@ extension ClientCore {
         guard server.wantsConnection(limit: configuration.connectionsPerServer),
             now >= server.nextAttemptAt
         else { return false }
+        #if PLANTED_BUGS
+        if configuration.plantedBug == .neverReconnects, server.failureCount > 0 { return false }
+        #endif
         server.wantsAnother = false
         let credentials = configuration.key.map {
             Credentials(key: $0, nonce: transport.drawNonce())

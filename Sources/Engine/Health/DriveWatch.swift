@@ -66,7 +66,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let late = now.microseconds(since: watchTimes.nextLook)
         if late > 1_000_000 {
             device.excuse(now: now)
-        } else if late > latenessMicroseconds {
+        } else if late > latenessMicroseconds, device.inFlight > 0 {
+            // With nothing in flight nobody had asked for a turn.
             device.dropLatencies()
         }
         watchTimes.nextLook = now.advanced(byMicroseconds: limits.lookMicroseconds)
@@ -105,7 +106,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard drives[drive].state == .online else { return }
         var impairments = drives[drive].watch.impairments
         let calm = now.microseconds(since: drives[drive].watch.calmSince)
-        if calm >= limits.calmMicroseconds {
+        var isCalm = calm >= limits.calmMicroseconds
+        #if PLANTED_BUGS
+        if isPlanted(.impairmentNeverEnds) { isCalm = false }
+        #endif
+        if isCalm {
             impairments.subtract([.writesStalled, .unresponsive])
         }
         if changeAge >= limits.stallMicroseconds { impairments.insert(.writesStalled) }

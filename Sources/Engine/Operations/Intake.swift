@@ -47,7 +47,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             refuse(request, .invalidRequest)
             return
         }
-        if !request.isRepeated { count(request.operation) }
+        if !request.isRepeated { count(request) }
         guard let index = operations.take(kind, leaving: 0) else {
             refuse(request, .busy)
             return
@@ -56,12 +56,20 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].arrival = request.arrival
         let longest = request.arrival.advanced(byMicroseconds: longestRequestMicroseconds)
         operations[index].deadline = min(request.deadline, longest)
+        #if PLANTED_BUGS
+        if isPlanted(.deadlineForgotten) { earliestDeadline = .never }
+        #endif
         earliestDeadline = min(earliestDeadline, operations[index].deadline)
         operations[index].itemCount = itemCount(of: request)
         if kind == .put || kind == .get || kind == .remove {
+            #if PLANTED_BUGS
+            let namespace =
+                isPlanted(.namespaceDropped) ? Namespace(0) : request.namespace
+            #else
+            let namespace = request.namespace
+            #endif
             setKey(
-                of: index,
-                to: memory.arena.loadKey(request.body.start, namespace: request.namespace))
+                of: index, to: memory.arena.loadKey(request.body.start, namespace: namespace))
         }
         if let payload = transport.takePayload(of: request.handle) {
             operations[index].payload = payload.chain
@@ -89,25 +97,63 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
-    private func count(_ operation: OperationCode) {
-        switch operation {
+    private func count(_ request: Request) {
+        let keys = UInt64(itemCount(of: request))
+        switch request.operation {
         case .tcpPut: cells.add(to: .putRequests)
         case .tcpGet: cells.add(to: .getRequests)
         case .tcpDelete: cells.add(to: .deleteRequests)
-        case .exists: cells.add(to: .existsRequests)
+        case .exists:
+            cells.add(to: .existsRequests)
+            cells.add(keys, to: .existsKeys)
         case .stat: cells.add(to: .statRequests)
-        case .tcpBatchGet, .tcpBatchPut, .tcpBatchDelete: cells.add(to: .batchRequests)
+        case .tcpBatchGet:
+            cells.add(to: .batchGetRequests)
+            cells.add(keys, to: .batchGetKeys)
+        case .tcpBatchPut:
+            cells.add(to: .batchPutRequests)
+            cells.add(keys, to: .batchPutKeys)
+        case .tcpBatchDelete:
+            cells.add(to: .batchDeleteRequests)
+            cells.add(keys, to: .batchDeleteKeys)
         case .connect, .authenticate: break
+        }
+    }
+
+    /// Where the time that a request takes is recorded; nil for those that never reach an engine.
+    private func timing(of operation: OperationCode) -> ShardTiming? {
+        switch operation {
+        case .tcpPut: .put
+        case .tcpGet: .get
+        case .tcpDelete: .delete
+        case .exists: .exists
+        case .stat: .stat
+        case .tcpBatchGet: .batchGet
+        case .tcpBatchPut: .batchPut
+        case .tcpBatchDelete: .batchDelete
+        case .connect, .authenticate: nil
         }
     }
 
     /// Tells an operation its key, and with it its shard and its drive.
     mutating func setKey(of index: OperationIndex, to key: BlockKey) {
+        #if PLANTED_BUGS
+        let home = placement.home(of: isPlanted(.placementByShards) ? rotated(key) : key)
+        #else
         let home = placement.home(of: key)
+        #endif
         operations[index].key = key
         operations[index].shard = home.shard
         operations[index].drive = home.drive
     }
+
+    #if PLANTED_BUGS
+    private func rotated(_ key: BlockKey) -> BlockKey {
+        BlockKey(
+            namespace: key.namespace,
+            words: (key.word0 &+ UInt64(peers.count), key.word1, key.word2, key.word3))
+    }
+    #endif
 
     private func itemCount(of request: Request) -> UInt32 {
         let bytes = UInt32(request.body.length.rawValue)
@@ -148,7 +194,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if operations[index].holdsKey {
             let key = operations[index].key
             if let heir = locks.release(key, by: index, in: &operations) {
+                #if PLANTED_BUGS
+                let isForgotten = isPlanted(.heirNotWoken) && status != .ok
+                if !isForgotten { operations.append(heir, to: &ready) }
+                #else
                 operations.append(heir, to: &ready)
+                #endif
             }
         }
         if operations[index].kind == .remove, operations[index].reason == .evicted {
@@ -186,10 +237,27 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         respond(index, to: request, response)
     }
 
+    /// Counts what a client is told of one key: a batch is an answer for each of its keys.
+    func countAnswer(_ status: Status, to operation: OperationCode) {
+        switch status {
+        case .notFound:
+            cells.add(to: .notFoundResponses)
+            if operation == .tcpGet || operation == .tcpBatchGet { cells.add(to: .readMisses) }
+        case .noSpace, .fileSystemFull: cells.add(to: .noSpaceResponses)
+        case .ok, .invalidRequest, .unsupportedVersion, .tooLarge, .checksumMismatch,
+            .deadlineExceeded, .outcomeUnknown, .driveUnavailable, .busy, .shuttingDown,
+            .unauthenticated, .forbidden:
+            break
+        }
+    }
+
     /// Sends a response, with the operation's lease when the response has a payload.
     mutating func respond(_ index: OperationIndex, to request: Request, _ response: Response) {
         operations[index].isAnswered = true
-        cells.record(now.microseconds(since: operations[index].arrival), in: .request)
+        countAnswer(response.status, to: request.operation)
+        if let timing = timing(of: request.operation) {
+            cells.record(now.microseconds(since: operations[index].arrival), in: timing)
+        }
         if response.payloadBytes > 0 {
             let lease = operations[index].lease.take()
             transport.respond(to: request.handle, with: response, payload: consume lease)
@@ -214,7 +282,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// The operation's deadline has passed: its client is told, the operation goes on by itself.
     mutating func answerLate(_ index: OperationIndex) {
         guard let request = operations[index].request else { return }
-        let isChange: Bool
+        var isChange: Bool
         switch operations[index].kind {
         case .put, .remove:
             switch operations[index].state {
@@ -226,6 +294,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .get, .lookups, .batchGet, .peerLookup, .evictor: isChange = false
         }
         cells.add(to: .deadlineResponses)
+        #if PLANTED_BUGS
+        if isPlanted(.unknownCalledFailed) { isChange = false }
+        #endif
         let status: Status = isChange ? .outcomeUnknown : .deadlineExceeded
         respond(index, to: request, Response(status: status))
     }

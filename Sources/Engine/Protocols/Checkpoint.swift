@@ -105,6 +105,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if drives[drive].checkpoint.pagesInFlight > 0 { return }
             hasWorked = true
             drives[drive].checkpoint.step = .flushingPages
+            #if PLANTED_BUGS
+            if isPlanted(.pagesNotFlushed) {
+                encodeSuperblock(drive)
+                writeSuperblock(drive, at: FormatConstants.superblockA, then: .writingA)
+                return
+            }
+            #endif
             device.submit(.flush, on: drive, for: .checkpoint(buffer: -1), now: now)
         }
     }
@@ -164,6 +171,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let generation = generationInProgress(drive)
         while drives[drive].checkpoint.position < drives[drive].space.pageCount {
             let place = drives[drive].checkpoint.position
+            #if PLANTED_BUGS
+            if isPlanted(.mapPageStoredOnce), drives[drive].mapPointers[place] != nil {
+                drives[drive].checkpoint.position += 1
+                continue
+            }
+            #endif
             if drives[drive].space.isPageToStore(place) {
                 guard let (page, buffer) = takePage(drive) else { return }
                 _ = drives[drive].space.takePageToStore(place)
@@ -272,6 +285,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .flushingA:
             #if PLANTED_BUGS
             if isPlanted(.checkpointSpaceReusedBeforeSuperblockB) { reuseSpace(drive) }
+            if isPlanted(.oneSuperblock) {
+                endCheckpoint(drive)
+                return
+            }
             #endif
             writeSuperblock(drive, at: FormatConstants.superblockB, then: .writingB)
         case .writingB: flushSuperblock(drive, then: .flushingB)

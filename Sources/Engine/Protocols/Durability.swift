@@ -44,7 +44,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             hasWorked = true
             let offsets = drives[drive].superblock.layout.journalOffsets(of: block.sequence)
             writeCopy(of: block.memory, to: offsets.a, buffer: block.buffer, on: drive)
-            writeCopy(of: block.memory, to: offsets.b, buffer: block.buffer, on: drive)
+            #if PLANTED_BUGS
+            let second = isPlanted(.oneJournalCopy) ? offsets.a : offsets.b
+            #else
+            let second = offsets.b
+            #endif
+            writeCopy(of: block.memory, to: second, buffer: block.buffer, on: drive)
         }
     }
 
@@ -73,6 +78,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func pumpFlush(_ drive: DriveIndex) {
+        #if PLANTED_BUGS
+        let sinceLook = watchTimes.nextLook.microseconds(since: now)
+        if isPlanted(.flushWaitsForLook), sinceLook < 90_000 { return }
+        #endif
         guard !drives[drive].flush.isInFlight, aFlushWouldAcknowledge(drive) else { return }
         submitFlush(drive)
     }
@@ -100,6 +109,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             ? operations[index].voidSequence : operations[index].sequence
     }
 
+    /// Whether the payload of `index` had completed when the flush `ticket` was submitted.
+    private func isPayloadCovered(_ index: OperationIndex, by ticket: UInt64) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.payloadNotAwaited) { return true }
+        #endif
+        return operations[index].payloadTicket < ticket
+    }
+
     mutating func journalFlushed(_ drive: DriveIndex, _ error: DeviceError?) {
         drives[drive].flush.isInFlight = false
         guard drives[drive].state == .online || drives[drive].state == .recovering else { return }
@@ -117,14 +134,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var waiting = drives[drive].awaitingFlush
         drives[drive].awaitingFlush = WaitQueue()
         var acknowledged: UInt64 = 0
+        var oldest = now
         while let index = operations.popFirst(&waiting) {
             guard recordSequence(of: index) <= covered,
-                operations[index].payloadTicket < ticket
+                isPayloadCovered(index, by: ticket)
             else {
                 operations.append(index, to: &drives[drive].awaitingFlush)
                 continue
             }
             acknowledged += 1
+            oldest = min(oldest, operations[index].handedOver)
             switch (operations[index].kind, operations[index].state) {
             case (.put, .awaitingFlush): putDurable(index)
             case (.put, .awaitingVoid): putVoided(index)
@@ -134,7 +153,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     "a \(operations[index].kind) in state \(operations[index].state) was flushed")
             }
         }
-        cells.record(acknowledged, in: .flushBatchSize)
+        if acknowledged > 0 {
+            cells.record(acknowledged, in: .flushBatchSize)
+            cells.record(now.microseconds(since: oldest), in: .journalFlush)
+        }
         wakeSpaceWaiters(drive)
     }
 }

@@ -10,6 +10,24 @@
 
 import Wire
 
+/// Why a block is evicted.
+enum EvictionCause: UInt8, Sendable {
+    /// The drive is filled above its watermark.
+    case watermark
+    /// A put waits for slots.
+    case space
+    /// Somebody asked for bytes to be freed.
+    case request
+
+    var counter: ShardCounter {
+        switch self {
+        case .watermark: .evictionsForWatermark
+        case .space: .evictionsForSpace
+        case .request: .evictionsRequested
+        }
+    }
+}
+
 /// One drive's eviction.
 struct Eviction: Sendable {
     /// Removals in progress at once.
@@ -26,6 +44,12 @@ struct Eviction: Sendable {
     var demand: SizeClass?
     /// Bytes that a test or an operator wants gone.
     var requestedBytes: UInt64 = 0
+
+    /// Why the next victim goes.
+    var cause: EvictionCause {
+        if requestedBytes > 0 { return .request }
+        return demand == nil ? .watermark : .space
+    }
 
     mutating func stop() {
         demand = nil
@@ -54,6 +78,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if drives[drive].eviction.fruitlessTurns > 0, isFolding { return false }
         if drives[drive].eviction.requestedBytes > 0 { return true }
         guard configuration.evictionEnabled else { return false }
+        #if PLANTED_BUGS
+        if isPlanted(.neverEvicts) { return false }
+        #endif
         if drives[drive].eviction.demand != nil { return true }
         return drives[drive].space.busyPercent > UInt64(configuration.evictionWatermarkPercent)
             && drives[drive].releases.isEmpty && drives[drive].eviction.fruitlessTurns == 0
@@ -176,7 +203,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let isOld = Int(drives[drive].ages.age(entry.slots[0])) >= threshold
             guard isDraining || isOld && taken < Int(wanted) else { continue }
             guard drives[drive].stagedRemovals < Eviction.parallelRemovals,
-                beginRemoval(of: entry, on: drive, reason: .evicted)
+                beginRemoval(
+                    of: entry, on: drive, reason: .evicted, cause: drives[drive].eviction.cause)
             else { return taken > 0 }
             drives[drive].stagedRemovals += 1
             noteVictim(entry, on: drive)

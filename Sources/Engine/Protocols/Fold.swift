@@ -48,13 +48,21 @@ struct FoldScratch: ~Copyable {
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advanceFold(_ drive: DriveIndex) {
-        while drives[drive].checkpoint.position < drives[drive].folding.count {
+        while drives[drive].checkpoint.position < changeCount(drive) {
             guard foldGroup(drive) else { return }
             hasWorked = true
         }
         tidy(drive)
         drives[drive].checkpoint.position = 0
         drives[drive].checkpoint.step = .storingNodes
+    }
+
+    /// Changes to fold in all.
+    private func changeCount(_ drive: DriveIndex) -> Int {
+        #if PLANTED_BUGS
+        if isPlanted(.lastChangeNotFolded) { return max(0, drives[drive].folding.count - 1) }
+        #endif
+        return drives[drive].folding.count
     }
 
     private func change(_ place: Int, on drive: DriveIndex) -> DirtyEntry {
@@ -148,7 +156,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         from start: Int, first: Int, bound: BlockKey?, on drive: DriveIndex
     ) -> Int {
         var end = start
-        let limit = min(drives[drive].folding.count, first + FoldScratch.changeLimit)
+        let limit = min(changeCount(drive), first + FoldScratch.changeLimit)
         while end < limit {
             if let bound, !(changeKey(end, on: drive) < bound) { break }
             end += 1

@@ -63,10 +63,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
             operations[index].payload = lease.chain
             operations[index].lease = consume lease
-        } else if entry.lengthBytes != operations[index].entry.lengthBytes
-            || entry.checksum != operations[index].entry.checksum
-        {
-            // The batch's plan was made for another value.
+        } else if isOffPlan(entry, index) {
             miss(index)
             return
         }
@@ -75,9 +72,24 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].readsSlots = true
         operations[index].handedOver = now
         charge(index, slabs: slabs)
+        #if PLANTED_BUGS
+        if !isPlanted(.readsNotHeld) { readers.begin(entry.slots[0], on: drive) }
+        #else
         readers.begin(entry.slots[0], on: drive)
+        #endif
         drives[drive].ages.use(entry.slots[0], blocks: drives[drive].blockCount)
         submitPayload(of: index, .read)
+    }
+
+    /// Whether a batch's plan was made for another value.
+    private func isOffPlan(_ entry: BlockEntry, _ index: OperationIndex) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.staleBatchPlan) {
+            return entry.lengthBytes > operations[index].entry.lengthBytes
+        }
+        #endif
+        return entry.lengthBytes != operations[index].entry.lengthBytes
+            || entry.checksum != operations[index].entry.checksum
     }
 
     /// Whether the shard has memory for the value at all; a store may have been filled with more.
@@ -85,17 +97,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         memory.slabs.slabs(for: ByteCount(UInt64(entry.lengthBytes))) <= memory.slabs.slabCount
     }
 
-    private mutating func miss(_ index: OperationIndex) {
-        cells.add(to: .notFoundResponses)
-        finish(index, .notFound)
-    }
+    private mutating func miss(_ index: OperationIndex) { finish(index, .notFound) }
 
     /// The value's last read has completed.
     mutating func getMoved(_ index: OperationIndex) {
         let drive = operations[index].drive
         let entry = operations[index].entry
         operations[index].readsSlots = false
+        #if PLANTED_BUGS
+        let isKept = isPlanted(.lateReadKeepsSlots) && operations[index].isAnswered
+        if !isKept, !isPlanted(.readsNotHeld) { readers.end(entry.slots[0], on: drive) }
+        #else
         readers.end(entry.slots[0], on: drive)
+        #endif
         switch operations[index].deviceError {
         case nil: verify(index)
         case .medium: readRefused(index, entry)
@@ -145,6 +159,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             miss(index)
             return
         }
+        #if PLANTED_BUGS
+        if isPlanted(.hitsReadAgain), operations[index].parent == .none,
+            operations[index].sequence < JournalSequence(16)
+        {
+            operations[index].sequence = operations[index].sequence.next
+            operations[index].state = .begun
+            operations.append(index, to: &ready)
+            return
+        }
+        #endif
         cells.add(UInt64(entry.lengthBytes), to: .bytesRead)
         finish(index, .ok)
     }

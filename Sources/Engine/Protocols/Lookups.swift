@@ -88,20 +88,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let status: Status = found == nil ? .notFound : .ok
         switch request.operation {
         case .stat:
-            guard let found else {
-                cells.add(to: .notFoundResponses)
-                return
-            }
+            guard let found else { return }
             memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
             memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
             memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
             operations[index].isFound = true
         case .exists:
+            countAnswer(status, to: .exists)
             memory.arena.storeWord(
                 UInt64(status.rawValue),
                 at: body.advanced(by: UInt64(item * BodyLayout.statusItemBytes)))
         case .tcpBatchGet:
-            if found == nil { cells.add(to: .notFoundResponses) }
+            if found == nil { countAnswer(.notFound, to: .tcpBatchGet) }
             let place = body.advanced(by: UInt64(item * BodyLayout.batchGetItemBytes))
             memory.arena.storeWord(
                 UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)
@@ -120,9 +118,27 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         finish(index, operations[index].isFound ? .ok : .notFound)
     }
 
+    #if PLANTED_BUGS
+    /// What a binary search for the end of a prefix believes: whatever is before a hit is there.
+    private func bridgeHoles(in request: Request, itemCount: UInt32) {
+        var isBehindHit = false
+        for item in (0..<itemCount).reversed() {
+            let place = request.responseBody.start.advanced(
+                by: UInt64(item * BodyLayout.statusItemBytes))
+            if memory.arena.loadWord(place) == UInt64(Status.ok.rawValue) { isBehindHit = true }
+            if isBehindHit { memory.arena.storeWord(UInt64(Status.ok.rawValue), at: place) }
+        }
+    }
+    #endif
+
     /// Answers a batch whose items' words stand in the response body, and ends it.
     mutating func finishBatch(_ index: OperationIndex, itemBytes: UInt32) {
         if let request = operations[index].request, !operations[index].isAnswered {
+            #if PLANTED_BUGS
+            if isPlanted(.prefixBeyondHole), request.operation == .exists {
+                bridgeHoles(in: request, itemCount: operations[index].itemCount)
+            }
+            #endif
             var response = Response(
                 status: .ok, bodyBytes: operations[index].itemCount * itemBytes)
             if operations[index].kind == .batchGet {

@@ -6,10 +6,11 @@
 //     ─► leaf ─► its blocks, one after the other ─► next leaf … ─► a pause ─► superblocks
 //
 // Always holds: one piece of at most 64 KiB is in flight; on average no more bytes a second than
-// configured; a drive with work to do is left to it, for a tenth of a second at most. What is read
-// counts only if it is still what the index says when it has been read. A block that is damaged is
-// removed and its slots quarantined, as a get would; a page that is damaged and whose content is in
-// memory is written anew. While a checkpoint changes the index the scrub rests.
+// configured; a drive with work to do is left to it, for a tenth of a second at most; a block that
+// is gone isn't held for longer than a piece takes. What is read counts only if it is still what
+// the index says when it has been read. A block that is damaged is removed and its slots
+// quarantined, as a get would; a page that is damaged and whose content is in memory is written
+// anew. While a checkpoint changes the index the scrub rests.
 
 import Wire
 
@@ -77,6 +78,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     mutating func pumpScrub(_ drive: DriveIndex) {
+        letGoOfScrubbedBlock(drive)
         guard configuration.scrubBytesPerSecond > 0, phase == .serving,
             now >= drives[drive].scrub.nextPiece, mayScrub(drive)
         else { return }
@@ -90,6 +92,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             hasWorked = true
             advanceScrub(drive)
         }
+    }
+
+    /// A block that is gone, or whose scrub never goes on, isn't held: its slots are waited for, by
+    /// puts and by the end of a drain.
+    private mutating func letGoOfScrubbedBlock(_ drive: DriveIndex) {
+        guard !drives[drive].releases.isEmpty, !drives[drive].scrub.isReading,
+            case .block = drives[drive].scrub.stage
+        else { return }
+        #if PLANTED_BUGS
+        if isPlanted(.scrubHoldsRemovedBlock) { return }
+        #endif
+        if phase == .serving, isCurrent(drives[drive].scrub.entry, on: drive) { return }
+        leaveScrubbedBlock(drive)
     }
 
     private func isScrubHeldUp(_ drive: DriveIndex) -> Bool {
@@ -357,12 +372,17 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func endScrubbedBlock(_ drive: DriveIndex) {
+        drives[drive].scrub.blocksThisTurn += 1
+        cells.drives[Int(drive.rawValue)].add(to: .scrubbedBlocks)
+        leaveScrubbedBlock(drive)
+    }
+
+    /// Goes on behind the block, read to its end or not.
+    private mutating func leaveScrubbedBlock(_ drive: DriveIndex) {
         hasWorked = true
         let entry = drives[drive].scrub.entry
         readers.end(entry.slots[0], on: drive)
         drives[drive].scrub.isSecondTry = false
-        drives[drive].scrub.blocksThisTurn += 1
-        cells.drives[Int(drive.rawValue)].add(to: .scrubbedBlocks)
         drives[drive].scrub.hand = entry.key
         drives[drive].scrub.isHandDone = true
         drives[drive].scrub.stage = .cell

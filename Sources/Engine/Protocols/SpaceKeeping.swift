@@ -42,6 +42,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #if PLANTED_BUGS
         if isPlanted(.slotReusedBeforeDeleteDurable), extent.isEmpty { return }
         #endif
+        #if PLANTED_BUGS
+        if isPlanted(.replacedValueNotFreed), !quarantined, sequence.rawValue % 4 == 0 { return }
+        #endif
         var quarantined = quarantined
         #if PLANTED_BUGS
         if isPlanted(.quarantinedSlotReused) { quarantined = false }

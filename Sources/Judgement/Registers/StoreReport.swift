@@ -22,6 +22,10 @@ package struct StoreReport: Hashable, Sendable {
     /// Blocks given up because their bytes were in doubt, or because what named them was: an upper
     /// bound from the store's counters.
     package var doubts: UInt64 = 0
+    /// Of these, values that were read and didn't match their checksum.
+    package var damagedValues: UInt64 = 0
+    /// Bytes of slots that are never used again.
+    package var quarantinedBytes: UInt64 = 0
     /// Drives that came back with nothing.
     package var drivesEmptied: UInt64 = 0
     /// Values that a recovery found torn.

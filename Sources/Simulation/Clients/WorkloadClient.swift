@@ -1,5 +1,7 @@
-// WorkloadClient: the real client's core, kept busy: a closed loop of requests drawn from the seed,
-// each begun and ended in the judge's book.
+// WorkloadClient: the real client's core, kept busy: requests drawn from the seed, each begun and
+// ended in the judge's book. The next one comes when one has ended (a closed loop), or by itself,
+// whatever became of those before it (an open loop): then its time is counted from when it came,
+// though it had to wait for a slot.
 //
 // Always holds: a slot has one request at a time, with memory of its own; what a request finds is
 // judged when its outcome is taken; a client that has died takes its requests with it, and nobody
@@ -56,6 +58,10 @@ final class WorkloadClient {
     private var chain: [Int] = []
     private var pausedSlots = 0
     private var incarnation: UInt64 = 0
+    private var arrivals: RandomStream
+    /// When the requests came that wait for a slot.
+    private var comers: [Instant] = []
+    private var isOpenLoop: Bool { plan.arrivalsPerSecond > 0 }
     var isWoken = true
     private(set) var nextWake = Instant.never
 
@@ -65,6 +71,7 @@ final class WorkloadClient {
         self.world = world
         self.seed = seed &+ UInt64(index) << 40
         random = RandomStream(seed: self.seed, name: "client")
+        arrivals = RandomStream(seed: self.seed, name: "arrivals")
         zipf = plan.skew == .zipf ? ZipfTable(count: plan.keys.count) : nil
         let bytes = Int(plan.valueBytes.to) * Int(plan.batchItems.to)
         slots = (0..<plan.inFlight).map { _ in WorkloadSlot(memory: OwnedBytes(count: bytes)) }
@@ -83,6 +90,11 @@ final class WorkloadClient {
         configuration.silenceMicroseconds = 200_000
         configuration.reconnecting = Backoff(firstMicroseconds: 2000, capMicroseconds: 100_000)
         configuration.refused = Backoff(firstMicroseconds: 1000, capMicroseconds: 50_000)
+        #if PLANTED_BUGS
+        configuration.plantedBug = world.scenario.store.plantedBug.flatMap {
+            PlantedClientBug(rawValue: $0)
+        }
+        #endif
         configuration.key = world.server.plan.keys.first?.key
         return ClientCore(
             configuration, transport: ClientPort(client: index, network: world.network))
@@ -102,11 +114,27 @@ final class WorkloadClient {
     func begin() {
         stage = .working
         isWoken = true
+        if isOpenLoop { scheduleRequest() }
+    }
+
+    private func scheduleRequest() {
+        let mean = 1_000_000 / plan.arrivalsPerSecond
+        world.schedule(.request(index), after: arrivals.below(2 * mean + 1))
+    }
+
+    /// Its time has come, whoever still waits.
+    func requestCame() {
+        guard stage == .working || stage == .dead else { return }
+        scheduleRequest()
+        guard stage == .working else { return }
+        comers.append(world.now)
+        isWoken = true
     }
 
     func stop() {
         if stage == .dead { revive() }
         stage = .stopping
+        comers = []
         isWoken = true
     }
 
@@ -148,6 +176,7 @@ final class WorkloadClient {
         slotOfTag = [:]
         freeSlots = Array(slots.indices.reversed())
         chain = []
+        comers = []
         stage = .dead
         nextWake = .never
     }
@@ -189,10 +218,13 @@ final class WorkloadClient {
 
     /// Begins as many requests as there are slots for.
     private func fill() {
-        while freeSlots.count > pausedSlots, let place = freeSlots.last, let next = nextOperation()
+        let isComing = isOpenLoop && stage == .working
+        while freeSlots.count > pausedSlots, let place = freeSlots.last,
+            !isComing || !comers.isEmpty, let next = nextOperation()
         {
             freeSlots.removeLast()
-            begin(next.0, next.1, in: place)
+            let came = isComing ? comers.removeFirst() : world.now
+            begin(next.0, next.1, in: place, came: came)
         }
     }
 
@@ -257,9 +289,11 @@ final class WorkloadClient {
 
     // MARK: Requests
 
-    private func begin(_ operation: WorkloadOperation, _ keys: [Int], in place: Int) {
+    private func begin(
+        _ operation: WorkloadOperation, _ keys: [Int], in place: Int, came: Instant
+    ) {
         slots[place].operation = operation
-        slots[place].began = world.now
+        slots[place].began = came
         let patience =
             stage == .working
             ? plan.deadlineMicroseconds.draw(from: &random) : Judge.patientMicroseconds
@@ -339,8 +373,9 @@ final class WorkloadClient {
         }
         if stage == .puttingNew, operation != .get, let key = slots[place].items.first?.key {
             freeSlots.removeLast()
-            begin(operation == .delete ? .put : .get, [key], in: place)
+            begin(operation == .delete ? .put : .get, [key], in: place, came: world.now)
         }
+        if isOpenLoop, stage == .working { return }
         var pause = stage == .working ? plan.thinkMicroseconds.draw(from: &random) : 0
         // Who is turned away at once doesn't come back at once.
         if !OutcomeNames.isResult(outcome.item(at: 0).status) { pause = max(pause, 1000) }

@@ -14,6 +14,7 @@ struct ClientPlan {
     let mix: OperationMix
     let deadlineMicroseconds: Drawn
     let thinkMicroseconds: Drawn
+    let arrivalsPerSecond: UInt64
     /// The keys it works on, of all the run's.
     let keys: Range<Int>
 }
@@ -50,7 +51,9 @@ struct WorkloadPlan {
                         skew: group.skew, valueBytes: group.valueBytes,
                         batchItems: group.batchItems, mix: group.mix,
                         deadlineMicroseconds: group.deadlineMicroseconds,
-                        thinkMicroseconds: group.thinkMicroseconds, keys: first..<keys.count))
+                        thinkMicroseconds: group.thinkMicroseconds,
+                        arrivalsPerSecond: group.arrivalsPerSecond.draw(from: &random),
+                        keys: first..<keys.count))
             }
         }
         self.clients = clients

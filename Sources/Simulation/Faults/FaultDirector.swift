@@ -71,6 +71,8 @@ final class FaultDirector {
 
     /// From now on they strike.
     func begin() {
+        let first = faults.filter(\.name.shape.strikesDrive).min { $0.beginsAt < $1.beginsAt }
+        world.judge.strickenDrive = first?.drive
         for index in faults.indices {
             world.schedule(.beginFault(index), after: faults[index].beginsAt)
         }
@@ -88,7 +90,7 @@ final class FaultDirector {
         }
         faults[index].isActive = true
         struck += 1
-        world.judge.allow(faults[index].name.allowedLosses)
+        world.judge.allow(faults[index].allowedLosses)
         world.log.faultBegan(index, faults[index])
         world.sim.note(
             .struck, UInt64(index), faults[index].amount, UInt64(faults[index].drive))
@@ -173,12 +175,16 @@ final class FaultDirector {
     }
 }
 
-extension FaultName {
+extension PlannedFault {
     /// What it may cost that was acknowledged.
     var allowedLosses: LossCauses {
-        switch self {
+        switch name {
         case .driveOffline, .driveAbsent, .flushError: .absence
-        case .driveStall, .flushStall, .driveSlow: .shedding
+        // After a minute it is given up.
+        case .driveStall: lasts < 59_000_000 ? .shedding : [.shedding, .absence]
+        case .flushStall, .driveSlow: .shedding
+        // The other copy knows all of it.
+        case .damagedAtRest where choice == "journal_one_copy" || choice == "superblock_one": []
         case .lostWrites, .tornWrites, .misdirectedWrites, .misdirectedReads, .damagedAtRest:
             [.damage, .emptiedDrive, .absence]
         case .bitRot, .unreadableSectors: [.damage, .emptiedDrive, .absence]
@@ -190,7 +196,9 @@ extension FaultName {
             []
         }
     }
+}
 
+extension FaultName {
     /// It waits for a server that serves.
     var needsServer: Bool {
         switch self {

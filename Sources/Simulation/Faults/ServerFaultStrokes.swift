@@ -17,9 +17,9 @@ extension FaultDirector {
             world.server.jumpClock(byMicroseconds: fault.amount)
         case .powerCut: cut(index, .powerCut)
         case .processKill: cut(index, .kill)
-        // A drained store has no journal to read.
-        case .damagedAtRest where fault.choice.hasPrefix("journal"): cut(index, .kill)
-        case .restart, .damagedAtRest, .driveAbsent: world.server.beginDrain()
+        // A drained store has no journal to read, and two superblocks that say the same.
+        case .damagedAtRest: cut(index, .kill)
+        case .restart, .driveAbsent: world.server.beginDrain()
         default: preconditionFailure("\(fault.name) isn't the server's")
         }
         if fault.name.endsByItself, world.server.life == .draining {
@@ -124,10 +124,12 @@ extension FaultDirector {
                 / unit..<(layout.journalCopyA.rawValue
                 + layout.journalBytes) / unit)
         guard !blocks.isEmpty else { return }
+        let isSecondOnly = below(2, of: index) == 0
         for _ in 0..<fault.amount {
             let place = blocks[Int(below(UInt64(blocks.count), of: index))] * unit
             let second = place - layout.journalCopyA.rawValue + layout.journalCopyB.rawValue
-            let isSecondCopy = below(2, of: index) == 0
+            let isSecondCopy =
+                fault.choice == "journal_one_copy" ? isSecondOnly : below(2, of: index) == 0
             let offset = below(unit, of: index)
             switch fault.choice {
             case "journal_both_copies":

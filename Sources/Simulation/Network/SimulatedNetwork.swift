@@ -34,6 +34,8 @@ final class SimulatedNetwork {
     /// Connections that were reset by a fault.
     private(set) var resets: UInt64 = 0
     private(set) var openings: UInt64 = 0
+    /// Connections of each client that nobody took.
+    private(set) var refusals: [UInt64]
     private(set) var heldArrivals: UInt64 = 0
     private(set) var splitSends: UInt64 = 0
     private(set) var bytesMoved: UInt64 = 0
@@ -51,6 +53,7 @@ final class SimulatedNetwork {
         latency = shape.latencyMicroseconds
         piecesPercent = shape.piecesPercent.draw(from: &random)
         links = Array(repeating: LinkState(), count: clients)
+        refusals = Array(repeating: 0, count: clients)
     }
 
     func drawNonce() -> Nonce {
@@ -84,6 +87,7 @@ final class SimulatedNetwork {
             speak(connection)
         } else {
             connection.opening = .failed(.refused)
+            if connection.client >= 0 { refusals[connection.client] += 1 }
             forget(connection)
         }
         world.wake(connection.client)
@@ -183,6 +187,10 @@ final class SimulatedNetwork {
         case .toClient:
             connection.toClient.arrived += count
             if ends { connection.toClient.isEnded = true }
+            // Bytes for a socket that is closed are answered with a reset, as TCP does.
+            if connection.isClosed, count > 0 {
+                world.schedule(.reset(connection), after: latencyOf(connection.client))
+            }
             world.wake(connection.client)
         }
     }

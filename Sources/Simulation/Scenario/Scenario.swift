@@ -42,6 +42,8 @@ package struct StoreShape: Sendable {
     package var journalBlocks = Drawn(from: 32, to: 128)
     package var slabs = Drawn(from: 64, to: 128)
     package var dirtyEntries = Drawn(from: 64, to: 512)
+    /// Bytes a second that the scrub of a drive reads; 0 for none.
+    package var scrubBytesPerSecond = Drawn(from: 0, to: 2 << 20)
     package var isEvictionOn = true
     /// File drives rather than raw devices: only these can have no space.
     package var areDrivesFiles = false
@@ -92,6 +94,9 @@ package struct ClientGroup: Sendable {
     package var batchItems = Drawn(from: 2, to: 6)
     package var mix = OperationMix()
     package var deadlineMicroseconds = Drawn(2_000_000)
+    /// Requests that come in a second, whether those before them have ended or not; 0 for a client
+    /// that begins the next one when one has ended.
+    package var arrivalsPerSecond = Drawn(0)
     /// Pause between an answer and the next request.
     package var thinkMicroseconds = Drawn(0)
 
@@ -150,10 +155,30 @@ package enum Expectation: Sendable {
     case health(ReportedHealthName, withinMicroseconds: UInt64)
     /// It says that it is healthy within a time of the last fault's end.
     case recovery(withinMicroseconds: UInt64)
-    /// Requests answered in a second during the first fault, in percent of before it.
+    /// Requests served in a second during the first fault, in percent of before it. A miss isn't
+    /// served.
     case throughput(atLeastPercent: UInt64)
     /// The 99th percentile of latencies during the first fault, in percent of before.
     case latency(atMostPercent: UInt64)
+    /// The same two of the requests for keys that live on other drives than the one that the first
+    /// fault strikes.
+    case othersThroughput(atLeastPercent: UInt64)
+    case othersLatency(atMostPercent: UInt64)
+    /// What half of the requests, and 99 of 100, take at most, on the mean of the samples.
+    case median(withinMicroseconds: UInt64)
+    case tail(withinMicroseconds: UInt64)
+    /// The store says that it found damage within a time of the first fault's beginning.
+    case damageFound(withinMicroseconds: UInt64)
+}
+
+extension Expectation {
+    /// It takes a key's drive to tell.
+    var isAboutOthers: Bool {
+        switch self {
+        case .othersThroughput, .othersLatency: true
+        default: false
+        }
+    }
 }
 
 /// Health, as scenarios name it.

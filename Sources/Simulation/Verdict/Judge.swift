@@ -10,6 +10,16 @@ internal import Judgement
 internal import Sim
 internal import Wire
 
+/// Requests that ended since the last sample.
+struct SampleCounts {
+    var ended: UInt64 = 0
+    /// With a result or a miss.
+    var answered: UInt64 = 0
+    /// With what was asked for.
+    var served: UInt64 = 0
+    var othersServed: UInt64 = 0
+}
+
 final class Judge {
     /// In the liveness act nobody hurries.
     static let patientMicroseconds: UInt64 = 40_000_000
@@ -29,12 +39,20 @@ final class Judge {
     private var activity: KeyActivity
     private var isLiveness = false
     private var readBackHits: UInt64 = 0
+    /// What the blocks read back must take on the drives, at least.
+    private var readBackBytes: UInt64 = 0
+    private var reportBeforeReadBack = StoreReport()
     private var newBlocksPut: UInt64 = 0
     private var newBlocksRead: UInt64 = 0
     /// Latencies of requests that ended since the last sample, in microseconds.
     var latencies: [UInt64] = []
-    private(set) var answeredSinceSample: UInt64 = 0
-    private(set) var endedSinceSample: UInt64 = 0
+    /// Of these, those of keys on other drives than the one that a fault strikes first.
+    var othersLatencies: [UInt64] = []
+    private var sinceSample = SampleCounts()
+    /// The drive that each key lives on; empty where nobody asks.
+    private let homes: [Int]
+    /// The drive that a fault strikes first.
+    var strickenDrive: Int?
     let longestDeadlineMicroseconds: UInt64
 
     init(workload: WorkloadPlan, world: World, seed: UInt64) {
@@ -45,6 +63,10 @@ final class Judge {
         activity = KeyActivity(
             keyCount: workload.keys.count,
             blockSizeBytes: world.server.plan.engine.blockSizeBytes)
+        let keyHomes = KeyHomes(seed: seed, driveCount: world.server.plan.driveCount)
+        homes =
+            world.scenario.expectations.contains(where: \.isAboutOthers)
+            ? workload.keys.map { keyHomes.drive(of: $0) } : []
         longestDeadlineMicroseconds =
             workload.clients.map { $0.deadlineMicroseconds.to }.max() ?? 0
         ledger = RegisterLedger(
@@ -119,17 +141,18 @@ final class Judge {
         strideBytes: Int
     ) -> [Int] {
         requestsEnded += 1
-        endedSinceSample += 1
-        latencies.append(world.now.microseconds(since: slot.began))
+        sinceSample.ended += 1
         if world.now > slot.deadline.advanced(byMicroseconds: Self.slackMicroseconds) {
             fail(Violation(.answeredLate, "\(operation) ended after its deadline"))
         }
         var missing: [Int] = []
         var isAnswered = true
+        var isServed = true
         for (position, item) in slot.items.enumerated() {
             let ended = outcome.item(at: position)
             activity.end(item)
             outcomes[OutcomeNames.place(of: ended.status)] += 1
+            if ended.status != .ok { isServed = false }
             if !OutcomeNames.isResult(ended.status) {
                 isAnswered = false
                 if isLiveness, !isFull(ended.status) {
@@ -147,9 +170,21 @@ final class Judge {
                 if isMissing { missing.append(item.key) }
             }
         }
-        if isAnswered { answeredSinceSample += 1 }
+        count(slot, isAnswered: isAnswered, isServed: isServed)
         world.noteEnd(operation, outcome, missing: missing.count)
         return missing
+    }
+
+    private func count(_ slot: WorkloadSlot, isAnswered: Bool, isServed: Bool) {
+        let latency = world.now.microseconds(since: slot.began)
+        latencies.append(latency)
+        if isAnswered { sinceSample.answered += 1 }
+        if isServed { sinceSample.served += 1 }
+        guard let strickenDrive, !homes.isEmpty,
+            slot.items.allSatisfy({ homes[$0.key] != strickenDrive })
+        else { return }
+        othersLatencies.append(latency)
+        if isServed { sinceSample.othersServed += 1 }
     }
 
     /// A store that may not evict has no space at times, and may say so.
@@ -210,7 +245,10 @@ final class Judge {
         guard let name, memory.holds(name, of: values, at: offset) else {
             throw foreign(item, memory, offset, length)
         }
-        if isLiveness { readBackHits += 1 }
+        if isLiveness {
+            readBackHits += 1
+            readBackBytes += slotBytes(forLength: UInt64(lengthBytes))
+        }
     }
 
     /// Ends a read by its status; true when it was a miss.
@@ -270,18 +308,21 @@ final class Judge {
                     .healthDisagrees,
                     "\(report.drivesMissing) drives are reported missing, none was harmed"))
         }
+        if report.damagedValues > 0, !ledger.allowed.contains(.damage) {
+            fail(
+                Violation(
+                    .healthDisagrees,
+                    "\(report.damagedValues) values are reported damaged, nothing was harmed"))
+        }
         let late = world.server.sessionCounts.worstLatenessMicroseconds
         if late > Self.slackMicroseconds {
             fail(Violation(.answeredLate, "the server answered \(late) us after a deadline"))
         }
     }
 
-    func takeSampleCounts() -> (ended: UInt64, answered: UInt64) {
-        defer {
-            endedSinceSample = 0
-            answeredSinceSample = 0
-        }
-        return (endedSinceSample, answeredSinceSample)
+    func takeSampleCounts() -> SampleCounts {
+        defer { sinceSample = SampleCounts() }
+        return sinceSample
     }
 
     // MARK: The liveness act
@@ -298,7 +339,21 @@ final class Judge {
         }
     }
 
-    func beginReadBack() { readBackHits = 0 }
+    func beginReadBack() {
+        readBackHits = 0
+        readBackBytes = 0
+        reportBeforeReadBack = world.server.report
+    }
+
+    /// What a value of `length` takes, as the store documents it: one slot of the smallest size
+    /// that holds it, or whole ones of the largest.
+    private func slotBytes(forLength length: UInt64) -> UInt64 {
+        let largest = UInt64(world.server.plan.engine.blockSizeBytes)
+        if length > largest { return (length + largest - 1) / largest * largest }
+        var bytes = UInt64(world.server.plan.engine.minimumSlotBytes)
+        while bytes < length { bytes *= 2 }
+        return bytes
+    }
 
     /// Every key was read: blocks reported and blocks found must agree.
     func endReadBack() throws(Violation) {
@@ -310,7 +365,21 @@ final class Judge {
                 .blockCountWrong,
                 "\(readBackHits) keys were read, the store reports \(report.blocks) blocks")
         }
+        let before = reportBeforeReadBack
+        if report.damagedValues > before.damagedValues,
+            report.quarantinedBytes <= before.quarantinedBytes
+        {
+            throw Violation(
+                .damageNotSetAside,
+                "\(report.damagedValues - before.damagedValues) values didn't match, and no slot "
+                    + "was set aside")
+        }
         let mayHide = !ledger.allowed.isDisjoint(with: [.damage, .emptiedDrive, .absence])
+        if !mayHide, report.usedBytes > readBackBytes + report.quarantinedBytes {
+            throw Violation(
+                .spaceNotConserved,
+                "\(report.usedBytes) bytes are in use, the blocks there are take \(readBackBytes)")
+        }
         if !mayHide, report.evictions == 0, report.blocks != readBackHits {
             throw Violation(
                 .blockCountWrong,

@@ -34,6 +34,7 @@ package enum ReachedState: String, CaseIterable, Sendable {
     case readUnderDamage = "damaged-sector-read"
     case misdirected = "write-or-read-misdirected"
     case fileSystemFull = "file-system-full"
+    case scrubFoundDamage = "scrub-found-damage"
     // Space.
     case evicted = "evicted"
     case evictedWhileReading = "evicted-while-reads-were-under-way"

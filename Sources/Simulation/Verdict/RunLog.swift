@@ -13,6 +13,10 @@ final class RunLog {
     private var faultPlaces: [Int: Int] = [:]
     private(set) var events: [RunEvent] = []
     private let intervalMicroseconds: UInt64
+    /// Of each sample: latencies of requests for keys on other drives than the stricken one.
+    private var othersLatencies: [[UInt64]] = []
+    /// Of each sample: connections of each client that nobody had taken by then.
+    private var refusals: [[UInt64]] = []
     private var lastHealth = ReportedHealth.unavailable
     private var lastStates: [DriveState] = []
     /// Most drives that were reported missing at once.
@@ -39,6 +43,9 @@ final class RunLog {
         sample.atMicroseconds = world.elapsedMicroseconds
         sample.requests = counts.ended
         sample.answered = counts.answered
+        sample.served = counts.served
+        sample.othersServed = counts.othersServed
+        sample.doubts = report.doubts
         if !latencies.isEmpty {
             sample.latencyMedianMicroseconds = latencies[latencies.count / 2]
             sample.latencyP99Microseconds = latencies[latencies.count * 99 / 100]
@@ -51,8 +58,31 @@ final class RunLog {
         sample.blocks = report.blocks
         sample.usedBytes = report.usedBytes
         samples.append(sample)
+        othersLatencies.append(world.judge.othersLatencies)
+        world.judge.othersLatencies.removeAll(keepingCapacity: true)
+        judgeRefusals()
         follow(states, report)
         world.noteStates(report, sample)
+    }
+
+    /// Most connections that a client may try in a second of which none is taken: its pauses double
+    /// up to a tenth of a second.
+    private static let refusalsPerSecond: UInt64 = 200
+
+    private func judgeRefusals() {
+        refusals.append(world.network.refusals)
+        let place = samples.count - 1
+        let window = Int(1_000_000 / intervalMicroseconds)
+        guard place >= window, let now = refusals.last else { return }
+        let before = refusals[place - window]
+        refusals[place - window] = []
+        for client in now.indices where now[client] - before[client] > Self.refusalsPerSecond {
+            world.judge.fail(
+                Violation(
+                    .triedTooOften,
+                    "client \(client) tried \(now[client] - before[client]) connections in a second"
+                ))
+        }
     }
 
     private func follow(_ states: [DriveState], _ report: StoreReport) {
@@ -125,14 +155,54 @@ final class RunLog {
                 try expectHealth(.healthy, from: lastEnd, within: within)
             case .throughput(let percent):
                 try compare(first, percent: percent, .throughputBelowBound, atMost: false) {
-                    $0.answered
+                    Self.mean(samples[$0], \.served)
                 }
             case .latency(let percent):
                 try compare(first, percent: percent, .latencyAboveBound, atMost: true) {
-                    $0.latencyP99Microseconds
+                    Self.mean(samples[$0], \.latencyP99Microseconds)
                 }
+            case .othersThroughput(let percent):
+                try compare(first, percent: percent, .throughputBelowBound, atMost: false) {
+                    Self.mean(samples[$0], \.othersServed)
+                }
+            case .othersLatency(let percent):
+                try compare(first, percent: percent, .latencyAboveBound, atMost: true) {
+                    let latencies = othersLatencies[$0].flatMap { $0 }.sorted()
+                    return latencies.isEmpty ? 0 : latencies[latencies.count * 99 / 100]
+                }
+            case .median(let within): try expect(\.latencyMedianMicroseconds, within: within)
+            case .tail(let within): try expect(\.latencyP99Microseconds, within: within)
+            case .damageFound(let within):
+                try expectDamageFound(from: first.beganMicroseconds, within: within)
             }
         }
+    }
+
+    private func expect(
+        _ latency: KeyPath<RunSample, UInt64>, within: UInt64
+    ) throws(Violation) {
+        let working = samples.filter {
+            $0.requests > 0 && $0.atMicroseconds <= world.faults.durationMicroseconds
+        }
+        let mean = Self.mean(working[...], latency)
+        guard mean > within else { return }
+        throw Violation(
+            .latencyAboveBound, "requests took \(mean) us on the mean of samples, not \(within)")
+    }
+
+    private func expectDamageFound(from start: UInt64, within: UInt64) throws(Violation) {
+        let isFound = samples.contains {
+            $0.doubts > 0 && $0.atMicroseconds >= start
+                && $0.atMicroseconds <= start + within + intervalMicroseconds
+        }
+        guard !isFound else { return }
+        throw Violation(.expectationNotMet, "no damage was reported within \(within) us")
+    }
+
+    private static func mean(
+        _ samples: ArraySlice<RunSample>, _ number: KeyPath<RunSample, UInt64>
+    ) -> UInt64 {
+        samples.reduce(0) { $0 + $1[keyPath: number] } / UInt64(max(1, samples.count))
     }
 
     private func expectHealth(
@@ -151,27 +221,28 @@ final class RunLog {
     /// Compares a number of the samples during a fault with the same before it.
     private func compare(
         _ fault: RunFault, percent: UInt64, _ assertion: Assertion, atMost: Bool,
-        _ number: (RunSample) -> UInt64
+        _ number: (Range<Int>) -> UInt64
     ) throws(Violation) {
         let end = fault.endedMicroseconds ?? .max
         // The first samples of both find empty caches and full queues.
-        let before = samples.filter {
-            $0.atMicroseconds <= fault.beganMicroseconds
-                && $0.atMicroseconds > fault.beganMicroseconds / 4
-        }
+        let before = places(fault.beganMicroseconds / 4, to: fault.beganMicroseconds)
         let settled = fault.beganMicroseconds + (min(end, .max / 2) - fault.beganMicroseconds) / 4
-        let during = samples.filter { $0.atMicroseconds > settled && $0.atMicroseconds <= end }
+        let during = places(settled, to: end)
         guard !before.isEmpty, !during.isEmpty else {
             throw Violation(.expectationNotMet, "no samples before or during \(fault.name)")
         }
-        func mean(_ samples: [RunSample]) -> UInt64 {
-            samples.reduce(0) { $0 + number($1) } / UInt64(samples.count)
-        }
-        let (was, then) = (mean(before), mean(during))
+        let (was, then) = (number(before), number(during))
         let isKept = atMost ? then * 100 <= was * percent : then * 100 >= was * percent
         guard !isKept else { return }
         throw Violation(
             assertion, "\(then) during \(fault.name), \(was) before: not \(percent) percent")
+    }
+
+    /// The samples after one time and not after another.
+    private func places(_ after: UInt64, to end: UInt64) -> Range<Int> {
+        let first = samples.firstIndex { $0.atMicroseconds > after } ?? samples.endIndex
+        let last = samples.lastIndex { $0.atMicroseconds <= end } ?? -1
+        return first..<max(first, last + 1)
     }
 
     // MARK: The report

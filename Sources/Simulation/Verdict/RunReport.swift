@@ -25,6 +25,10 @@ package struct RunSample: Sendable {
     package var requests: UInt64 = 0
     /// Of these, with a result or a miss.
     package var answered: UInt64 = 0
+    /// Of these, with what was asked for.
+    package var served: UInt64 = 0
+    /// Served of keys on other drives than the first that a fault strikes.
+    package var othersServed: UInt64 = 0
     package var latencyMedianMicroseconds: UInt64 = 0
     package var latencyP99Microseconds: UInt64 = 0
     /// Requests under way at the clients.
@@ -35,6 +39,8 @@ package struct RunSample: Sendable {
     package var health = ReportedHealth.unavailable
     package var blocks: UInt64 = 0
     package var usedBytes: UInt64 = 0
+    /// Blocks whose bytes the store has called doubtful so far.
+    package var doubts: UInt64 = 0
 
     package init() {}
 }

@@ -78,6 +78,7 @@ extension World {
             for cells in shard.cells.drives {
                 reached.insert(.absentAtStart, if: cells.state == .absent)
                 reached.insert(.fileSystemFull, if: cells.value(.fileSystemFull) > 0)
+                reached.insert(.scrubFoundDamage, if: cells.value(.scrubFindings) > 0)
             }
             let isReading = shard.cells.value(ShardGauge.blocksReading) > 0
             reached.insert(

@@ -70,6 +70,9 @@ struct ServerPlan {
         engine.dirtyEntryLimit = Int(store.dirtyEntries.draw(from: &random))
         engine.unsettledPayloadLimitBytes = 1 << (18 + random.below(5))
         engine.hashSeed = seed
+        var scrub = RandomStream(seed: seed, name: "scrub")
+        engine.scrubBytesPerSecond = store.scrubBytesPerSecond.draw(from: &scrub)
+        engine.scrubPauseMicroseconds = 20_000 + scrub.below(200_000)
         #if PLANTED_BUGS
         engine.plantedBug = store.plantedBug.flatMap { PlantedBug(rawValue: $0) }
         #endif

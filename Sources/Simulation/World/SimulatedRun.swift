@@ -21,7 +21,12 @@ package enum SimulatedRun {
 
     #if PLANTED_BUGS
     /// Mistakes that a test build can plant.
-    package static var plantableMistakes: [String] { PlantedBug.allCases.map(\.rawValue) }
+    package static var plantableMistakes: [String] {
+        PlantedBug.allCases.map(\.rawValue) + PlantedClientBug.allCases.map(\.rawValue)
+    }
+
+    /// Of these, what no run of this world can bring to light: a store has one format in it.
+    package static let mistakesBeyondThisWorld = [PlantedBug.versionIgnored.rawValue]
     #endif
 
     /// A run's report, its real time left to the caller.
@@ -118,6 +123,10 @@ extension World {
         for client in clients { client.readBack() }
         try run("the read-back", limitMicroseconds: 600_000_000, orElse: .requestNeverAnswered) {
             clients.allSatisfy { $0.isIdle }
+        }
+        // Damage that was found is set aside after the answer.
+        try run("quiet", limitMicroseconds: 70_000_000, orElse: .requestNeverAnswered) {
+            server.report.operationsInFlight == 0
         }
         try judge.endReadBack()
         for client in clients { client.putNew() }

@@ -101,9 +101,7 @@ final class SimulatedServer {
         var device = SimulatedDevice(
             drives: blank.map { SimulatedDriveSetup(image: $0, mode: plan.mode) }, world: sim,
             arena: memory.arena, operationLimit: 16, seed: seed)
-        let members = (0..<plan.driveCount).map {
-            StoreIdentity(high: seed, low: UInt64($0) + 1)
-        }
+        let members = KeyHomes.members(seed: seed, driveCount: plan.driveCount)
         for index in 0..<plan.driveCount {
             let format = FormatConfiguration(
                 storeID: StoreIdentity(high: seed, low: 0x7374_6F72_65), driveID: members[index],
@@ -445,6 +443,13 @@ extension SimulatedServer {
         }
     }
 
+    /// What it has in hand, for reports.
+    var standing: String {
+        let report = report
+        return "\(report.operationsInFlight) operations under way, \(report.slabsAllocated) of "
+            + "\(report.slabsTotal) slabs taken"
+    }
+
     /// Operations in flight on each drive.
     var driveQueues: [UInt64] {
         guard !shards.isEmpty else { return [] }
@@ -462,6 +467,7 @@ extension SimulatedServer {
         report.evictions = evictions
         let counters = counters
         report.doubts = counters.doubts + checksumFailures
+        report.damagedValues = checksumFailures
         report.drivesEmptied = counters.emptied
         report.tornValues = counters.tornValues
         report.shedRequests = counters.shed
@@ -479,6 +485,7 @@ extension SimulatedServer {
             for cells in shard.cells.drives {
                 report.usedBytes += cells.value(.usedBytes)
                 report.usableBytes += cells.value(.usableBytes)
+                report.quarantinedBytes += cells.value(.quarantinedBytes)
             }
         }
         if let slabs {

@@ -18,6 +18,8 @@ enum WorldAction {
     case reset(SimulatedConnection)
     /// A client may go on after a pause.
     case client(Int)
+    /// A request comes to a client by itself.
+    case request(Int)
     case sample
     case beginFault(Int)
     case endFault(Int)
@@ -102,6 +104,7 @@ final class World {
             network.arrive(connection, way, count, ends: ends)
         case .reset(let connection): network.reset(connection, byFault: false)
         case .client(let index): clients[index].resume()
+        case .request(let index): clients[index].requestCame()
         case .sample: log.takeSample()
         case .beginFault(let index): faults.begin(index)
         case .endFault(let index): faults.end(index)
@@ -130,7 +133,8 @@ final class World {
             turnsAtOneTime = 0
             let next = nextInstant
             guard next != .never, next <= end else {
-                throw Violation(assertion, "\(goal): not within \(limitMicroseconds) us")
+                throw Violation(
+                    assertion, "\(goal): not within \(limitMicroseconds) us; \(server.standing)")
             }
             sim.advance(to: next)
             server.advanceDevices()

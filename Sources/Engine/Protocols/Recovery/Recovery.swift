@@ -254,7 +254,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private mutating func goOnline(_ drive: DriveIndex) {
         hasWorked = true
         let cells = cells.drives[Int(drive.rawValue)]
-        if drives[drive].recovery.isEmptied { cells.add(to: .returnedEmpty) }
+        var isEmptied = drives[drive].recovery.isEmptied
+        #if PLANTED_BUGS
+        if isPlanted(.emptiedNotCounted) { isEmptied = false }
+        #endif
+        if isEmptied { cells.add(to: .returnedEmpty) }
         drives[drive].recovery = Recovery()
         drives[drive].state = .online
     }
