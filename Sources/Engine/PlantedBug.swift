@@ -75,13 +75,6 @@ package enum PlantedBug: String, CaseIterable, Sendable {
         .tornTailAccepted, .versionIgnored,
     ]
 
-    /// Those that the enumeration of crash points finds, each by an assertion of its own.
-    package static let ofCrashes: [PlantedBug] = [
-        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
-        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
-        .tornTailAccepted, .versionIgnored,
-    ]
-
     /// Those that no crash brings to light, but a drive that stalls, slows down or fails.
     package static let ofDriveStates: [PlantedBug] = [
         .noShareOfADrive, .stalledWritesWait, .hungDriveNeverFenced, .failedFlushTrusted,
