@@ -129,6 +129,7 @@ let package = Package(
             name: "Admin",
             dependencies: [
                 "Engine", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules),
         // Documents that people write, read against a schema.

@@ -23,7 +23,8 @@ enum CheckTarget {
         device.isReadOnly = true
         let report = DriveCheck.run(
             InspectedDrive(device: device, arena: FuzzSizes.arena, wait: { _ in }),
-            verifiesValues: choice & 16 != 0)
+            verifiesValues: choice & 16 != 0,
+            dirtyEntryLimit: FuzzSizes.engine.dirtyEntryLimit)
         device.isReadOnly = false
         precondition(!isUntouched || report?.isClean == true, "a fault of an untouched drive")
         device.restore()

@@ -162,10 +162,10 @@ struct FuzzStore: ~Copyable {
             if isBusy || device.hasCompletion { continue }
             if condition(self) { return }
             let wake = engine.nextWake
-            precondition(wake != .never, "\(goal): nothing left to wait for")
+            if wake == .never { fatalError("\(goal): nothing left to wait for") }
             time = max(wake, time.advanced(byMicroseconds: 1))
         }
-        preconditionFailure("\(goal): never")
+        fatalError("\(goal): never")
     }
 
     /// Recovers; false when the drive is refused.

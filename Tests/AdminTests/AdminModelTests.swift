@@ -1,4 +1,4 @@
-// The three answers of the admin endpoint, from cells that the test has set: shapes as the
+// The answers of the admin endpoint, from cells that the test has set: shapes as the
 // monitoring contract has them, numbers as the cells do.
 
 import Testing
@@ -6,8 +6,14 @@ import Testing
 @testable import Admin
 @testable import Engine
 
+extension AdminModel.Surroundings {
+    /// No transport, and a process of which nothing is known.
+    static let none = Self(
+        version: "1.2.3", transports: { [] }, process: { ProcessReading() })
+}
+
 /// A server of one shard whose cells a test sets.
-@safe private final class Fixture {
+@safe final class Fixture {
     private let memory: UnsafeMutableRawPointer
     let cells: ShardCells
     let slabs: SlabPool
@@ -27,7 +33,7 @@ import Testing
         let paths = drives.indices.map { "/srv/drive-\($0)" }
         model = AdminModel(
             shards: [.init(cells: cells, drivePaths: paths)], slabs: slabs,
-            blockSizeBytes: 4 << 20, started: started)
+            blockSizeBytes: 4 << 20, started: started, surroundings: .none)
     }
 
     deinit { unsafe memory.deallocate() }
@@ -49,7 +55,7 @@ import Testing
     ) {
         let answer = Fixture(drives: states).model.health()
         #expect(answer.statusCode == code)
-        #expect(answer.isJSON)
+        #expect(answer.format == .json)
         #expect(
             answer.body
                 == "{\"status\":\"\(status)\",\"rdma_active\":false,\"drives_online\":\(online),"
@@ -83,7 +89,7 @@ import Testing
         fixture.cells.set(ShardGauge.phase, to: UInt64(phase.rawValue))
         let answer = fixture.model.ready()
         #expect(answer.statusCode == code)
-        #expect(!answer.isJSON)
+        #expect(answer.format == .text)
         #expect(answer.body.hasPrefix(start))
         #expect(!answer.body.contains("\n"))
         if phase == .serving { #expect(answer.body == "ok") }
@@ -95,7 +101,7 @@ import Testing
         let recovering = Fixture(drives: [.recovering])
         let model = AdminModel(
             shards: [serving, recovering].map { .init(cells: $0.cells, drivePaths: ["/a"]) },
-            slabs: serving.slabs, blockSizeBytes: 4 << 20, started: .now)
+            slabs: serving.slabs, blockSizeBytes: 4 << 20, started: .now, surroundings: .none)
         #expect(model.ready().statusCode == 503)
         #expect(model.health().body.contains("\"drives_total\":2"))
     }

@@ -48,7 +48,13 @@ enum Rules {
         // Recorded runs and their picture: plain values, nothing of the engine's.
         ("Sources/History/", ["Foundation", "GRDB"]),
         ("Sources/Timeline/", ["Foundation"]),
-        ("Sources/Admin/", ["Engine", "Glibc", "Hummingbird", "Logging", "NIOCore"]),
+        (
+            "Sources/Admin/",
+            [
+                "Engine", "Glibc", "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "Logging",
+                "NIOCore", "NIOSSL", "Synchronization",
+            ]
+        ),
         (
             "Sources/memkvd/",
             [

@@ -221,8 +221,13 @@ def refusals(store):
     refused("a key that is none", 2, f"{wrong}:1: network.auth_key: a key is 64 hexadecimal digits",
             "--config", wrong)
     wrong = write("tls.yaml", "network: { tls_cert: a.pem }\n")
-    refused("a key that isn't built", 2, "network.tls_cert: not built in this version",
+    refused("a certificate without its key", 2, "network.tls_cert: a certificate without its key",
             "--config", wrong)
+    wrong = write("tls.yaml", "network: { tls_cert: a.pem, tls_key: a.key }\n")
+    refused("a certificate that isn't there", 2, "a.pem and a.key can't be used", "--config", wrong,
+            "--data", store)
+    wrong = write("rdma.yaml", "rdma: { device: mlx5_0 }\n")
+    refused("a key that isn't built", 2, "rdma: not built in this version", "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)
 

@@ -206,6 +206,29 @@ import Wire
         #expect(bench.replies[number]?.status == .ok)
     }
 
+    @Test func evictionPassesEntriesWhoseSlotsNobodyOwns() throws {
+        var settings = BenchSettings()
+        settings.engine.evictionWatermarkPercent = 100
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        let layout = bench.engine.drives[drive].superblock.layout
+        let blocks = layout.usableBytes / UInt64(settings.engine.blockSizeBytes)
+        for number in 0..<blocks {
+            #expect(try bench.put(EngineBench.key(number), number: number, count: 16 << 10) == .ok)
+        }
+        try bench.checkpoint()
+        // As a map that contradicts the leaves: the entries are there, and whoever looks one up
+        // finds nothing.
+        let largest = layout.classes.largest
+        for unit in stride(from: 0, to: layout.unitCount, by: Int(largest.units)) {
+            var slots = SlotList()
+            slots.append(SlotIndex(unit))
+            bench.engine.drives[drive].space.uncommit(SlotExtent(sizeClass: largest, slots: slots))
+        }
+        #expect(try bench.get(EngineBench.key(0)) == nil)
+        #expect(try bench.put(EngineBench.key(blocks), number: 1, count: 16 << 10) == .noSpace)
+    }
+
     @Test func nobodysDemandDoesNotKeepEvictionTurning() throws {
         let bench = try EngineBench()
         try bench.serve()

@@ -189,6 +189,27 @@ struct DriveBench {
         #expect(try finished(device, shard).error == .gone)
     }
 
+    @Test func aWriteAtItsEndDoesNotMakeAFileWholeThatWasCutShort() throws {
+        let file = ScratchFile(in: "/dev/shm")
+        let arena = try mapArena(bytes: ByteCount(UInt64(1 << 20))).arena
+        let shard = try ShardRing(arena: arena, inFlightLimit: 8)
+        let device = try IOUringDevice(
+            shard: shard, arena: arena,
+            drives: [.file(path: file.path, createBytes: ByteCount(UInt64(1 << 20)))],
+            operationLimit: 8)
+        let write = DeviceOperation(
+            action: .write, drive: DriveIndex(0), offset: ByteOffset((1 << 20) - 4096),
+            length: ByteCount(UInt64(4096)), tag: OperationTag(1))
+        device.submit(write)
+        #expect(try finished(device, shard).error == nil)
+        _ = run("truncate -s 6000 \(file.path)")
+        device.submit(write)
+        #expect(try finished(device, shard).error == .gone)
+        device.submit(
+            DeviceOperation(action: .flush, drive: DriveIndex(0), tag: OperationTag(2)))
+        #expect(try finished(device, shard).error == .gone)
+    }
+
     @Test(.enabled(if: TinyFileSystem.isAvailable)) func aFullFileSystemIsNoSpaceAndNotGone() throws
     {
         let fileSystem = try #require(TinyFileSystem())

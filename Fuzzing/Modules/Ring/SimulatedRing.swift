@@ -156,6 +156,11 @@ package struct Ring: ~Copyable {
 
     package mutating func synchronizeData(_ file: RingFile, userData: UInt64) { refuse() }
 
+    @unsafe
+    package mutating func fileStatus(
+        of descriptor: Int32, into status: UnsafeMutableRawPointer, userData: UInt64
+    ) { refuse() }
+
     package mutating func punchHole(
         _ file: RingFile, at offset: UInt64, length: UInt64, userData: UInt64
     ) { refuse() }
@@ -163,6 +168,8 @@ package struct Ring: ~Copyable {
     package mutating func discardBlocks(
         _ file: RingFile, at offset: UInt64, length: UInt64, userData: UInt64
     ) { refuse() }
+
+    package mutating func allowBlockedOperations(_ count: Int) {}
 
     package mutating func registerFileTable(count: Int) throws(RingError) { refuse() }
 

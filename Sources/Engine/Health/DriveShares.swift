@@ -85,12 +85,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func mayWait(_ index: OperationIndex) -> Bool {
         guard isRequest(index), !mayWait(for: operations[index].drive) else { return true }
         count(.overShare, on: operations[index].drive)
-        if operations[index].kind == .get {
-            cells.add(to: .notFoundResponses)
-            finish(index, .notFound)
-        } else {
-            finish(index, .busy)
-        }
+        finish(index, operations[index].kind == .get ? .notFound : .busy)
         return false
     }
 

@@ -36,9 +36,12 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
     }
 
     /// Checks `drive`. Nil when it carries no store that this build reads: `content` says what
-    /// then. `progress` is told the bytes of each value that was compared.
+    /// then. `dirtyEntryLimit` is that of the engine that would recover it: a journal that changes
+    /// more keys than it allows is damage. `progress` is told the bytes of each value that was
+    /// compared.
     package static func run(
         _ drive: InspectedDrive<Device>, verifiesValues: Bool = false,
+        dirtyEntryLimit: Int = EngineConfiguration().dirtyEntryLimit,
         progress: @escaping (UInt64) -> Void = { _ in }
     ) -> DriveReport? {
         let memory = Memory(drive.arena)
@@ -54,7 +57,26 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
         case .use(let superblock, _, _):
             report.facts = DriveFacts(superblock)
             note(copies, in: &report, consequence: .repaired)
-            survey(drive, superblock, memory, verifiesValues, progress, &report)
+            guard superblock.layout.capacityBytes <= drive.geometry.capacity.rawValue else {
+                report.refusal = .largerThanDrive(
+                    stored: superblock.layout.capacityBytes,
+                    capacity: drive.geometry.capacity.rawValue)
+                report.loss = DriveLoss(
+                    blocks: superblock.blockCount, slotBytes: nil, isExact: false)
+                return report
+            }
+            let state = rehearseRecovery(
+                of: drive, superblock, memory: memory.rehearsal, dirtyEntryLimit: dirtyEntryLimit)
+            guard state.outcome != .served || state.space.layout == superblock.layout else {
+                report.findings.append(
+                    DriveFinding(
+                        structure: .superblock, offset: nil,
+                        problem: "it reads differently the second time", consequence: .refused))
+                report.loss = DriveLoss(
+                    blocks: superblock.blockCount, slotBytes: nil, isExact: false)
+                return report
+            }
+            survey(drive, superblock, state, memory, verifiesValues, progress, &report)
             return report
         }
     }
@@ -77,18 +99,10 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
     }
 
     private static func survey(
-        _ drive: InspectedDrive<Device>, _ superblock: Superblock, _ memory: Memory,
-        _ verifiesValues: Bool, _ progress: @escaping (UInt64) -> Void,
-        _ report: inout DriveReport
+        _ drive: InspectedDrive<Device>, _ superblock: Superblock,
+        _ state: borrowing RecoveredState, _ memory: Memory, _ verifiesValues: Bool,
+        _ progress: @escaping (UInt64) -> Void, _ report: inout DriveReport
     ) {
-        guard superblock.layout.capacityBytes <= drive.geometry.capacity.rawValue else {
-            report.refusal = .largerThanDrive(
-                stored: superblock.layout.capacityBytes,
-                capacity: drive.geometry.capacity.rawValue)
-            report.loss = DriveLoss(blocks: superblock.blockCount, slotBytes: nil, isExact: false)
-            return
-        }
-        let state = rehearseRecovery(of: drive, superblock, memory: memory.rehearsal)
         var journal = JournalSurvey(superblock)
         journal.run(drive, memory: memory.pages.part(at: 0, length: JournalSurvey.memoryBytes))
         report.findings += journal.findings

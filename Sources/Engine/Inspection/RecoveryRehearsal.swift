@@ -46,11 +46,15 @@ struct RehearsalMemory {
     static var privateBytes: ByteCount { DriveMemory.bytes(leafCacheBytes: 0) }
 }
 
-/// Recovers `drive`, which `superblock` describes.
+/// Recovers `drive`, which `superblock` describes, as an engine with this `dirtyEntryLimit` would.
 func rehearseRecovery<Device: BlockDevice & ~Copyable>(
-    of drive: InspectedDrive<Device>, _ superblock: Superblock, memory: RehearsalMemory
+    of drive: InspectedDrive<Device>, _ superblock: Superblock, memory: RehearsalMemory,
+    dirtyEntryLimit: Int
 ) -> RecoveredState {
     var configuration = EngineConfiguration()
+    // Nobody sends requests.
+    configuration.operationLimit = 1
+    configuration.dirtyEntryLimit = dirtyEntryLimit
     configuration.blockSizeBytes = superblock.layout.classes.blockSizeBytes
     configuration.minimumSlotBytes = superblock.layout.classes.minimumSlotBytes
     configuration.valueLimitBytes = UInt32(

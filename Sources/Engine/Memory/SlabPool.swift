@@ -33,6 +33,10 @@ package final class SlabPool: @unchecked Sendable {
     private let free: Atomic<Int>
     private let retries = Atomic<UInt64>(0)
     private let doubleFrees = Atomic<UInt64>(0)
+    #if PLANTED_BUGS
+    /// What goes wrong at the next occasion, and never again.
+    private let injected = Atomic<UInt8>(0)
+    #endif
 
     /// A pool of as many slabs of `slabBytes` as fit into `region`.
     package init(arena: Arena, region: ArenaRange, slabBytes: ByteCount) {
@@ -107,6 +111,9 @@ package final class SlabPool: @unchecked Sendable {
         while slab != .none {
             let following = next(after: slab)
             release(slab)
+            #if PLANTED_BUGS
+            if takesPlace(.slabFreedTwice) { release(slab) }
+            #endif
             slab = following
         }
     }
@@ -140,6 +147,10 @@ package final class SlabPool: @unchecked Sendable {
             if index == .max { return nil }
             // A stale link is harmless: the tag then differs and the exchange below fails.
             let following = Self.head(unsafe links[Int(index)], tag: current)
+            #if PLANTED_BUGS
+            // Another thread takes a slab and gives it back between the look and the exchange.
+            if takesPlace(.slabListContended), let slab = pop() { release(slab) }
+            #endif
             let (exchanged, seen) = head.weakCompareExchange(
                 expected: current, desired: following, successOrdering: .acquiringAndReleasing,
                 failureOrdering: .acquiring)
@@ -157,6 +168,29 @@ package final class SlabPool: @unchecked Sendable {
         UInt64(index) | ((previous >> 32) &+ 1) << 32
     }
 }
+
+#if PLANTED_BUGS
+/// What a test build can make go wrong in a slab pool, once.
+package enum SlabFault: UInt8, CaseIterable, Sendable {
+    /// A slab comes back a second time.
+    case slabFreedTwice = 1
+    /// Another thread gets ahead on the free list.
+    case slabListContended = 2
+}
+
+extension SlabPool {
+    /// Makes `fault` happen at the next occasion.
+    package func inject(_ fault: SlabFault) {
+        injected.store(fault.rawValue, ordering: .relaxed)
+    }
+
+    private func takesPlace(_ fault: SlabFault) -> Bool {
+        injected.compareExchange(
+            expected: fault.rawValue, desired: 0, ordering: .relaxed
+        ).exchanged
+    }
+}
+#endif
 
 /// Slabs one behind the other, without owning them: good while the lease that it is of lives.
 package struct SlabChain: Sendable {

@@ -2,7 +2,8 @@
 //
 // Always holds: one thread writes a cell (the shard's), any thread reads it; a write is a relaxed
 // load and a relaxed store, so it costs what a plain increment costs. Counters only grow; gauges
-// are set at the end of a step; a timing is a histogram of powers of two with its sum and count.
+// are set at the end of a step, and a `reading` has those of one step only; a timing is a histogram
+// of powers of two with its sum.
 //
 // One of the files that may say `unsafe`.
 
@@ -11,34 +12,49 @@ private import Synchronization
 /// Events counted per shard. Raw values are places in the cell block and mean nothing outside this
 /// process.
 package enum ShardCounter: Int, CaseIterable, Sendable {
-    case putRequests, getRequests, deleteRequests, existsRequests, statRequests, batchRequests
+    case putRequests, getRequests, deleteRequests, existsRequests, statRequests
+    case batchGetRequests, batchPutRequests, batchDeleteRequests
+    /// Keys of requests that name several.
+    case existsKeys, batchGetKeys, batchPutKeys, batchDeleteKeys
+    /// Puts that asked their drive for slots, and those whose Commit record was written.
+    case slotRequests, commits
     case bytesRead, bytesWritten
+    /// Keys that a get or a batch of gets was told to be absent; not-found responses too.
+    case readMisses
     case notFoundResponses, noSpaceResponses, invalidRequests, deadlineResponses
     case checksumFailures
     case leafCacheHits, leafCacheMisses
     case evictions, evictedBytes
+    /// Of the evictions: from the watermark on, for slots that a put waits for, on request.
+    case evictionsForWatermark, evictionsForSpace, evictionsRequested
     case checkpoints
     case rejectedPayloads
     /// Requests that were answered while a stalled drive still had them.
     case earlyResponses
+    /// Failed completions and posts of the RDMA transport.
+    case rdmaErrors
 }
 
 /// Levels of a shard.
 package enum ShardGauge: Int, CaseIterable, Sendable {
     /// `EnginePhase` by its raw value.
     case phase
-    case blocks, blocksPersisted, blocksWriting, blocksReading
+    case blocks, blocksPersisted
+    /// Puts and deletes whose record isn't durable yet, reads under way, evictions under way.
+    case blocksChanging, blocksReading, blocksEvicting
     case operationsInFlight
+    /// 1 while requests travel over RDMA, and its connections.
+    case rdmaActive, rdmaConnections
 }
 
 /// Durations and sizes of a shard; microseconds unless the name says otherwise.
 package enum ShardTiming: Int, CaseIterable, Sendable {
-    case request
+    case put, get, delete, exists, stat, batchGet, batchPut, batchDelete
     /// Request entry to acknowledgement of a put.
     case persist
     /// Request entry to the hand-over to the ring.
     case persistPreWait
-    /// Hand-over to the payload's last write being submitted.
+    /// A payload write's wait for a place among its drive's operations in flight.
     case writerWait
     /// Payload's last write completed to acknowledgement.
     case persistPostWait
@@ -46,11 +62,17 @@ package enum ShardTiming: Int, CaseIterable, Sendable {
     /// Puts made durable by one flush: a count, not a time.
     case flushBatchSize
     case slotAllocate
-    /// First record staged to flush completed.
+    /// From the first record that a flush made durable being staged to that flush's completion.
     case journalFlush
     case leafMiss
     case checkpoint
     case recovery
+    case rdmaRead, rdmaWrite
+
+    /// From a request's arrival to its answer, by what was asked.
+    package static let requests: [ShardTiming] = [
+        .put, .get, .delete, .exists, .stat, .batchGet, .batchPut, .batchDelete,
+    ]
 }
 
 /// Events counted per drive.
@@ -94,19 +116,19 @@ package enum DriveTiming: Int, CaseIterable, Sendable {
     case read, write, flush, trim
 }
 
-/// Bucket bounds shared by all histograms: bucket k holds values below 2^k, the last one all
-/// others.
+/// Bucket bounds shared by all histograms: bucket k holds values up to 2^k that no smaller one
+/// holds, the last one all others. 2^26 microseconds are 67 seconds, longer than any request lives.
 package enum HistogramLayout {
     package static let bucketCount = 28
-    /// Upper bound (exclusive) of bucket `index`; nil for the last.
+    /// Upper bound (inclusive) of bucket `index`; nil for the last.
     package static func upperBound(ofBucket index: Int) -> UInt64? {
         index == bucketCount - 1 ? nil : 1 << UInt64(index)
     }
     static func bucket(of value: UInt64) -> Int {
-        min(bucketCount - 1, 64 - value.leadingZeroBitCount)
+        value <= 1 ? 0 : min(bucketCount - 1, 64 - (value - 1).leadingZeroBitCount)
     }
-    /// Cells of one histogram: the buckets, the sum, the count.
-    static let cellCount = bucketCount + 2
+    /// Cells of one histogram: the buckets and the sum.
+    static let cellCount = bucketCount + 1
 }
 
 /// A histogram as read at one instant.
@@ -114,7 +136,12 @@ package struct HistogramSnapshot: Sendable {
     /// Values per bucket, not cumulative.
     package var buckets: [UInt64]
     package var sum: UInt64
-    package var count: UInt64
+    package var count: UInt64 { buckets.reduce(0, +) }
+
+    package static func + (one: Self, other: Self) -> Self {
+        Self(
+            buckets: zip(one.buckets, other.buckets).map { $0 + $1 }, sum: one.sum + other.sum)
+    }
 }
 
 /// A block of cells with one writer and any number of readers.
@@ -123,6 +150,8 @@ package final class CellBlock: @unchecked Sendable {
     // Sendable because every cell is atomic.
     private let cells: UnsafeMutablePointer<Atomic<UInt64>>
     private let count: Int
+    /// Odd while the gauges are being set.
+    private let publication = Atomic<UInt64>(0)
 
     init(count: Int) {
         self.count = count
@@ -153,22 +182,46 @@ package final class CellBlock: @unchecked Sendable {
     func record(_ value: UInt64, at first: Int) {
         add(1, first + HistogramLayout.bucket(of: value))
         add(value, first + HistogramLayout.bucketCount)
-        add(1, first + HistogramLayout.bucketCount + 1)
     }
 
     func histogram(at first: Int) -> HistogramSnapshot {
         HistogramSnapshot(
             buckets: (0..<HistogramLayout.bucketCount).map { load(first + $0) },
-            sum: load(first + HistogramLayout.bucketCount),
-            count: load(first + HistogramLayout.bucketCount + 1))
+            sum: load(first + HistogramLayout.bucketCount))
+    }
+
+    // A sequence lock (Boehm, MSPC 2012): the writer never waits, a reader tries again.
+
+    /// The writer begins to set gauges.
+    func beginPublication() {
+        publication.store(publication.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        atomicMemoryFence(ordering: .releasing)
+    }
+
+    /// All gauges are set.
+    func endPublication() {
+        publication.store(publication.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+    }
+
+    /// Every cell. Gauges are those of one publication; after many attempts, which a writer would
+    /// have to interrupt each time, those of two.
+    func copy() -> [UInt64] {
+        var copy = [UInt64](repeating: 0, count: count)
+        for _ in 0..<1000 {
+            let before = publication.load(ordering: .acquiring)
+            for index in 0..<count { copy[index] = load(index) }
+            atomicMemoryFence(ordering: .acquiring)
+            if before % 2 == 0, publication.load(ordering: .relaxed) == before { break }
+        }
+        return copy
     }
 }
 
 /// The cells of one drive.
 package struct DriveCells: Sendable {
     private let block: CellBlock
-    private static let gauges = DriveCounter.allCases.count
-    private static let timings = gauges + DriveGauge.allCases.count
+    static let gauges = DriveCounter.allCases.count
+    static let timings = gauges + DriveGauge.allCases.count
 
     init() {
         block = CellBlock(
@@ -180,22 +233,21 @@ package struct DriveCells: Sendable {
     package func value(_ counter: DriveCounter) -> UInt64 { block.load(counter.rawValue) }
     package func value(_ gauge: DriveGauge) -> UInt64 { block.load(Self.gauges + gauge.rawValue) }
     /// Where the drive is in its life.
-    package var state: DriveState {
-        guard let state = DriveState(rawValue: UInt8(truncatingIfNeeded: value(DriveGauge.state)))
-        else { preconditionFailure("a drive in no known state") }
-        return state
-    }
+    package var state: DriveState { condition.state }
     /// How the drive is.
     package var condition: DriveCondition {
         DriveCondition(
-            state: state,
-            impairments: DriveImpairments(
-                rawValue: UInt8(truncatingIfNeeded: value(DriveGauge.impairments))),
-            fence: FenceCause(encoded: value(DriveGauge.fenceCause)))
+            stateCell: value(DriveGauge.state), impairmentsCell: value(DriveGauge.impairments),
+            fenceCell: value(DriveGauge.fenceCause))
     }
     package func histogram(_ timing: DriveTiming) -> HistogramSnapshot {
         block.histogram(at: Self.timings + timing.rawValue * HistogramLayout.cellCount)
     }
+
+    /// A copy with the gauges of one instant, for whoever compares them.
+    package func reading() -> DriveReading { DriveReading(values: block.copy()) }
+    func beginPublication() { block.beginPublication() }
+    func endPublication() { block.endPublication() }
 
     func add(_ amount: UInt64 = 1, to counter: DriveCounter) {
         block.add(amount, counter.rawValue)
@@ -214,8 +266,8 @@ package struct ShardCells: Sendable {
     private let block: CellBlock
     /// One per drive, in the order of the configuration.
     package let drives: [DriveCells]
-    private static let gauges = ShardCounter.allCases.count
-    private static let timings = gauges + ShardGauge.allCases.count
+    static let gauges = ShardCounter.allCases.count
+    static let timings = gauges + ShardGauge.allCases.count
 
     package init(driveCount: Int) {
         block = CellBlock(
@@ -228,6 +280,11 @@ package struct ShardCells: Sendable {
     package func histogram(_ timing: ShardTiming) -> HistogramSnapshot {
         block.histogram(at: Self.timings + timing.rawValue * HistogramLayout.cellCount)
     }
+
+    /// A copy with the gauges of one instant, for whoever compares them.
+    package func reading() -> ShardReading { ShardReading(values: block.copy()) }
+    func beginPublication() { block.beginPublication() }
+    func endPublication() { block.endPublication() }
 
     func add(_ amount: UInt64 = 1, to counter: ShardCounter) {
         block.add(amount, counter.rawValue)

@@ -3,25 +3,32 @@
 
 extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func publish() {
+        cells.beginPublication()
+        defer { cells.endPublication() }
         cells.set(.phase, to: UInt64(phase.rawValue))
         cells.set(.operationsInFlight, to: UInt64(operations.inUse))
         var blocks: UInt64 = 0
-        var writing: UInt64 = 0
+        var changing: UInt64 = 0
+        var evicting: UInt64 = 0
         for index in 0..<drives.count {
             publish(index)
             guard drives[index].state == .online else { continue }
             blocks += drives[index].blockCount
-            writing += UInt64(drives[index].stagedKeys)
+            changing += UInt64(drives[index].stagedKeys)
+            evicting += UInt64(drives[index].stagedRemovals)
         }
         cells.set(.blocks, to: blocks)
         // A block is in the index only once it is durable.
         cells.set(.blocksPersisted, to: blocks)
-        cells.set(.blocksWriting, to: writing)
+        cells.set(.blocksChanging, to: changing)
+        cells.set(.blocksEvicting, to: evicting)
         cells.set(.blocksReading, to: UInt64(readers.count))
     }
 
     private func publish(_ index: Int) {
         let drive = cells.drives[index]
+        drive.beginPublication()
+        defer { drive.endPublication() }
         // The causes first: who reads the new state finds why.
         drive.set(.fenceCause, to: drives[index].watch.fence?.encoded ?? 0)
         drive.set(.impairments, to: UInt64(drives[index].watch.impairments.rawValue))

@@ -47,7 +47,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             refuse(request, .invalidRequest)
             return
         }
-        if !request.isRepeated { count(request.operation) }
+        if !request.isRepeated { count(request) }
         guard let index = operations.take(kind, leaving: 0) else {
             refuse(request, .busy)
             return
@@ -97,15 +97,41 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
     }
 
-    private func count(_ operation: OperationCode) {
-        switch operation {
+    private func count(_ request: Request) {
+        let keys = UInt64(itemCount(of: request))
+        switch request.operation {
         case .tcpPut: cells.add(to: .putRequests)
         case .tcpGet: cells.add(to: .getRequests)
         case .tcpDelete: cells.add(to: .deleteRequests)
-        case .exists: cells.add(to: .existsRequests)
+        case .exists:
+            cells.add(to: .existsRequests)
+            cells.add(keys, to: .existsKeys)
         case .stat: cells.add(to: .statRequests)
-        case .tcpBatchGet, .tcpBatchPut, .tcpBatchDelete: cells.add(to: .batchRequests)
+        case .tcpBatchGet:
+            cells.add(to: .batchGetRequests)
+            cells.add(keys, to: .batchGetKeys)
+        case .tcpBatchPut:
+            cells.add(to: .batchPutRequests)
+            cells.add(keys, to: .batchPutKeys)
+        case .tcpBatchDelete:
+            cells.add(to: .batchDeleteRequests)
+            cells.add(keys, to: .batchDeleteKeys)
         case .connect, .authenticate: break
+        }
+    }
+
+    /// Where the time that a request takes is recorded; nil for those that never reach an engine.
+    private func timing(of operation: OperationCode) -> ShardTiming? {
+        switch operation {
+        case .tcpPut: .put
+        case .tcpGet: .get
+        case .tcpDelete: .delete
+        case .exists: .exists
+        case .stat: .stat
+        case .tcpBatchGet: .batchGet
+        case .tcpBatchPut: .batchPut
+        case .tcpBatchDelete: .batchDelete
+        case .connect, .authenticate: nil
         }
     }
 
@@ -211,10 +237,27 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         respond(index, to: request, response)
     }
 
+    /// Counts what a client is told of one key: a batch is an answer for each of its keys.
+    func countAnswer(_ status: Status, to operation: OperationCode) {
+        switch status {
+        case .notFound:
+            cells.add(to: .notFoundResponses)
+            if operation == .tcpGet || operation == .tcpBatchGet { cells.add(to: .readMisses) }
+        case .noSpace, .fileSystemFull: cells.add(to: .noSpaceResponses)
+        case .ok, .invalidRequest, .unsupportedVersion, .tooLarge, .checksumMismatch,
+            .deadlineExceeded, .outcomeUnknown, .driveUnavailable, .busy, .shuttingDown,
+            .unauthenticated, .forbidden:
+            break
+        }
+    }
+
     /// Sends a response, with the operation's lease when the response has a payload.
     mutating func respond(_ index: OperationIndex, to request: Request, _ response: Response) {
         operations[index].isAnswered = true
-        cells.record(now.microseconds(since: operations[index].arrival), in: .request)
+        countAnswer(response.status, to: request.operation)
+        if let timing = timing(of: request.operation) {
+            cells.record(now.microseconds(since: operations[index].arrival), in: timing)
+        }
         if response.payloadBytes > 0 {
             let lease = operations[index].lease.take()
             transport.respond(to: request.handle, with: response, payload: consume lease)

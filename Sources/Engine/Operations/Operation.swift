@@ -81,6 +81,8 @@ struct Operation: ~Copyable {
     var previous = SlotExtent.none
     var hasPrevious = false
     var reason = RemovalReason.deleted
+    /// Why a block is evicted; nothing for other removals.
+    var evictionCause = EvictionCause.watermark
     /// Where the payload is: in the operation's own lease, its batch's, or its caller's, all of
     /// which last longer than the operation's work on it.
     var payload: SlabChain?

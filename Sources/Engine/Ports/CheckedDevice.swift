@@ -95,7 +95,7 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             return
         }
         #endif
-        lanes[drive].append(operation, purpose)
+        lanes[drive].append(WaitingOperation(operation: operation, purpose: purpose, since: now))
         feed(Int(drive.rawValue), now: now)
     }
 
@@ -110,8 +110,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
         if let (operation, purpose) = skipped.popFirst() { return (purpose, operation, nil) }
         #endif
         for lane in 0..<lanes.count where lanes[lane].isFenced {
-            if let (operation, purpose) = lanes[lane].nextAbandoned() {
-                return (purpose, operation, .gone)
+            if let abandoned = lanes[lane].nextAbandoned() {
+                return (abandoned.purpose, abandoned.operation, .gone)
             }
         }
         guard let completion = backend.nextCompletion() else { return nil }
@@ -133,16 +133,19 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
     }
 
     private mutating func feed(_ lane: Int, now: Instant) {
-        while let (waiting, purpose) = lanes[lane].next() {
+        while let waiting = lanes[lane].next() {
             guard let slot = freeSlots.popFirst() else {
                 preconditionFailure("no free slot below the limit")
             }
-            var operation = waiting
+            var operation = waiting.operation
             operation.tag = OperationTag(UInt64(slot))
             lanes[lane].bytesInFlight += operation.length.rawValue
             slots[slot] = Submission(
-                operation: operation, purpose: purpose, submitted: now,
+                operation: operation, purpose: waiting.purpose, submitted: now,
                 bytesAhead: lanes[lane].bytesInFlight)
+            if case .payloadWrite = waiting.purpose {
+                cells.record(now.microseconds(since: waiting.since), in: .writerWait)
+            }
             backend.submit(operation)
         }
     }

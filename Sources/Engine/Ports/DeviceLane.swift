@@ -4,9 +4,16 @@
 // Always holds: reads and changes have places of their own, so that writes which a drive doesn't
 // finish leave its reads alone; neither has more in flight than its limit.
 
+/// An operation that isn't in flight yet.
+struct WaitingOperation: Sendable {
+    let operation: DeviceOperation
+    let purpose: DevicePurpose
+    let since: Instant
+}
+
 /// Operations of one drive that share a limit.
 struct LaneQueue: ~Copyable {
-    var waiting: RingQueue<(DeviceOperation, DevicePurpose)>
+    var waiting: RingQueue<WaitingOperation>
     var inFlight = 0
     let limit: Int
 
@@ -43,7 +50,7 @@ struct DeviceLane: ~Copyable {
     }
 
     /// The next operation that may go to the drive now.
-    mutating func next() -> (DeviceOperation, DevicePurpose)? {
+    mutating func next() -> WaitingOperation? {
         if isFenced { return nil }
         if reads.inFlight < reads.limit, let operation = reads.waiting.popFirst() {
             reads.inFlight += 1
@@ -57,16 +64,16 @@ struct DeviceLane: ~Copyable {
     }
 
     /// The next operation that a fenced drive will never see.
-    mutating func nextAbandoned() -> (DeviceOperation, DevicePurpose)? {
+    mutating func nextAbandoned() -> WaitingOperation? {
         guard isFenced else { return nil }
         return reads.waiting.popFirst() ?? changes.waiting.popFirst()
     }
 
-    mutating func append(_ operation: DeviceOperation, _ purpose: DevicePurpose) {
-        if operation.action == .read {
-            reads.waiting.append((operation, purpose))
+    mutating func append(_ waiting: WaitingOperation) {
+        if waiting.operation.action == .read {
+            reads.waiting.append(waiting)
         } else {
-            changes.waiting.append((operation, purpose))
+            changes.waiting.append(waiting)
         }
     }
 

@@ -104,6 +104,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     ) {
         operations[parent].itemsInProgress -= 1
         if !operations[parent].isAnswered, let request = operations[parent].request {
+            countAnswer(status, to: request.operation)
             if operations[parent].kind == .batchGet {
                 if status != .ok { failBatchGetItem(item, of: request, status) }
             } else {

@@ -135,6 +135,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var waiting = drives[drive].awaitingFlush
         drives[drive].awaitingFlush = WaitQueue()
         var acknowledged: UInt64 = 0
+        var oldest = now
         while let index = operations.popFirst(&waiting) {
             guard recordSequence(of: index) <= covered,
                 isPayloadCovered(index, by: ticket)
@@ -143,6 +144,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 continue
             }
             acknowledged += 1
+            oldest = min(oldest, operations[index].handedOver)
             switch (operations[index].kind, operations[index].state) {
             case (.put, .awaitingFlush): putDurable(index)
             case (.put, .awaitingVoid): putVoided(index)
@@ -152,7 +154,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                     "a \(operations[index].kind) in state \(operations[index].state) was flushed")
             }
         }
-        cells.record(acknowledged, in: .flushBatchSize)
+        if acknowledged > 0 {
+            cells.record(acknowledged, in: .flushBatchSize)
+            cells.record(now.microseconds(since: oldest), in: .journalFlush)
+        }
         wakeSpaceWaiters(drive)
     }
 }

@@ -1,13 +1,32 @@
 // Eviction: makes room before it is needed: a hand that goes round the leaves and removes, in each,
 // what was used longest ago.
 //
-// Always holds: a block that is being read, written or removed is not a victim; the removal is an
-// ordinary one, with its record; a block whose version changed meanwhile is left alone. When a size
+// Always holds: a block that is being read, written or removed is not a victim, nor an entry that a
+// lookup doesn't find, as its removal wouldn't either; the removal is an ordinary one, with its
+// record; a block whose version changed meanwhile is left alone. When a size
 // class needs a segment and has none, the emptiest segment of another class is drained: whatever
 // the hand meets in it goes. A whole turn that finds nothing asks for a checkpoint, which brings
 // new blocks into the leaves; a second one gives up, and who waits for room is told so.
 
 import Wire
+
+/// Why a block is evicted.
+enum EvictionCause: UInt8, Sendable {
+    /// The drive is filled above its watermark.
+    case watermark
+    /// A put waits for slots.
+    case space
+    /// Somebody asked for bytes to be freed.
+    case request
+
+    var counter: ShardCounter {
+        switch self {
+        case .watermark: .evictionsForWatermark
+        case .space: .evictionsForSpace
+        case .request: .evictionsRequested
+        }
+    }
+}
 
 /// One drive's eviction.
 struct Eviction: Sendable {
@@ -25,6 +44,12 @@ struct Eviction: Sendable {
     var demand: SizeClass?
     /// Bytes that a test or an operator wants gone.
     var requestedBytes: UInt64 = 0
+
+    /// Why the next victim goes.
+    var cause: EvictionCause {
+        if requestedBytes > 0 { return .request }
+        return demand == nil ? .watermark : .space
+    }
 
     mutating func stop() {
         demand = nil
@@ -97,7 +122,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard let frame = leaf(child.pointer.page, covering: hand, on: drive, for: index) else {
             return
         }
-        let isRemoved = removeVictims(in: frame, on: drive)
+        let isRemoved = removeVictims(in: frame, at: position, on: drive)
         guard isRemoved else {
             // No operation is free: the same leaf again when one is.
             endWalk(index)
@@ -146,7 +171,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     /// False when no operation was free for a victim.
-    private mutating func removeVictims(in frame: FrameIndex, on drive: DriveIndex) -> Bool {
+    private mutating func removeVictims(
+        in frame: FrameIndex, at position: LeafPosition, on drive: DriveIndex
+    ) -> Bool {
         let place = drives[drive].leaves.place(of: frame)
         let layout = drives[drive].superblock.layout
         let count = LeafPage.count(memory.arena, place)
@@ -154,7 +181,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var candidates = 0
         for cell in 0..<count {
             guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
-                isVictim(entry, on: drive)
+                isVictim(entry, at: position, on: drive)
             else { continue }
             histogram[Int(drives[drive].ages.age(entry.slots[0]))] += 1
             candidates += 1
@@ -170,13 +197,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var taken = 0
         for cell in 0..<count {
             guard let entry = LeafPage.entry(memory.arena, place, at: cell, layout: layout),
-                isVictim(entry, on: drive)
+                isVictim(entry, at: position, on: drive)
             else { continue }
             let isDraining = drives[drive].space.isDraining(entry.slots[0])
             let isOld = Int(drives[drive].ages.age(entry.slots[0])) >= threshold
             guard isDraining || isOld && taken < Int(wanted) else { continue }
             guard drives[drive].stagedRemovals < Eviction.parallelRemovals,
-                beginRemoval(of: entry, on: drive, reason: .evicted)
+                beginRemoval(
+                    of: entry, on: drive, reason: .evicted, cause: drives[drive].eviction.cause)
             else { return taken > 0 }
             drives[drive].stagedRemovals += 1
             noteVictim(entry, on: drive)
@@ -185,9 +213,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return true
     }
 
-    private func isVictim(_ entry: BlockEntry, on drive: DriveIndex) -> Bool {
+    private func isVictim(
+        _ entry: BlockEntry, at position: LeafPosition, on drive: DriveIndex
+    ) -> Bool {
         if drives[drive].dirty(entry.key) != nil || locks.isLocked(entry.key)
             || readers.isRead(entry.slots[0], on: drive)
+            || !isFound(entry, at: position, on: drive)
         {
             return false
         }

@@ -97,10 +97,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         memory.slabs.slabs(for: ByteCount(UInt64(entry.lengthBytes))) <= memory.slabs.slabCount
     }
 
-    private mutating func miss(_ index: OperationIndex) {
-        cells.add(to: .notFoundResponses)
-        finish(index, .notFound)
-    }
+    private mutating func miss(_ index: OperationIndex) { finish(index, .notFound) }
 
     /// The value's last read has completed.
     mutating func getMoved(_ index: OperationIndex) {

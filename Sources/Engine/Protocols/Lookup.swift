@@ -27,8 +27,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return dirty.isTombstone ? .absent : owned(dirty.entry, on: drive)
         }
         guard let position = drives[drive].tree.locate(key) else { return .absent }
-        let hash = key.mixed(seed: drives[drive].superblock.driveID.low)
-        guard drives[drive].tree.mayContain(hash: hash, at: position) else { return .absent }
+        guard mayContain(key, at: position, on: drive) else { return .absent }
         let page = drives[drive].tree.page(at: position)
         if !drives[drive].leaves.isReady(page) {
             if let cause = readRefusal(index, slabs: 0) {
@@ -53,6 +52,19 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     @inline(__always)
     private func owned(_ entry: BlockEntry, on drive: DriveIndex) -> LookupResult {
         drives[drive].space.isCommitted(entry.extent) ? .found(entry) : .absent
+    }
+
+    private func mayContain(
+        _ key: BlockKey, at position: LeafPosition, on drive: DriveIndex
+    ) -> Bool {
+        let hash = key.mixed(seed: drives[drive].superblock.driveID.low)
+        return drives[drive].tree.mayContain(hash: hash, at: position)
+    }
+
+    /// Whether a lookup that gets to `entry`'s leaf, which is at `position`, finds it.
+    func isFound(_ entry: BlockEntry, at position: LeafPosition, on drive: DriveIndex) -> Bool {
+        mayContain(entry.key, at: position, on: drive)
+            && drives[drive].space.isCommitted(entry.extent)
     }
 
     /// The frame that holds leaf `page`, or nil when `index` has to wait for it.

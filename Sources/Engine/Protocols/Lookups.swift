@@ -88,20 +88,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let status: Status = found == nil ? .notFound : .ok
         switch request.operation {
         case .stat:
-            guard let found else {
-                cells.add(to: .notFoundResponses)
-                return
-            }
+            guard let found else { return }
             memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
             memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
             memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))
             operations[index].isFound = true
         case .exists:
+            countAnswer(status, to: .exists)
             memory.arena.storeWord(
                 UInt64(status.rawValue),
                 at: body.advanced(by: UInt64(item * BodyLayout.statusItemBytes)))
         case .tcpBatchGet:
-            if found == nil { cells.add(to: .notFoundResponses) }
+            if found == nil { countAnswer(.notFound, to: .tcpBatchGet) }
             let place = body.advanced(by: UInt64(item * BodyLayout.batchGetItemBytes))
             memory.arena.storeWord(
                 UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)

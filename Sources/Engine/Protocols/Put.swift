@@ -77,6 +77,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private mutating func enterPlacing(_ index: OperationIndex) {
         operations[index].state = .placing
         operations[index].handedOver = now
+        cells.add(to: .slotRequests)
         placePut(index)
     }
 
@@ -103,7 +104,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if spaceMayCome(on: drive, for: demand.sizeClass) {
                 waitForSpace(index)
             } else {
-                cells.add(to: .noSpaceResponses)
                 finish(index, .noSpace)
             }
             return
@@ -118,6 +118,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].sequence = drives[drive].journal.stage(.commit(entry, freed: freed))
         operations[index].entry = entry
         drives[drive].stagedKeys += 1
+        cells.add(to: .commits)
         operations[index].state = .moving
         operations[index].handedOver = now
         charge(index, slabs: slabs)
@@ -200,7 +201,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].releases.append(
             operations[index].entry.extent, freedBy: operations[index].voidSequence)
         drives[drive].journal.payloadSettled(in: operations[index].sequence)
-        cells.add(to: .noSpaceResponses)
         finish(index, .fileSystemFull)
     }
 }

@@ -119,6 +119,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             #else
             cells.add(to: .evictions)
             #endif
+            cells.add(to: operations[index].evictionCause.counter)
             cells.add(UInt64(operations[index].entry.lengthBytes), to: .evictedBytes)
         }
         free(
@@ -135,7 +136,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Begins a removal of the engine's own; false when no operation is free for it.
     @discardableResult
     mutating func beginRemoval(
-        of entry: BlockEntry, on drive: DriveIndex, reason: RemovalReason
+        of entry: BlockEntry, on drive: DriveIndex, reason: RemovalReason,
+        cause: EvictionCause = .watermark
     ) -> Bool {
         guard let index = operations.take(.remove, leaving: 0) else { return false }
         operations[index].isAnswered = true
@@ -143,6 +145,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].drive = drive
         operations[index].entry = entry
         operations[index].reason = reason
+        operations[index].evictionCause = cause
         operations[index].arrival = now
         operations.append(index, to: &ready)
         return true

@@ -13,6 +13,9 @@ package struct ServerDocument: Sendable {
     var keys: [Key] = []
     var tagsPayloads: Setting<Bool>?
     var isInsecure: Setting<Bool>?
+    var certificate: Setting<String>?
+    var certificateKey: Setting<String>?
+    var adminToken: Setting<String>?
     var slabSize: Setting<ByteCount>?
     var poolSize: Setting<ByteCount>?
     var mode: Setting<String>?
@@ -63,6 +66,9 @@ package struct ServerDocument: Sendable {
         }
         tagsPayloads = try network.flag("payload_mac")
         isInsecure = try network.flag("insecure")
+        certificate = try network.text("tls_cert")
+        certificateKey = try network.text("tls_key")
+        adminToken = try network.text("admin_token")
         if let key = try network.text("auth_key") { keys.append(Key(key: key, namespaces: nil)) }
         for item in try network.items("auth_keys", schema: Self.key) ?? [] {
             switch item {
@@ -113,8 +119,10 @@ package struct ServerDocument: Sendable {
 
     static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
     static let network = SectionSchema(
-        keys: ["address", "limits", "auth_key", "auth_keys", "payload_mac", "insecure"],
-        notBuilt: ["tls_cert", "tls_key"])
+        keys: [
+            "address", "limits", "auth_key", "auth_keys", "payload_mac", "insecure", "tls_cert",
+            "tls_key", "admin_token",
+        ])
     static let key = SectionSchema(keys: ["key", "namespaces"])
     static let memory = SectionSchema(keys: ["block_size", "max_size"])
     static let storage = SectionSchema(
@@ -135,5 +143,5 @@ package struct ServerDocument: Sendable {
 
     /// Every dotted key that is refused because it isn't built yet.
     package static let allKeysNotBuilt: [String] =
-        root.notBuilt + network.notBuilt.map { "network.\($0)" }
+        root.notBuilt
 }

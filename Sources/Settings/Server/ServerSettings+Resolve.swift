@@ -22,6 +22,7 @@ extension ServerSettings {
         listen = if let address { try ListenAddress(address) } else { .standard }
         authentication = try AuthenticationSettings(
             invocation, document, listen: listen, address: address)
+        admin = try AdminSettings(document)
         (slabBytes, poolBytes) = try Self.memory(document)
         limits = try document.limits.resolve(slabBytes: slabBytes, poolBytes: poolBytes)
         engine = try Self.engine(document, limits)

@@ -36,6 +36,7 @@ package struct ServerSettings: Sendable {
     package let listen: ListenAddress
     package let limits: SessionLimits
     package let authentication: AuthenticationSettings
+    package let admin: AdminSettings
     /// Bytes of one slab of the pool that payloads pass through.
     package let slabBytes: ByteCount
     /// Bytes of the whole pool.

@@ -7,7 +7,7 @@ import Foundation
 struct Admin: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Ask running servers about themselves.",
-        subcommands: [AdminStatus.self, AdminHealth.self])
+        subcommands: [AdminStatus.self, AdminHealth.self, AdminMetrics.self, AdminTop.self])
 }
 
 struct AdminStatus: MemkvCommand {
@@ -75,5 +75,32 @@ struct AdminHealth: MemkvCommand {
             Terminal.print(line)
         }
         if !healthy { throw CommandFailure(.difference, "") }
+    }
+}
+
+struct AdminMetrics: MemkvCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "metrics", abstract: "A server's metrics, as Prometheus reads them.",
+        discussion: """
+            With several servers, a comment line with its address in front of each one's. --json \
+            prints an object: metric names with their labels, and values.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @ParentCommand var root: Memkv
+
+    func run(_ settings: Settings) throws {
+        let round = try AdminRound(of: "/v1/metrics", settings)
+        var byServer: [String: [String: Double]] = [:]
+        defer { if settings.json { try? Terminal.json(byServer) } }
+        try round.showEach { answer throws(CommandFailure) in
+            let text = try answer.metricsText()
+            if settings.json {
+                byServer["\(answer.server)"] = MetricReading(text).values
+                return
+            }
+            if settings.servers.count > 1 { Terminal.print("# server \(answer.server)") }
+            Terminal.print(text, terminator: "")
+        }
     }
 }

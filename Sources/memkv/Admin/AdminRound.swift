@@ -31,8 +31,9 @@ struct AdminRound {
         let deadline = settings.deadline
         let answers = Mutex<[Int: Result<AdminAnswer, CommandFailure>]>([:])
         let asked = settings.servers
+        let token = settings.adminToken
         DispatchQueue.concurrentPerform(iterations: asked.count) { number in
-            let result = Self.ask(asked[number], path, deadline)
+            let result = Self.ask(asked[number], path, token, deadline)
             answers.withLock { $0[number] = result }
         }
         results = answers.withLock { answers in
@@ -41,13 +42,18 @@ struct AdminRound {
     }
 
     private static func ask(
-        _ server: ServerAddress, _ path: String, _ deadline: MonotonicTime
+        _ server: ServerAddress, _ path: String, _ token: String?, _ deadline: MonotonicTime
     ) -> Result<AdminAnswer, CommandFailure> {
         guard let admin = server.admin else {
             preconditionFailure("a server without an admin port")
         }
         return Result { () throws(CommandFailure) in
-            let answer = try HTTPGet.perform(path, on: admin, deadline: deadline)
+            let answer = try HTTPGet.perform(path, on: admin, token: token, deadline: deadline)
+            if answer.statusCode == 401 {
+                throw CommandFailure(
+                    .refused,
+                    "\(server) asks for its admin token; give it in MEMKV_ADMIN_TOKEN")
+            }
             return AdminAnswer(server: server, statusCode: answer.statusCode, body: answer.body)
         }
     }
@@ -66,6 +72,11 @@ struct AdminRound {
         guard let last = failures.popLast() else { return }
         for failure in failures { Terminal.complain(failure.message) }
         throw last
+    }
+
+    /// Each server that answered with 200, in their order; the others aren't complained of.
+    var answers: [AdminAnswer] {
+        results.compactMap { try? $0.result.get() }.filter { $0.statusCode == 200 }
     }
 
     /// Prints one server's answer as it is, several as one object.

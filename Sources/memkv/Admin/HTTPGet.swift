@@ -15,7 +15,8 @@ enum HTTPGet {
     private static let answerLimitBytes = 16 << 20
 
     static func perform(
-        _ path: String, on server: ServerAddress, deadline: MonotonicTime
+        _ path: String, on server: ServerAddress, token: String? = nil,
+        deadline: MonotonicTime
     ) throws(CommandFailure) -> HTTPAnswer {
         let socket: Socket
         do {
@@ -23,12 +24,13 @@ enum HTTPGet {
         } catch {
             throw CommandFailure(error, server: server)
         }
+        let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
         let request = """
             GET \(path) HTTP/1.1\r
             Host: \(server)\r
-            Accept: application/json\r
+            Accept: application/json, text/plain\r
             Connection: close\r
-            \r
+            \(authorization)\r
 
             """
         try send(OwnedBytes(Array(request.utf8)).source, by: socket, server, deadline)

@@ -68,7 +68,8 @@ enum StatusTable {
             + "  \(tenths / 10).\(tenths % 10) %"
     }
 
-    private static func aligned(_ rows: [[String]]) -> String {
+    /// Rows with their columns one below the other; a row may end early.
+    static func aligned(_ rows: [[String]]) -> String {
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in
             rows.filter { $0.count > column + 1 }.map { $0[column].count }.max() ?? 0

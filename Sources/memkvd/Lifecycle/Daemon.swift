@@ -29,6 +29,7 @@ struct Daemon {
     private let slabs: SlabPool
     private let plans: [ShardPlan]
     private let descriptorShortage: String?
+    private let adminSecurity: AdminSecurity
 
     /// Takes the port, finds or makes the drives, maps the memory. Nothing is served yet.
     init(
@@ -41,6 +42,7 @@ struct Daemon {
             settings.authentication.keys, tagsPayloads: settings.authentication.tagsPayloads)
         self.logger = logger
         self.started = started
+        adminSecurity = try Self.adminSecurity(settings.admin)
         let listener = try Self.listen(settings.listen)
         store = try StoreFiles(settings)
         let descriptors = try DescriptorPlan(
@@ -58,6 +60,7 @@ struct Daemon {
         engine.hashSeed = .random(in: 0 ... .max)
         #if PLANTED_BUGS
         engine.plantedBug = try PlantedBugSwitch.chosen()
+        if let fault = try PlantedBugSwitch.slabFault() { slabs.inject(fault) }
         #endif
         let post = ShardPost(shardCount: shardCount, driveCount: store.drives.count)
         let budget = TransportBudget(configuration: transport, slabs: slabs)
@@ -170,13 +173,15 @@ struct Daemon {
                     cells: $0.cells, drivePaths: $0.driveNames,
                     driveNumbers: $0.place.driveNumbers)
             }, slabs: slabs,
-            blockSizeBytes: settings.engine.blockSizeBytes, started: started)
+            blockSizeBytes: settings.engine.blockSizeBytes, started: started,
+            surroundings: surroundings)
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
         let listen = settings.listen
         do throws(AdminServerError) {
             try await AdminServer.run(
-                model: model, host: listen.host, port: listen.adminPort, logger: quiet
+                model: model, host: listen.host, port: listen.adminPort, security: adminSecurity,
+                logger: quiet
             ) {
                 logger.info("admin endpoint", metadata: ["address": "\(listen.adminAddress)"])
             }
@@ -189,6 +194,35 @@ struct Daemon {
             }
             control.stop(reason: "the admin endpoint failed")
         }
+    }
+}
+
+// MARK: - What the admin endpoint asks
+
+extension Daemon {
+    private static func adminSecurity(
+        _ settings: AdminSettings
+    ) throws(StartFailure) -> AdminSecurity {
+        do throws(AdminServerError) {
+            return try AdminSecurity(
+                files: settings.files.map { .init(certificate: $0.certificate, key: $0.key) },
+                token: settings.token)
+        } catch {
+            guard case .failed(let reason) = error else { preconditionFailure("\(error)") }
+            throw StartFailure(
+                code: .usage, message: "network.tls_cert and network.tls_key: \(reason)")
+        }
+    }
+
+    private var surroundings: AdminModel.Surroundings {
+        let counters = plans.map(\.counters)
+        let began =
+            Double(SystemCalls.wallClockMilliseconds()) / 1000
+            - Double(started.duration(to: .now).components.seconds)
+        return AdminModel.Surroundings(
+            version: ProductVersion.current,
+            transports: { [TransportReading(tcp: counters)] },
+            process: { ProcessReading(startSeconds: began) })
     }
 }
 

@@ -30,14 +30,7 @@ struct LimitReport {
         reported = total
         nextReport = now.advanced(byMicroseconds: Self.pauseMicroseconds)
         return TransportCounter.allCases.filter { $0.isRefusal && counters.value($0) > 0 }
-            .map { (Self.fieldName($0), counters.value($0)) }
-    }
-
-    /// `refusedAddresses` as the log writes names: `refused_addresses`.
-    private static func fieldName(_ counter: TransportCounter) -> String {
-        "\(counter)".reduce(into: "") { name, letter in
-            name += letter.isUppercase ? "_" + letter.lowercased() : String(letter)
-        }
+            .map { ($0.wordsWithUnderscores, counters.value($0)) }
     }
 }
 

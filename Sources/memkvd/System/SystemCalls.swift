@@ -132,6 +132,32 @@ enum SystemCalls {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// The limit of open descriptors; 0 when the system doesn't say.
+    static func descriptorLimit() -> UInt64 {
+        var limit = rlimit()
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        return unsafe getrlimit(kind, &limit) == 0 ? UInt64(limit.rlim_cur) : 0
+    }
+
+    /// Descriptors that are open now; 0 when the system doesn't say.
+    static func openDescriptorCount() -> UInt64 {
+        guard let directory = unsafe opendir("/proc/self/fd") else { return 0 }
+        defer { unsafe closedir(directory) }
+        var entries: UInt64 = 0
+        while unsafe readdir(directory) != nil { entries += 1 }
+        // Without ".", ".." and the directory's own.
+        return entries > 3 ? entries - 3 : 0
+    }
+
+    /// Processor time of this process, its kernel's part included; 0 when the system doesn't say.
+    static func processorSeconds() -> Double {
+        var usage = rusage()
+        guard unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+        let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
+        let microseconds = usage.ru_utime.tv_usec + usage.ru_stime.tv_usec
+        return Double(seconds) + Double(microseconds) / 1_000_000
+    }
+
     /// Opens the standard streams that are closed, so that no socket or drive takes their place.
     static func openStandardStreams() {
         while true {

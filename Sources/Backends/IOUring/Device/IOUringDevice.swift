@@ -31,8 +31,8 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     /// Long transfers of memory drives, served in turns.
     private var copying: FixedQueue<Int>
     private var checks: [FileCheck] = []
-    /// Where the kernel writes the files' statuses: kept for the process's life, since one that
-    /// hangs may be written at any time.
+    /// Where the kernel writes a file's status for each operation: kept for the process's life,
+    /// since one that hangs may be written at any time.
     private let statuses: UnsafeMutableRawPointer
     package let operationLimit: Int
 
@@ -46,13 +46,13 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         var retries = 0
         var discard = OpenedDrive.Discard.punchHole
         var error: DeviceError?
-        /// A flush that has succeeded, and then asked how its file is.
+        /// A flush that has succeeded, or a write that hasn't begun, has asked how its file is.
         var awaitsStatus = false
         /// The kernel's number for the error.
         var code: Int32 = 0
     }
 
-    /// When a file's status is asked for.
+    /// When flushes ask for a file's status.
     private struct FileCheck {
         var isUnderWay = false
         var next = Instant(nanoseconds: 0)
@@ -84,7 +84,7 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
         copying = FixedQueue(capacity: operationLimit)
         checks = descriptions.map { _ in FileCheck() }
         unsafe statuses = .allocate(
-            byteCount: max(1, descriptions.count) * Int(MEMKV_FILE_STATUS_BYTES), alignment: 8)
+            byteCount: operationLimit * Int(MEMKV_FILE_STATUS_BYTES), alignment: 8)
         for index in 0..<operationLimit { free.append(index) }
         for description in descriptions {
             drives.append(try OpenedDrive.open(description, access: access))
@@ -157,6 +157,12 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
             }
         } else if operation.action != .flush && operation.length == .zero {
             finish(index, nil)
+        } else if operation.action == .write, drive.isFile,
+            operation.offset.rawValue + operation.length.rawValue
+                == drive.geometry.capacity.rawValue
+        {
+            // It would give a file that was cut short its length back, and no flush would notice.
+            askForStatus(index)
         } else {
             start(index, mayBlock: drive.blocksSubmitter)
         }
@@ -198,15 +204,17 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
     package func complete(_ operation: UInt64, result: Int32, hasMore: Bool, now: Instant) {
         let index = Int(operation)
         if result < 0 {
-            if flights[index].awaitsStatus {
-                checks[Int(flights[index].operation.drive.rawValue)].isUnderWay = false
-                flights[index].awaitsStatus = false
-            }
+            if flights[index].awaitsStatus { _ = takeStatus(index) }
             failed(index, code: -result)
             return
         }
+        if flights[index].awaitsStatus {
+            answered(index, isWhole: takeStatus(index))
+            return
+        }
         switch flights[index].operation.action {
-        case .flush: if !askForStatus(index, now: now) { finish(index, statusVerdict(index)) }
+        case .flush:
+            if isCheckDue(index, now: now) { askForStatus(index) } else { finish(index, nil) }
         case .discard: finish(index, nil)
         case .read, .write: advanced(index, by: UInt64(result))
         }
@@ -214,34 +222,46 @@ package final class IOUringDevice: BlockDevice, CompletionHandler {
 
     // MARK: - Files that go
 
-    /// After a flush of a file, once a second: asks whether it still has a name and its length.
-    /// What is flushed to one that hasn't isn't durable. False when nothing was asked.
-    private func askForStatus(_ index: Int, now: Instant) -> Bool {
+    /// Whether a flush that has succeeded is to ask whether its file still has a name and its
+    /// length, once a second: what is flushed to one that hasn't isn't durable.
+    private func isCheckDue(_ index: Int, now: Instant) -> Bool {
         let number = Int(flights[index].operation.drive.rawValue)
-        guard drives[number].isFile, !flights[index].awaitsStatus,
-            !checks[number].isUnderWay, now >= checks[number].next
+        guard drives[number].isFile, !checks[number].isUnderWay, now >= checks[number].next
         else { return false }
         checks[number].isUnderWay = true
         checks[number].next = now.advanced(byMicroseconds: Self.statusPauseMicroseconds)
-        flights[index].awaitsStatus = true
-        unsafe shard.ring.fileStatus(
-            of: drives[number].descriptor, into: status(of: number),
-            userData: ShardRing.userData(source: source, UInt64(index)))
         return true
     }
 
-    /// How a flush ends: as it was asked of the file's status, if it was.
-    private func statusVerdict(_ index: Int) -> DeviceError? {
-        guard flights[index].awaitsStatus else { return nil }
-        let number = Int(flights[index].operation.drive.rawValue)
-        checks[number].isUnderWay = false
+    private func askForStatus(_ index: Int) {
+        flights[index].awaitsStatus = true
+        unsafe shard.ring.fileStatus(
+            of: drives[Int(flights[index].operation.drive.rawValue)].descriptor,
+            into: status(of: index), userData: ShardRing.userData(source: source, UInt64(index)))
+    }
+
+    /// The status that was asked for has come, or can't be had: whether it is a whole file's.
+    private func takeStatus(_ index: Int) -> Bool {
+        let operation = flights[index].operation
+        let number = Int(operation.drive.rawValue)
+        flights[index].awaitsStatus = false
+        if operation.action == .flush { checks[number].isUnderWay = false }
         let capacity = drives[number].geometry.capacity.rawValue
-        return unsafe memkv_is_whole_file(status(of: number), capacity) ? nil : .gone
+        return unsafe memkv_is_whole_file(status(of: index), capacity)
+    }
+
+    private func answered(_ index: Int, isWhole: Bool) {
+        let operation = flights[index].operation
+        if isWhole, operation.action == .write {
+            start(index, mayBlock: drives[Int(operation.drive.rawValue)].blocksSubmitter)
+        } else {
+            finish(index, isWhole ? nil : .gone)
+        }
     }
 
     @unsafe
-    private func status(of drive: Int) -> UnsafeMutableRawPointer {
-        unsafe statuses + drive * Int(MEMKV_FILE_STATUS_BYTES)
+    private func status(of index: Int) -> UnsafeMutableRawPointer {
+        unsafe statuses + index * Int(MEMKV_FILE_STATUS_BYTES)
     }
 
     // MARK: - One operation's way

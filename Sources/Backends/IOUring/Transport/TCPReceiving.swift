@@ -109,7 +109,9 @@ extension TCPTransport {
             connections[session].phaseSince = now
             findEntry(session, header, now: now)
         case .deliver: deliver(session)
-        case .readGreeting: act(session, greet(session), now: now)
+        case .readGreeting:
+            counters.add(to: .connectRequests)
+            act(session, greet(session), now: now)
         case .welcome(let version): welcome(session, version: version)
         case .challenge(let version): challenge(session, version: version)
         case .readProof: act(session, judgeProof(session), now: now)

@@ -19,6 +19,8 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     case failedAccepts
     /// A level: sessions open now.
     case activeConnections
+    /// First frames of sessions that asked for the greeting.
+    case connectRequests
     case requests, responses
     case bytesReceived, bytesSent
     /// First bytes that are no header at all; closed without an answer.
@@ -62,7 +64,8 @@ package enum TransportCounter: Int, CaseIterable, Sendable {
     /// True for what ended or refused a client; false for what is part of serving one.
     package var isRefusal: Bool {
         switch self {
-        case .acceptedConnections, .activeConnections, .requests, .responses, .bytesReceived,
+        case .acceptedConnections, .activeConnections, .connectRequests, .requests, .responses,
+            .bytesReceived,
             .bytesSent, .postponedResponses, .authenticatedSessions:
             false
         case .refusedConnections, .refusedAddresses, .failedAccepts, .refusedNotAFrame,

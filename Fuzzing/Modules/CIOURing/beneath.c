@@ -1,0 +1,1 @@
+../../../Sources/CIOURing/beneath.c

@@ -1,0 +1,22 @@
+// RDMAMetrics: the RDMA transport's. They read cells like all others; until there is an RDMA
+// transport to write those, they stay 0.
+
+internal import Engine
+
+enum RDMAMetrics {
+    static let families: [MetricFamily] = [
+        .gauge("memkv_rdma_active", "1 while requests travel over RDMA.") {
+            $0.isRDMAActive ? 1 : 0
+        },
+        .gauge("memkv_rdma_connections_active", "RDMA connections.") { $0.sum(.rdmaConnections) },
+        .histogram(
+            "memkv_rdma_read_latency_us", "RDMA reads, post to completion, in microseconds.",
+            .waits, .rdmaRead),
+        .histogram(
+            "memkv_rdma_write_latency_us", "RDMA writes, post to completion, in microseconds.",
+            .waits, .rdmaWrite),
+        .counter("memkv_rdma_errors_total", "Failed posts and completions.") {
+            $0.sum(.rdmaErrors)
+        },
+    ]
+}
