@@ -46,13 +46,11 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     /// A store that was said to have failed stayed visible.
     case unknownCalledFailed
     case replacedValueNotFreed
-    case oldestRecordWins
     case oneJournalCopy
     case oneSuperblock
     case staleBatchPlan
     case emptiedNotCounted
     case evictionNotCounted
-    case payloadNotAwaited
     case deadlineForgotten
     case heirNotWoken
     case impairmentNeverEnds
@@ -67,6 +65,13 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case mediaErrorServed
     case quarantinedSlotReused
     case scrubSkipsChecksums
+
+    /// Those that the enumeration of crash points finds, each by an assertion of its own.
+    package static let ofCrashes: [PlantedBug] = [
+        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
+        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
+        .tornTailAccepted, .versionIgnored,
+    ]
 
     /// Those that no crash brings to light, but a drive that stalls, slows down or fails.
     package static let ofDriveStates: [PlantedBug] = [

@@ -110,14 +110,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             ? operations[index].voidSequence : operations[index].sequence
     }
 
-    /// Whether the payload of `index` had completed when the flush `ticket` was submitted.
-    private func isPayloadCovered(_ index: OperationIndex, by ticket: UInt64) -> Bool {
-        #if PLANTED_BUGS
-        if isPlanted(.payloadNotAwaited) { return true }
-        #endif
-        return operations[index].payloadTicket < ticket
-    }
-
     mutating func journalFlushed(_ drive: DriveIndex, _ error: DeviceError?) {
         drives[drive].flush.isInFlight = false
         guard drives[drive].state == .online || drives[drive].state == .recovering else { return }
@@ -138,7 +130,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var oldest = now
         while let index = operations.popFirst(&waiting) {
             guard recordSequence(of: index) <= covered,
-                isPayloadCovered(index, by: ticket)
+                operations[index].payloadTicket < ticket
             else {
                 operations.append(index, to: &drives[drive].awaitingFlush)
                 continue
