@@ -56,6 +56,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case deadlineForgotten
     case heirNotWoken
     case impairmentNeverEnds
+    /// The daemon never ended when it was told to.
+    case scrubHoldsRemovedBlock
     // What drives that stall, slow down or fail bring to light.
     case noShareOfADrive
     case stalledWritesWait
@@ -65,22 +67,6 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case mediaErrorServed
     case quarantinedSlotReused
     case scrubSkipsChecksums
-    /// The daemon never ended when it was told to.
-    case scrubHoldsRemovedBlock
-
-    /// Those that the enumeration of crash points finds, each by an assertion of its own.
-    package static let ofCrashes: [PlantedBug] = [
-        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
-        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
-        .tornTailAccepted, .versionIgnored,
-    ]
-
-    /// Those that the enumeration of crash points finds, each by an assertion of its own.
-    package static let ofCrashes: [PlantedBug] = [
-        .noFlush, .acknowledgeBeforeFlush, .slotReusedBeforeDeleteDurable,
-        .checkpointSpaceReusedBeforeSuperblockB, .staleJournalBlockAccepted, .checksumNotCompared,
-        .tornTailAccepted, .versionIgnored,
-    ]
 
     /// Those that no crash brings to light, but a drive that stalls, slows down or fails.
     package static let ofDriveStates: [PlantedBug] = [

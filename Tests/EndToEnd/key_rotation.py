@@ -137,6 +137,10 @@ def tools():
             files[name].write_text(text)
         code, _, errors = memkv(*server, "put", "name", value)
         check("memkv without a key: exit code 4 and what to do", code == 4 and "MEMKV_AUTH_KEY" in errors, errors)
+        done = subprocess.run([report.binaries() / "memkv", *server, "put", "name", value], capture_output=True, text=True,
+                              env={**os.environ, "MEMKV_AUTH_KEY": ""}, timeout=60)
+        check("memkv with an empty MEMKV_AUTH_KEY: exit code 2, as memkvd", done.returncode == 2
+              and "MEMKV_AUTH_KEY is set and empty" in done.stderr, done)
         code, _, errors = memkv(*server, "--auth-key-file", files["wrong"], "put", "name", value)
         check("memkv with a wrong key: exit code 4", code == 4, (code, errors))
         code, _, errors = memkv(*server, "--auth-key-file", files["none"], "put", "name", value)

@@ -45,11 +45,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let offsets = drives[drive].superblock.layout.journalOffsets(of: block.sequence)
             writeCopy(of: block.memory, to: offsets.a, buffer: block.buffer, on: drive)
             #if PLANTED_BUGS
-            let second = isPlanted(.oneJournalCopy) ? offsets.a : offsets.b
-            #else
-            let second = offsets.b
+            if isPlanted(.oneJournalCopy) {
+                drives[drive].journal.copyWritten(buffer: block.buffer)
+                continue
+            }
             #endif
-            writeCopy(of: block.memory, to: second, buffer: block.buffer, on: drive)
+            writeCopy(of: block.memory, to: offsets.b, buffer: block.buffer, on: drive)
         }
     }
 
