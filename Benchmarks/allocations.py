@@ -23,7 +23,7 @@ import common
 
 SHARDS = 2
 # Measurements, at most, until the drives keep their states during one.
-ATTEMPTS = 3
+ATTEMPTS = 5
 
 
 def main():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from support import report, wire
@@ -53,7 +54,12 @@ def rotation():
         check("a key's new namespaces", got == ["forbidden", "notFound"], got)
         place.write_config([MASTER, (NARROW, [1]), NEW])
         place.reload()
-        got = [narrow.get(BLOCK, namespace=number)[0] for number in (1, 2)]
+        # A session learns of it when its shard has had its next turn.
+        end = time.monotonic() + wire.PATIENCE_SECONDS
+        while True:
+            got = [narrow.get(BLOCK, namespace=number)[0] for number in (1, 2)]
+            if got == ["notFound", "forbidden"] or time.monotonic() > end:
+                break
         check("hold for its sessions too", got == ["notFound", "forbidden"], got)
         bad_files(place, new)
         for session in (master, old, new, half_open, narrow):

@@ -206,8 +206,9 @@ def requests():
                      and after.total("memkv_iouring_fsync_batch_size") == 10
                      and after.sum("memkv_journal_flush_duration_us") == flushes
                      and after.sum("memkv_iouring_fsync_us") >= flushes, flushes)
-        report.check("and as many writes as payloads and journal blocks at least",
-                     after.sum("memkv_iouring_write_us") - before.sum("memkv_iouring_write_us") >= 10 + 2 * flushes)
+        # A journal block, written twice, may hold what several flushes make durable.
+        writes = after.sum("memkv_iouring_write_us") - before.sum("memkv_iouring_write_us")
+        report.check(f"{writes} writes: ten payloads, and a journal block twice at least", writes >= 10 + 2, writes)
         report.check("slots are counted in those of the block size", after.sum("memkv_device_slots_used") == 2)
         for name in keys[:3]:
             connection.delete(name)
