@@ -22,8 +22,6 @@ import tempfile
 import common
 
 SHARDS = 2
-# Measurements, at most, until the drives keep their states during one.
-ATTEMPTS = 5
 
 
 def main():
@@ -77,11 +75,6 @@ def measure(options, memkvd, tool, directory, authentication):
         server.kill()
 
 
-def drive_changes(log):
-    """What was said of the drives' states."""
-    return [line for line in log.splitlines() if "drive degraded" in line or "drive back" in line]
-
-
 def count(options, command, key, server, words, drives):
     def counted():
         return struct.unpack_from("<5Q", words)
@@ -95,27 +88,19 @@ def count(options, command, key, server, words, drives):
     is_counting = allocations > 0 and threads == SHARDS
     print(f"{'PASS' if is_counting else 'FAIL'}: the counter counts the shards' threads")
     mixed(options.warm_up, seed=1)
-    for attempt in range(ATTEMPTS):
-        before = counted()
-        checkpoints = [superblock(drive) for drive in drives]
-        said = drive_changes(server.log())
-        struct.pack_into("<Q", words, 8 * 4, options.trace)
-        result = mixed(options.operations, seed=2 + attempt)
-        after = counted()
-        allocations, size, frees = (after[i] - before[i] for i in range(3))
-        has_checkpoint = all(
-            superblock(drive) != before for drive, before in zip(drives, checkpoints))
-        print(f"{result['operations']} operations ({result['misses']} misses) in "
-              f"{result['seconds']:.1f} s, "
-              f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint of every drive, the store at the end "
-              f"{server.fill_percent():.0f} % full: {allocations} allocations, "
-              f"{size} bytes, {frees} frees")
-        changes = drive_changes(server.log())[len(said):]
-        if not allocations or not changes:
-            break
-        # On a machine that is short of processors a drive may be called slow, and well again.
-        print("a drive changed its state meanwhile; telling that is no part of the steady state, so once more:")
-        print("\n".join(changes))
+    before = counted()
+    checkpoints = [superblock(drive) for drive in drives]
+    struct.pack_into("<Q", words, 8 * 4, options.trace)
+    result = mixed(options.operations, seed=2)
+    after = counted()
+    allocations, size, frees = (after[i] - before[i] for i in range(3))
+    has_checkpoint = all(
+        superblock(drive) != before for drive, before in zip(drives, checkpoints))
+    print(f"{result['operations']} operations ({result['misses']} misses) in "
+          f"{result['seconds']:.1f} s, "
+          f"{'with' if has_checkpoint else 'WITHOUT'} a checkpoint of every drive, the store at the end "
+          f"{server.fill_percent():.0f} % full: {allocations} allocations, "
+          f"{size} bytes, {frees} frees")
     is_clean = allocations == 0 and frees == 0 and has_checkpoint
     print(f"{'PASS' if is_clean else 'FAIL'}: no allocations in the steady state")
     if allocations:

@@ -30,7 +30,7 @@ extension HistogramSnapshot {
 package struct DriveReading: Sendable {
     let values: [UInt64]
     /// False when the shard stood still in the middle of setting its gauges.
-    let isOfOneStep: Bool
+    package let isOfOneStep: Bool
 
     package func value(_ counter: DriveCounter) -> UInt64 { values[counter.rawValue] }
     package func value(_ gauge: DriveGauge) -> UInt64 {
