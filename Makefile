@@ -4,14 +4,15 @@
 # make fuzz    the fuzz targets, 10 minutes each; FUZZ="--runs 10000000 frame" for other choices
 # make sim-hunt   every planted mistake hunted in the simulated world, and false alarms looked for
 # make lint    the format, checked        make format   the format, applied
-# make test-guest   only the tests on emulated NVMe drives, in an emulated machine
+# make test-guest   only the tests in an emulated machine, on NVMe drives and Soft-RoCE
+# make test-softroce   only those on Soft-RoCE
 
 DATA ?= ./memkv-data
 
 BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev libsqlite3-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3 prometheus openssl
 
-.PHONY: build run test test-guest fuzz sim-hunt lint format
+.PHONY: build run test test-guest test-softroce fuzz sim-hunt lint format
 
 build:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)
@@ -28,6 +29,10 @@ test:
 test-guest:
 	@Scripts/ensure-packages $(TEST_PACKAGES)
 	@Scripts/test Tests/Guest/test.py
+
+test-softroce:
+	@Scripts/ensure-packages $(TEST_PACKAGES)
+	@Scripts/test "Tests/Guest/test.py softroce"
 
 fuzz:
 	@Scripts/ensure-packages $(BUILD_PACKAGES)

@@ -1,8 +1,8 @@
 // AdminServer: the admin endpoint's HTTP or HTTPS. The only file that knows Hummingbird.
 //
 // Always holds: it answers from an `AdminModel`, on a thread that is no shard's, and changes
-// nothing. Refuses unknown paths with 404, other methods than GET and HEAD with 405, a path that asks
-// for the token with 401, a body with 413.
+// nothing. Refuses unknown paths with 404, other methods than GET and HEAD with 405, a path that
+// asks for the token with 401, a body with 413.
 
 private import Hummingbird
 private import HummingbirdCore

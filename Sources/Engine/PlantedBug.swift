@@ -46,13 +46,11 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     /// A store that was said to have failed stayed visible.
     case unknownCalledFailed
     case replacedValueNotFreed
-    case oldestRecordWins
     case oneJournalCopy
     case oneSuperblock
     case staleBatchPlan
     case emptiedNotCounted
     case evictionNotCounted
-    case payloadNotAwaited
     case deadlineForgotten
     case heirNotWoken
     case impairmentNeverEnds

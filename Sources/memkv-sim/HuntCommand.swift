@@ -16,7 +16,7 @@ struct HuntCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: "Scenario files, or folders of them.")
-    var paths = ["SimScenarios/faults"]
+    var paths = ["SimScenarios/faults", "SimScenarios/regressions"]
     @Option(help: "The first seed.") var firstSeed: UInt64 = 1
     @Option(help: "Seeds of every scenario that a mistake may take.") var seeds: UInt64 = 40
     @Option(help: "Seeds of every scenario without a mistake.") var cleanSeeds: UInt64 = 1

@@ -29,7 +29,8 @@ import Testing
         #expect {
             try AdminSecurity(files: .init(certificate: "/no/cert.pem", key: "/no/key.pem"))
         } throws: { error in
-            "\(error)".contains("/no/cert.pem and /no/key.pem can't be used")
+            guard case .failed(let sentence) = error as? AdminServerError else { return false }
+            return sentence.contains("/no/cert.pem and /no/key.pem can't be used")
         }
     }
 }

@@ -10,6 +10,11 @@ import Wire
 
 @testable import Client
 
+/// Somebody else's server answers there, such as one that an interrupted test run left.
+private struct PortTaken: Error {
+    let address: ServerAddress
+}
+
 /// A memkvd with a store in memory of its own directory, beside the test bundle.
 private final class Daemon {
     let port: UInt16
@@ -29,6 +34,9 @@ private final class Daemon {
             "storage: { max_size: 256 MiB, eviction: { enabled: false } }\n"
             + "memory: { max_size: 32 MiB }\n"
         try text.write(toFile: config, atomically: true, encoding: .utf8)
+        if (try? TCPConnection(to: address, deadline: after(seconds: 5))) != nil {
+            throw PortTaken(address: address)
+        }
         process = try CommandLineTool.start(
             ["--data", directory + "/store-\(port)", "--listen", "\(address)", "--config", config],
             executable: CommandLineTool.memkv.deletingLastPathComponent()

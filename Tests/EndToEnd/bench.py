@@ -105,7 +105,16 @@ def refusals():
     code, _, errors = bench("--server", "127.0.0.1:1")
     report.check("a server that isn't there", code == 3, (code, errors))
     code, _, errors = bench("--memkvd", "/nowhere/memkvd")
-    report.check("a memkvd that isn't there", code == 2 and "--memkvd" in errors, (code, errors))
+    report.check("a memkvd that isn't there", code == 2 and errors == "memkv: /nowhere/memkvd isn't there; build memkvd, "
+                 "or name one with --memkvd\n", (code, errors))
+    code, _, errors = bench("--memkvd", "/etc")
+    report.check("a directory as memkvd", code == 2 and "/etc is no program" in errors, (code, errors))
+    code, _, errors = bench("--memkvd", "/bin/true")
+    report.check("a program that is no memkvd", code == 3 and "ended with exit code 0 and logged nothing" in errors,
+                 (code, errors))
+    code, _, errors = bench("--directory", "/nowhere")
+    report.check("a directory that isn't there", code == 2 and "can't make the directory /nowhere/" in errors
+                 and errors.endswith(": No such file or directory\n"), (code, errors))
 
 
 def outputs():
@@ -126,8 +135,8 @@ def outputs():
 
 
 def stopped():
-    """A signal ends the server and removes its store."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """A signal ends the server and removes its store, kill -9 too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with drives.workshop("bench") as (stack, directory):
             running = subprocess.Popen(
                 [report.binaries() / "memkv", "bench", "run", "--profile", "standard", "--no-record", "--directory",
@@ -150,6 +159,9 @@ def stopped():
                          and not left, (running.returncode, servers, left))
             for server in left:
                 os.kill(int(server), signal.SIGKILL)
+            end = time.monotonic() + 20
+            while list(directory.iterdir()) and time.monotonic() < end:
+                time.sleep(0.05)
             report.check(f"{number.name}: nothing is left behind", not list(directory.iterdir()),
                          list(directory.iterdir()))
 

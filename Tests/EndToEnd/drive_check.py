@@ -7,6 +7,7 @@ slot, a map that disagrees) is made with the checksums mended.
 """
 import hashlib
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -238,9 +239,50 @@ def clean_and_damaged():
         code, result = check(both)
         report.check("both superblocks: exit 5, memkvd refuses the drive", code == DAMAGED
                      and "both superblocks damaged" in result["reason"], result)
+        report.check("… and how much is lost, nobody can tell", result["lost"] == dict(blocks=None, slot_bytes=None,
+                                                                                 exact=False), result["lost"])
         config = configuration(directory, store.port, [both], name="both.yaml", **SIZES)
         code, errors = memkvd_to_its_end("--config", config)
         report.check("… and so it does", code == 3 and "both superblocks damaged" in errors, errors)
+        overwritten(store)
+        cut(store)
+        copies(store)
+
+
+def overwritten(store):
+    """Both superblocks, marks and all, by what is no superblock."""
+    drive = store.copy()
+    noise = random.Random(options.seed)
+    for place in (0, 1 << 20):
+        Image(drive).write(place, noise.randbytes(4096))
+    code, result = check(drive)
+    report.check("superblocks overwritten with noise: exit 5, the journal tells that a store is there", code == DAMAGED
+                 and "both superblocks damaged" in result["reason"] and result["lost"]["blocks"] is None, result)
+    code, output, _ = memkv("drive", "list", drive)
+    report.check("drive list knows it, too", code == 0 and "both superblocks damaged" in output, output)
+
+
+def cut(store):
+    for length in (100 << 20, 2 << 20, 1 << 20, 8192):
+        drive = store.copy()
+        os.truncate(drive, length)
+        code, result = check(drive)
+        report.check(f"cut to {length} bytes: exit 5 and how long it was", code == DAMAGED and "was cut short"
+                     in result["reason"] and f"truncate -s {store.drive.stat().st_size}" in result["reason"]
+                     and result["store"], result)
+        code, output, _ = memkv("drive", "list", drive)
+        report.check("… and drive list sees a store", code == 0 and "MemKV store" in output, output)
+
+
+def copies(store):
+    drive, copied = store.drive, store.copy()
+    code, output, _ = memkv("drive", "check", drive, copied)
+    report.check("a drive and its copy: exit 4, which names both", code == REFUSED
+                 and f"it and {drive} are copies of one drive" in output, output)
+    code, output, _ = memkv("drive", "check", "--json", drive, copied)
+    results = json.loads(output)["drives"]
+    report.check("… in JSON, too", [result.get("copy_of") for result in results] == [None, str(drive)]
+                 and [result["verdict"] for result in results] == ["clean", "clean"], results)
 
 
 def killed():
@@ -297,6 +339,17 @@ def what_is_no_store():
         report.check("a blank file: exit 4", code == REFUSED and "no store" in result["reason"], result)
         code, output, _ = memkv("drive", "check", directory / "nothing")
         report.check("a path that leads nowhere: exit 2", code == USAGE and "isn't there" in output, output)
+        short = directory / "short"
+        short.write_bytes(b"x" * 100)
+        code, result = check(short)
+        report.check("a file of 100 bytes: too short", code in (USAGE, REFUSED) and "shorter than 4096" in result["reason"],
+                     (code, result))
+        pipe = directory / "pipe"
+        os.mkfifo(pipe)
+        for command in ("check", "list"):
+            code, output, _ = memkv("drive", command, pipe)
+            report.check(f"drive {command} of a FIFO: exit 2, what it is", code == USAGE
+                         and "neither a file nor a block device" in output, (code, output))
         link = directory / "link"
         link.symlink_to(blank)
         code, _, errors = memkv("drive", "check", blank, link)

@@ -231,9 +231,12 @@ def beneath():
         subprocess.run(["sfdisk", "-q", over], input="label: gpt\n,40M\n,40M\n", text=True, capture_output=True)
         halves = []
         for number in (1, 2):
-            command("addpart", over, number, 2048 + (number - 1) * 81920, 81920)
+            known = pathlib.Path(f"/sys/class/block/{pathlib.Path(over).name}p{number}/dev")
+            # A loop device that was made to be scanned has them by itself.
+            if not known.exists():
+                command("addpart", over, number, 2048 + (number - 1) * 81920, 81920)
             stack.callback(quietly, "delpart", over, number)
-            name = pathlib.Path(f"/sys/class/block/{pathlib.Path(over).name}p{number}/dev").read_text().split(":")
+            name = known.read_text().split(":")
             halves.append(directory / f"half-{number}")
             os.mknod(halves[-1], 0o600 | 0o060000, os.makedev(int(name[0]), int(name[1])))
         code, output, errors = memkv("setup", "--force", "--drives", *halves)

@@ -179,6 +179,10 @@ def stalled_flush():
         took = rig.await_health("healthy", 30)
         report.check("it is back by itself", took is not None, rig.status_of_drives())
         lines = rig.log_lines("drive degraded")
+        end = time.monotonic() + 5
+        # The log is written a moment after the state is told.
+        while not rig.log_lines("drive back") and time.monotonic() < end:
+            time.sleep(0.1)
         report.check("its causes are logged, and that it is back", 1 <= len(lines) <= 4
                      and "writes_stalled" in lines[0] and len(rig.log_lines("drive back")) == 1, lines)
         requests = load.stop()

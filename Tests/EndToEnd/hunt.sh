@@ -3,7 +3,9 @@
 # alarms, are `make sim-hunt`'s. MEMKV_HUNT_MISTAKES names others.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-mistakes="${MEMKV_HUNT_MISTAKES:-QUICK}"
+quick=acknowledgeBeforeFlush,readsNotHeld,journalNotReplayed,lastChangeNotFolded,prefixBeyondHole,flushWaitsForLook
+quick+=,mapPageStoredOnce,placementByShards,replacedValueNotFreed,unknownCalledFailed,lateReadKeepsSlots,oneSuperblock
+mistakes="${MEMKV_HUNT_MISTAKES:-$quick}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from support import report, wire
@@ -53,7 +54,12 @@ def rotation():
         check("a key's new namespaces", got == ["forbidden", "notFound"], got)
         place.write_config([MASTER, (NARROW, [1]), NEW])
         place.reload()
-        got = [narrow.get(BLOCK, namespace=number)[0] for number in (1, 2)]
+        # A session learns of it when its shard has had its next turn.
+        end = time.monotonic() + wire.PATIENCE_SECONDS
+        while True:
+            got = [narrow.get(BLOCK, namespace=number)[0] for number in (1, 2)]
+            if got == ["notFound", "forbidden"] or time.monotonic() > end:
+                break
         check("hold for its sessions too", got == ["notFound", "forbidden"], got)
         bad_files(place, new)
         for session in (master, old, new, half_open, narrow):
@@ -137,6 +143,10 @@ def tools():
             files[name].write_text(text)
         code, _, errors = memkv(*server, "put", "name", value)
         check("memkv without a key: exit code 4 and what to do", code == 4 and "MEMKV_AUTH_KEY" in errors, errors)
+        done = subprocess.run([report.binaries() / "memkv", *server, "put", "name", value], capture_output=True, text=True,
+                              env={**os.environ, "MEMKV_AUTH_KEY": ""}, timeout=60)
+        check("memkv with an empty MEMKV_AUTH_KEY: exit code 2, as memkvd", done.returncode == 2
+              and "MEMKV_AUTH_KEY is set and empty" in done.stderr, done)
         code, _, errors = memkv(*server, "--auth-key-file", files["wrong"], "put", "name", value)
         check("memkv with a wrong key: exit code 4", code == 4, (code, errors))
         code, _, errors = memkv(*server, "--auth-key-file", files["none"], "put", "name", value)

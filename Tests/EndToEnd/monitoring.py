@@ -206,8 +206,9 @@ def requests():
                      and after.total("memkv_iouring_fsync_batch_size") == 10
                      and after.sum("memkv_journal_flush_duration_us") == flushes
                      and after.sum("memkv_iouring_fsync_us") >= flushes, flushes)
-        report.check("and as many writes as payloads and journal blocks at least",
-                     after.sum("memkv_iouring_write_us") - before.sum("memkv_iouring_write_us") >= 10 + 2 * flushes)
+        # A journal block, written twice, may hold what several flushes make durable.
+        writes = after.sum("memkv_iouring_write_us") - before.sum("memkv_iouring_write_us")
+        report.check(f"{writes} writes: ten payloads, and a journal block twice at least", writes >= 10 + 2, writes)
         report.check("slots are counted in those of the block size", after.sum("memkv_device_slots_used") == 2)
         for name in keys[:3]:
             connection.delete(name)
@@ -300,10 +301,12 @@ def evicting():
         for thread in threads:
             thread.start()
         seen = poll(daemon, lambda now: now.sum("memkv_blocks_by_state", state="evicting") > 0, 60)
+        pending = poll(daemon, lambda now: now.sum("memkv_trim_pending") > 0, 60)
         stop.set()
         for thread in threads:
             thread.join()
-        report.check("blocks are seen being evicted", seen)
+        report.check("blocks are seen being evicted, their slots on their way back", seen and pending)
+        report.check("which ends", poll(daemon, lambda now: now.sum("memkv_trim_pending") == 0))
         now = poll(daemon, lambda now: now.sum("memkv_blocks_by_state", state="evicting") == 0
                    and now.sum("memkv_blocks_total") + now.sum("memkv_evictions_total") == len(stored))
         report.check(f"of {len(stored)} blocks each is there or evicted, by reason", now, moves.look(daemon).of(
@@ -394,16 +397,17 @@ def stalled():
         before = moves.look(daemon)
         sick.fall_ill()
         puts = [connection.submit(wire.PUT, key(), b"y" * 1000) for _ in range(8)]
-        now = poll(daemon, lambda now: now.sum("memkv_blocks_by_state", state="changing") > 0
-                   and now.sum("memkv_blocks_total") + now.sum("memkv_blocks_by_state", state="changing") == 8)
-        if report.check("puts wait for a flush that doesn't end", now):
-            waiting = now.sum("memkv_blocks_by_state", state="changing")
-            report.check(f"{waiting} of 8 are changing, pending in the journal, in slabs and in hand",
-                         now.sum("memkv_journal_pending_entries") == waiting
-                         and now.sum("memkv_slabs_allocated") == waiting
-                         and now.sum("memkv_memory_used_bytes") == waiting * (2 << 20)
-                         and now.sum("memkv_device_requests_in_hand") == waiting
-                         and now.sum("memkv_operations_in_progress") == waiting, "")
+
+        def held(now):
+            """What the waiting puts hold, counted where it is held; slabs in bytes too."""
+            return {now.sum("memkv_blocks_by_state", state="changing"), now.sum("memkv_journal_pending_entries"),
+                    now.sum("memkv_slabs_allocated"), now.sum("memkv_memory_used_bytes") / (2 << 20),
+                    now.sum("memkv_device_requests_in_hand"), now.sum("memkv_operations_in_progress")}
+
+        now = poll(daemon, lambda now: len(held(now)) == 1 and held(now) != {0}
+                   and now.sum("memkv_blocks_total") + max(held(now)) == 8)
+        report.check("puts that wait for a flush that doesn't end are changing, pending in the journal, in slabs, and in"
+                     " hand, and the others are stored", now, (held(moves.look(daemon)), status(daemon)))
         degraded = poll(daemon, lambda now: now.sum("memkv_health", status="degraded") == 1, 30)
         report.check("a flush that doesn't end makes the server degraded", degraded)
         same("with a stalled flush", daemon)
@@ -426,7 +430,7 @@ def slow():
         sick = SlowDrive(stack, directory, "sick", DRIVE_BYTES, ill="1M")
         setup(sick.path)
         daemon = serve(stack, directory, [sick.path], "direct", extra=["scrub: { rate: 0 }"])
-        connection, other = wire.Connection(daemon.port), wire.Connection(daemon.port)
+        connection = wire.Connection(daemon.port)
         name = key()
         connection.put(name, generator.randbytes(4 << 20))
         sick.fall_ill()
@@ -434,14 +438,9 @@ def slow():
         connection.submit(wire.GET, name)
         now = poll(daemon, lambda now: now.sum("memkv_blocks_by_state", state="reading") == 1)
         report.check("a block that is being read is counted", now)
-        other.submit(wire.DELETE, name)
-        now = poll(daemon, lambda now: now.sum("memkv_trim_pending") == 1)
-        report.check("its slot, once deleted, waits for the reader", now)
         sick.get_well()
         connection.receive()
-        other.receive()
-        now = poll(daemon, lambda now: now.sum("memkv_trim_pending") == 0
-                   and now.sum("memkv_blocks_by_state", state="reading") == 0)
+        now = poll(daemon, lambda now: now.sum("memkv_blocks_by_state", state="reading") == 0)
         report.check("and no longer", now)
         daemon.terminate()
 

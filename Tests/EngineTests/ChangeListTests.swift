@@ -25,15 +25,21 @@ import Wire
                     floor = forgotten
                     model = model.filter { $0.value > floor }
                 }
+            case 2:
+                #expect(list.hasLater(than: epoch) == model.values.contains { $0 > epoch })
+                list.forget(after: epoch)
+                model = model.filter { $0.value <= epoch }
             default:
-                let isFull = model[key] == nil && model.count == 40 && epoch > floor
-                #expect(list.note(key, epoch: epoch) == isFull)
+                // Some are of the next epoch.
+                let noted = epoch + (random.chance(percent: 5) ? 1 : 0)
+                let isFull = model[key] == nil && model.count == 40 && noted > floor
+                #expect(list.note(key, epoch: noted) == isFull)
                 if isFull {
                     overflows += 1
-                    floor = epoch
+                    floor = noted
                     model = [:]
-                } else if epoch > floor {
-                    model[key] = epoch
+                } else if noted > floor {
+                    model[key] = max(model[key] ?? 0, noted)
                 }
             }
             #expect(list.count == model.count && list.floor == floor)

@@ -17,16 +17,20 @@ import Wire
         var p99: UInt64 { latencies.sorted()[latencies.count * 99 / 100] }
     }
 
-    /// A put or a get for each drive every four milliseconds, whatever becomes of those before.
+    /// Four puts or gets every four milliseconds, whatever becomes of those before, each of a key
+    /// of any drive: clients don't aim, so several at once for one drive are nothing unusual. The
+    /// same drives in the same order for each load.
     private func load(
         _ bench: EngineBench, milliseconds: UInt64, from first: UInt64
     ) throws -> Figures {
         var figures = Figures()
         var open: [(number: RequestNumber, isOthers: Bool, sent: Instant)] = []
         let numbers = (0..<4).map { bench.numbers(on: $0, count: 16) }
+        var random = RandomStream(seed: 7, name: "whom they ask")
         for turn in 0..<milliseconds / 4 {
-            for drive in 0..<4 {
-                let number = numbers[drive][Int((first + turn) % 16)]
+            for place in 0..<4 as Range<UInt64> {
+                let drive = Int(random.below(4))
+                let number = numbers[drive][Int((first + turn * 4 + place) % 16)]
                 let key = EngineBench.key(number)
                 let order =
                     turn % 2 == 0

@@ -43,6 +43,18 @@ import Wire
         }
     }
 
+    @Test func moreQuarantinedBytesThanAreTakenLeaveNoneToBlocks() throws {
+        let bench = try EngineBench()
+        var space = SpaceMap(layout: bench.engine.drives[BenchSettings.drive].superblock.layout)
+        let extent = try EngineBench.require(
+            space.allocate(SlotDemand(sizeClass: SizeClass(0), count: 2)))
+        space.commit(extent)
+        space.setQuarantinedBytes(.max)
+        space.uncommit(extent)
+        let owned = space.ownedBytes
+        #expect(owned == 0)
+    }
+
     @Test func aFencedRecoveryGivesItsSlabsBack() throws {
         var settings = BenchSettings()
         settings.engine.dirtyEntryLimit = 32

@@ -108,4 +108,26 @@ import Wire
             report.findings.map(\.consequence)
                 == [.blocksLost(lost), .spaceLost(ByteCount(lost * 4096))])
     }
+
+    @Test func superblocksThatReadDifferentlyTheSecondTimeAreAFinding() throws {
+        var settings = BenchSettings()
+        var images = try EngineBench.formatted(settings)
+        settings.journalBlocks = 64
+        images[0][0] = try EngineBench.formatted(settings)[0][0]
+        let world = SimulatedWorld()
+        let memory = SimulatedMemory(length: DriveCheck<SimulatedDevice>.memoryBytes)
+        let device = SimulatedDevice(drives: images, settings, world: world, arena: memory.arena)
+        // Copy A can't be read the first time: the check goes by B, and recovery by A.
+        var faults = DriveFaults()
+        faults.failures = [PlannedFailure(action: .read, ordinal: 0, error: .inputOutput)]
+        device.setFaults(faults, of: BenchSettings.drive)
+        let inspected = InspectedDrive(device: device, arena: memory.arena) { device in
+            guard let next = device.nextEventTime else { return }
+            world.advance(to: next)
+            device.advance()
+        }
+        let report = try #require(DriveCheck.run(inspected))
+        #expect(report.findings.map(\.problem).contains("it reads differently the second time"))
+        #expect(!report.isClean)
+    }
 }

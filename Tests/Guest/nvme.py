@@ -1,8 +1,6 @@
-#!/usr/bin/env python3
 """memkvd on NVMe drives by the kernel's NVMe driver: contract, kill and restart, unplugging, bad and slow media.
 
-Runs inside the guest that test.py boots, as root, on the drives that test.py gives it. It waits for states, never
-for a time, and asserts no time: an emulated machine is slow, and at times very slow.
+Run inside the guest by inside.py, on the drives that test.py gives it.
 """
 import collections
 import errno
@@ -10,17 +8,13 @@ import mmap
 import os
 import pathlib
 import subprocess
-import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "EndToEnd")]
 from harness.drives import LINKS, Drives
 from store import FIRST, SECOND, Store
 from support import daemon, report, wire
 from support.content import random_file, sha256
 from support.daemon import clean_environment, memkv
-from support.drives import workshop
 from support.load import Load, read_back
 
 SEED = 20261123
@@ -35,8 +29,6 @@ DEADLINE_MICROSECONDS = 500_000
 # Drives that the contract may write all over, and the size of their blocks.
 CONTRACT_DRIVES = {"bare512": 512, "bare4096": 4096}
 
-if "GUEST" not in os.environ:
-    sys.exit("this runs in a guest: python3 Tests/Guest/test.py boots one for it")
 daemon.PATIENCE_SECONDS = PATIENCE_SECONDS
 drives = Drives()
 
@@ -231,36 +223,22 @@ def end(store, books):
                      "; ".join(book.violations[:5]))
 
 
-def timed(name, function):
-    """A part, which says how long it took."""
-    def part():
-        began = time.monotonic()
-        try:
-            return function()
-        finally:
-            report.note(f"{name}: {time.monotonic() - began:.1f} s")
-    return name, part
+def parts(stack, directory):
+    """(name, function) of each part, in their order."""
+    state = {}
 
+    def make_store():
+        state["store"] = Store(stack, directory)
 
-def main():
-    with workshop("nvme") as (stack, directory):
-        state = {}
+    def unplugged():
+        state["books"] = unplug(state["store"])
 
-        def make_store():
-            state["store"] = Store(stack, directory)
-
-        def unplugged():
-            state["books"] = unplug(state["store"])
-
-        report.run([timed(*part) for part in (
-            ("drive contract", contract),
-            ("a store on two drives", make_store),
-            ("import, kill -9, export", lambda: files(state["store"])),
-            ("a drive is unplugged and returns", unplugged),
-            ("a bad medium", lambda: bad_medium(state["store"])),
-            ("a slow drive", lambda: slow_drive(state["store"])),
-            ("the end", lambda: end(state["store"], state["books"])),
-        )])
-
-
-main()
+    return [
+        ("drive contract", contract),
+        ("a store on two drives", make_store),
+        ("import, kill -9, export", lambda: files(state["store"])),
+        ("a drive is unplugged and returns", unplugged),
+        ("a bad medium", lambda: bad_medium(state["store"])),
+        ("a slow drive", lambda: slow_drive(state["store"])),
+        ("the end", lambda: end(state["store"], state["books"])),
+    ]

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Boots one guest with four NVMe drives and runs nvme.py in it.
+"""Boots one guest and runs the suites of tests in it: nvme, softroce; only those that are named, or all.
 
 Ends with "N passed, N failed", or with "SKIPPED reason" where no guest can be had, which is a failure in CI.
 """
+import argparse
 import os
 import pathlib
 import signal
@@ -16,21 +17,29 @@ from harness.failure import NoGuest
 
 # The contract's drives are as small as may be; the others hold a store.
 DRIVES = ["bare512:64M:512", "bare4096:64M:4096", "first:512M:4096", "second:512M:512"]
+SUITES = ("nvme", "softroce")
 # Ten times what it takes on an idle machine.
 TIME_LIMIT_SECONDS = 1200
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("suite", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    suites = parser.parse_args().suite or SUITES
+    if unknown := set(suites) - set(SUITES):
+        parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
     os.chdir(guest.REPOSITORY)
-    binaries = os.environ.get("MEMKV_BINARIES", guest.REPOSITORY / ".build/debug")
+    environment = [f"MEMKV_BINARIES={os.environ.get('MEMKV_BINARIES', guest.REPOSITORY / '.build/debug')}",
+                   f"CI={os.environ.get('CI', '')}"]
     try:
-        status = guest.run(["env", f"MEMKV_BINARIES={binaries}", "python3", str(HERE / "nvme.py")],
-                           drives=[Drive(text) for text in DRIVES], time_limit=TIME_LIMIT_SECONDS)
+        return guest.run(["env", *environment, "python3", str(HERE / "inside.py"), *suites],
+                         drives=[Drive(text) for text in DRIVES if "nvme" in suites],
+                         packages=guest.RDMA_PACKAGES if "softroce" in suites else [],
+                         time_limit=TIME_LIMIT_SECONDS)
     except NoGuest as reason:
         print(f"SKIPPED guest: {' '.join(str(reason).split())}")
         return 1 if os.environ.get("CI") == "true" else 0
-    return status
 
 
 sys.exit(main())

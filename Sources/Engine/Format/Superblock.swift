@@ -202,7 +202,7 @@ package struct Superblock: Sendable {
         guard superblock.rootCount + superblock.mapDirectoryCount <= pointerLimit,
             superblock.memberCount <= FormatConstants.memberLimit,
             Int(superblock.changeCount) <= layout.changeLimit,
-            superblock.changeFloor <= lineage.counter,
+            superblock.changeFloor <= lineage.counter + 1,
             superblock.incarnation < .max, superblock.journalStart.rawValue > 0,
             counters.allSatisfy({ $0 < FormatConstants.counterLimit })
         else { return .damaged }

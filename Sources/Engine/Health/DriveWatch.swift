@@ -172,11 +172,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     ) -> LatencyVerdict {
         guard let closed else { return .usual }
         let number = place.driveNumbers[Int(drive.rawValue)]
-        let peers = place.post.board.peerRatio(isWrite: isWrite, besides: number, now: now)
+        let peers = place.post.board.peers(isWrite: isWrite, besides: number, now: now)
         if let ratio = closed.window.ratio {
             place.post.board.note(ratio: ratio, isWrite: isWrite, of: number, now: now)
         }
-        return LatencyVerdict(closed.window, peerRatio: peers)
+        return LatencyVerdict(closed.window, peers: peers)
     }
 
     // MARK: Probes

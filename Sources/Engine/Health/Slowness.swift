@@ -23,9 +23,8 @@ enum LatencyVerdict: UInt8, Comparable, Sendable {
     /// a sleeping processor or a sleeping drive takes milliseconds to wake.
     static let clearMicroseconds: UInt64 = 20_000
 
-    /// Judges `window`; `peerRatio` is the median of the other drives' ratios in the same seconds,
-    /// nil without other drives.
-    init(_ window: LatencyWindow, peerRatio: UInt32?) {
+    /// Judges `window` beside the other drives' of the same seconds; nil without other drives.
+    init(_ window: LatencyWindow, peers: PeerLatencies?) {
         self = .usual
         // One operation that took long is a stall, if anything.
         guard window.count >= LatencyTrack.leastCount else { return }
@@ -35,13 +34,20 @@ enum LatencyVerdict: UInt8, Comparable, Sendable {
         }
         guard let ratio = window.ratio else { return }
         let isClear = window.meanMicroseconds >= Self.clearMicroseconds
-        let common = max(LatencyWindow.unchanged, peerRatio ?? LatencyWindow.unchanged)
-        // Among peers 1.75 times what has become usual for all; alone four times.
-        let hasPeers = peerRatio != nil
-        let factor: UInt64 = hasPeers ? 7 : 16
-        guard UInt64(ratio) >= UInt64(common) * factor / 4 else { return }
-        guard isClear || hasPeers && window.count >= LatencyTrack.wholeCount else { return }
+        let common = max(LatencyWindow.unchanged, peers?.medianRatio ?? LatencyWindow.unchanged)
+        guard UInt64(ratio) >= UInt64(common) * Self.factor(besides: peers) / 4 else { return }
+        guard isClear || peers != nil && window.count >= LatencyTrack.wholeCount else { return }
         self = UInt64(ratio) >= UInt64(Self.verySlowRatio) ? .verySlow : .slow
+    }
+
+    /// Quarters of what has become usual for all that make a drive slow. A single peer is a poor
+    /// measure: its own good seconds make its neighbour look slow.
+    private static func factor(besides peers: PeerLatencies?) -> UInt64 {
+        switch peers?.drives ?? 0 {
+        case 0: 16
+        case 1: 12
+        default: 7
+        }
     }
 }
 

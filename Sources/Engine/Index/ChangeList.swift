@@ -1,4 +1,5 @@
-// ChangeList: the keys that a drive changed while their first or second drive was out.
+// ChangeList: the keys that a drive changed while their first or second drive was out, and those
+// that came home to it while their second drive still had an older entry.
 //
 // Always holds: a key stands in it once, with the epoch of its last such change; every such change
 // of an epoch above `floor` is in it. When there is no room for one more key the list forgets all
@@ -21,6 +22,8 @@ struct ChangeList: ~Copyable {
     private(set) var moves: UInt64 = 0
     /// Something has changed since this was last set to false.
     var isChanged = false
+    /// No entry has a higher epoch.
+    private var highest: UInt32 = 0
 
     init(capacity: Int, floor: UInt32, seed: UInt64) {
         entries = FixedArray(
@@ -51,9 +54,11 @@ struct ChangeList: ~Copyable {
             places[place] = UInt32(count)
             entries[count] = ChangedKey(key: key, epoch: epoch)
             count += 1
+            highest = max(highest, epoch)
             isChanged = true
         } else if entries[Int(places[place])].epoch < epoch {
             entries[Int(places[place])].epoch = epoch
+            highest = max(highest, epoch)
             isChanged = true
         }
         return false
@@ -63,6 +68,7 @@ struct ChangeList: ~Copyable {
     mutating func empty(floor: UInt32) {
         if count > 0 { for place in 0...mask { places[place] = .max } }
         count = 0
+        highest = 0
         moves += 1
         isChanged = true
         self.floor = max(self.floor, floor)
@@ -70,16 +76,27 @@ struct ChangeList: ~Copyable {
 
     /// Forgets the entries of `epoch` and before it: nobody needs them any more.
     mutating func forget(through epoch: UInt32) {
-        if epoch <= floor { return }
+        if epoch > floor { keep(floor: epoch) { $0 > epoch } }
+    }
+
+    /// True when entries are of a later epoch than `epoch`.
+    func hasLater(than epoch: UInt32) -> Bool { highest > epoch }
+
+    /// Forgets the entries of later epochs than `epoch`: nothing that they warn of can happen any
+    /// more.
+    mutating func forget(after epoch: UInt32) { keep(floor: floor) { $0 <= epoch } }
+
+    private mutating func keep(floor: UInt32, _ isKept: (UInt32) -> Bool) {
         let old = count
         var kept = 0
-        for index in 0..<old where entries[index].epoch > epoch {
+        for index in 0..<old where isKept(entries[index].epoch) {
             entries[kept] = entries[index]
             kept += 1
         }
-        empty(floor: epoch)
+        empty(floor: floor)
         for index in 0..<kept {
             places[place(of: entries[index].key)] = UInt32(index)
+            highest = max(highest, entries[index].epoch)
             count += 1
         }
     }

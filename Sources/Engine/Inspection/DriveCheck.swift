@@ -48,15 +48,10 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
         guard let copies = drive.readSuperblocks(to: memory.superblocks.start) else { return nil }
         var report = DriveReport()
         switch SuperblockChoice(copies.a, copies.b) {
-        case .refuse(.bothSuperblocksDamaged):
-            report.refusal = .bothSuperblocksDamaged
-            report.loss = DriveLoss(blocks: 0, slotBytes: nil, isExact: false)
-            note(copies, in: &report, consequence: .refused)
-            return report
+        case .refuse(.bothSuperblocksDamaged): return bothSuperblocksDamaged()
         case .refuse: return nil
         case .use(let superblock, _, _):
             report.facts = DriveFacts(superblock)
-            note(copies, in: &report, consequence: .repaired)
             guard superblock.layout.capacityBytes <= drive.geometry.capacity.rawValue else {
                 report.refusal = .largerThanDrive(
                     stored: superblock.layout.capacityBytes,
@@ -65,6 +60,7 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
                     blocks: superblock.blockCount, slotBytes: nil, isExact: false)
                 return report
             }
+            note(copies.a, copies.b, in: &report, consequence: .repaired)
             let state = rehearseRecovery(
                 of: drive, superblock, memory: memory.rehearsal, dirtyEntryLimit: dirtyEntryLimit)
             guard state.outcome != .served || state.space.layout == superblock.layout else {
@@ -81,13 +77,22 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
         }
     }
 
+    /// The report of a store's drive that no superblock tells anything of; also of one that was
+    /// recognised by other means, where `run` finds no store.
+    package static func bothSuperblocksDamaged() -> DriveReport {
+        var report = DriveReport()
+        report.refusal = .bothSuperblocksDamaged
+        report.loss = DriveLoss(blocks: 0, slotBytes: nil, isExact: false)
+        note(.damaged, .damaged, in: &report, consequence: .refused)
+        return report
+    }
+
     private static func note(
-        _ copies: InspectedDrive<Device>.SuperblockCopies, in report: inout DriveReport,
+        _ a: Superblock.Reading, _ b: Superblock.Reading, in report: inout DriveReport,
         consequence: DriveConsequence
     ) {
         let places = [
-            ("A", copies.a, FormatConstants.superblockA),
-            ("B", copies.b, FormatConstants.superblockB),
+            ("A", a, FormatConstants.superblockA), ("B", b, FormatConstants.superblockB),
         ]
         for (name, reading, offset) in places {
             if case .valid = reading { continue }
@@ -172,7 +177,7 @@ package enum DriveCheck<Device: BlockDevice & ~Copyable> {
     ) {
         report.blocks = found.blocks - found.damagedValues
         // Quarantined slots are taken on purpose.
-        let ownable = state.space.committedBytes - state.space.quarantinedBytes
+        let ownable = state.space.ownedBytes
         report.usedBytes = ownable
         report.loss.blocks = found.damagedValues
         report.loss.slotBytes = found.damagedSlotBytes

@@ -63,7 +63,7 @@ package enum DriveContent: Hashable, Sendable {
 }
 
 extension InspectedDrive where Device: ~Copyable {
-    /// Arena bytes that `content` needs, from the arena's start.
+    /// Arena bytes that `content` and `hasJournal` need, from the arena's start.
     package static var contentMemoryBytes: ByteCount {
         ByteCount(2 * FormatConstants.superblockBytes.rawValue)
     }
@@ -86,19 +86,37 @@ extension InspectedDrive where Device: ~Copyable {
         let memory: ArenaRange
     }
 
-    /// Reads both superblocks to `memory`; nil when the drive is too small to have them.
+    /// Reads both superblocks to `memory`; nil when the drive is too small for one. One that was
+    /// cut short before its second one counts as having a damaged one there.
     func readSuperblocks(to memory: ArenaOffset) -> SuperblockCopies? {
         let bytes = FormatConstants.superblockBytes
-        guard geometry.capacity.rawValue > FormatConstants.headBytes else { return nil }
-        let range = ArenaRange(start: memory, length: ByteCount(2 * bytes.rawValue))
-        let places = [range.part(at: 0, length: bytes), range.part(at: 4096, length: bytes)]
-        let errors = read([
-            (FormatConstants.superblockA, places[0]), (FormatConstants.superblockB, places[1]),
-        ])
-        func reading(_ copy: Int) -> Superblock.Reading {
+        let capacity = geometry.capacity.rawValue
+        let offsets = [FormatConstants.superblockA, FormatConstants.superblockB].filter {
+            $0.rawValue + bytes.rawValue <= capacity
+        }
+        if offsets.isEmpty { return nil }
+        let range = ArenaRange(
+            start: memory, length: ByteCount(UInt64(offsets.count) * bytes.rawValue))
+        let places = offsets.indices.map { range.part(at: UInt64($0) * 4096, length: bytes) }
+        let errors = read(zip(offsets, places).map { ($0, $1) })
+        let readings = places.indices.map { copy in
             errors[copy] == nil ? Superblock.read(arena, at: places[copy].start) : .damaged
         }
-        return SuperblockCopies(a: reading(0), b: reading(1), memory: range)
+        return SuperblockCopies(a: readings[0], b: readings[readings.count - 1], memory: range)
+    }
+
+    /// Whether a journal is where a store's drive has it, though its superblocks say nothing: among
+    /// the first blocks of its first copy is an undamaged one.
+    package func hasJournal() -> Bool {
+        let bytes = ByteCount(FormatConstants.journalBlockBytes)
+        let memory = ArenaRange(start: ArenaOffset(0), length: bytes)
+        let ends = stride(
+            from: FormatConstants.headBytes + bytes.rawValue, through: geometry.capacity.rawValue,
+            by: Int(bytes.rawValue))
+        return ends.prefix(16).contains { end in
+            read([(ByteOffset(end - bytes.rawValue), memory)]) == [nil]
+                && JournalBlockHeader.isBlock(arena, at: memory.start)
+        }
     }
 
     private func isZero(_ range: ArenaRange) -> Bool {

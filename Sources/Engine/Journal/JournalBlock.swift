@@ -59,6 +59,11 @@ struct JournalBlockHeader: Sendable {
         ArenaRange(start: place, length: ByteCount(FormatConstants.journalBlockBytes))
     }
 
+    /// Whether the 4 KiB at `place` are an undamaged block of any drive.
+    static func isBlock(_ arena: Arena, at place: ArenaOffset) -> Bool {
+        read(arena, at: place, driveIDLow: arena.loadWord(place.advanced(by: 24))) != nil
+    }
+
     /// The header at `place`, or nil when those 4 KiB are not an undamaged block of this drive.
     static func read(_ arena: Arena, at place: ArenaOffset, driveIDLow: UInt64) -> Self? {
         func word(_ index: Int) -> UInt64 { arena.loadWord(place.advanced(by: UInt64(index) * 8)) }

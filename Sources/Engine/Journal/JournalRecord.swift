@@ -12,8 +12,8 @@
 //           [version][freed slot u32, freed slot u32]…
 //   Void    [4, words, 0, 0, 0, 0, 0, 0][version]     the Commit of that version never happened
 //
-// The first byte of a word is its lowest; type 0 ends a block. Listed is 1 when the key belongs
-// into the change list: its first or second drive was out.
+// The first byte of a word is its lowest; type 0 ends a block. Listed is not zero when the key
+// belongs into the change list: `Listing` says with which epoch.
 
 import Wire
 
@@ -28,12 +28,31 @@ package enum RemovalReason: UInt8, Sendable, CaseIterable {
     case superseded = 5
 }
 
+/// Whether a change belongs into its drive's change list.
+enum Listing: UInt8, Sendable {
+    case none = 0
+    /// With the epoch of its version: the key's first or second drive was out.
+    case now = 1
+    /// With the epoch after that: an older entry is on the key's second drive, which is in. If that
+    /// drive goes out before it has removed that entry, it must not return with it.
+    case next = 2
+
+    /// The epoch to be listed for a change of `version`; nil for none.
+    func epoch(of version: Version) -> UInt32? {
+        switch self {
+        case .none: nil
+        case .now: version.epoch
+        case .next: version.epoch + 1
+        }
+    }
+}
+
 /// One record.
 enum JournalRecord: Sendable {
-    case commit(BlockEntry, freed: SlotExtent, isListed: Bool = false)
+    case commit(BlockEntry, freed: SlotExtent, listing: Listing = .none)
     case delete(
         BlockKey, version: Version, reason: RemovalReason, freed: SlotExtent,
-        isListed: Bool = false)
+        listing: Listing = .none)
     case void(Version)
 
     private enum Kind: UInt8 {
@@ -65,23 +84,24 @@ enum JournalRecord: Sendable {
         }
     }
 
-    /// The key belongs into the change list.
-    var isListed: Bool {
+    /// Whether the key belongs into the change list.
+    var listing: Listing {
         switch self {
-        case .commit(_, _, let isListed): isListed
-        case .delete(_, _, _, _, let isListed): isListed
-        case .void: false
+        case .commit(_, _, let listing): listing
+        case .delete(_, _, _, _, let listing): listing
+        case .void: .none
         }
     }
 
     /// Writes the record's words through `store(word, index)`.
     func encode(_ store: (UInt64, Int) -> Void) {
         func head(
-            _ kind: Kind, words: Int, reason: UInt8 = 0, extent: SlotExtent, isListed: Bool = false
+            _ kind: Kind, words: Int, reason: UInt8 = 0, extent: SlotExtent,
+            listing: Listing = .none
         ) -> UInt64 {
             UInt64(kind.rawValue) | UInt64(words) << 8 | UInt64(reason) << 16
                 | UInt64(extent.slots.count) << 24 | UInt64(extent.sizeClass.rawValue) << 32
-                | (isListed ? 1 << 40 : 0)
+                | UInt64(listing.rawValue) << 40
         }
         func storeSlots(_ slots: SlotList, from first: Int) {
             for pair in 0..<Self.slotWords(slots.count) {
@@ -96,24 +116,24 @@ enum JournalRecord: Sendable {
             for index in 0..<4 { store(words[index], first + 1 + index) }
         }
         switch self {
-        case .commit(let entry, let freed, let isListed):
+        case .commit(let entry, let freed, let listing):
             let allocWords = 2 + Self.slotWords(entry.slots.count)
             store(head(.alloc, words: allocWords, extent: entry.extent), 0)
             store(entry.version.rawValue, 1)
             storeSlots(entry.slots, from: 2)
             let commitWords = 9 + Self.slotWords(freed.slots.count)
             store(
-                head(.commit, words: commitWords, extent: freed, isListed: isListed), allocWords)
+                head(.commit, words: commitWords, extent: freed, listing: listing), allocWords)
             storeKey(entry.key, length: entry.lengthBytes, from: allocWords + 1)
             store(entry.version.rawValue, allocWords + 6)
             store(entry.checksum, allocWords + 7)
             store(UInt64(entry.expirySeconds), allocWords + 8)
             storeSlots(freed.slots, from: allocWords + 9)
-        case .delete(let key, let version, let reason, let freed, let isListed):
+        case .delete(let key, let version, let reason, let freed, let listing):
             store(
                 head(
                     .delete, words: wordCount, reason: reason.rawValue, extent: freed,
-                    isListed: isListed), 0)
+                    listing: listing), 0)
             storeKey(key, length: 0, from: 1)
             store(version.rawValue, 6)
             storeSlots(freed.slots, from: 7)
@@ -147,12 +167,13 @@ enum JournalRecord: Sendable {
         case .delete:
             guard words >= 7, load(first + 6) < FormatConstants.counterLimit,
                 let reason = RemovalReason(rawValue: UInt8(truncatingIfNeeded: load(first) >> 16)),
+                let listing = Listing(rawValue: UInt8(truncatingIfNeeded: load(first) >> 40)),
                 let freed = loadExtent(
                     at: first, slotsFrom: first + 7, end: first + words, layout, load)
             else { return nil }
             let record = JournalRecord.delete(
                 loadKey(at: first + 1, load), version: Version(load(first + 6)), reason: reason,
-                freed: freed, isListed: load(first) >> 40 & 1 != 0)
+                freed: freed, listing: listing)
             return (record, words)
         case .void:
             guard load(first + 1) < FormatConstants.counterLimit else { return nil }
@@ -174,14 +195,14 @@ enum JournalRecord: Sendable {
             layout.classes.demand(forLength: length)
                 == SlotDemand(sizeClass: allocated.sizeClass, count: allocated.slots.count),
             let freed = loadExtent(
-                at: first, slotsFrom: first + 9, end: first + words, layout, load)
+                at: first, slotsFrom: first + 9, end: first + words, layout, load),
+            let listing = Listing(rawValue: UInt8(truncatingIfNeeded: load(first) >> 40))
         else { return nil }
         let entry = BlockEntry(
             key: loadKey(at: first + 1, load), version: Version(load(first + 6)),
             lengthBytes: length, expirySeconds: UInt32(truncatingIfNeeded: load(first + 8)),
             checksum: load(first + 7), sizeClass: allocated.sizeClass, slots: allocated.slots)
-        let isListed = load(first) >> 40 & 1 != 0
-        return (.commit(entry, freed: freed, isListed: isListed), words)
+        return (.commit(entry, freed: freed, listing: listing), words)
     }
 
     private static func loadKey(at first: Int, _ load: (Int) -> UInt64) -> BlockKey {

@@ -211,16 +211,18 @@ package final class CellBlock: @unchecked Sendable {
     }
 
     /// Every cell. Gauges are those of one publication; after many attempts, which a writer would
-    /// have to interrupt each time, those of two.
-    func copy() -> [UInt64] {
+    /// have to interrupt each time, or to lose its processor in the middle of one, those of two.
+    func copy() -> (values: [UInt64], isOfOnePublication: Bool) {
         var copy = [UInt64](repeating: 0, count: count)
         for _ in 0..<1000 {
             let before = publication.load(ordering: .acquiring)
             for index in 0..<count { copy[index] = load(index) }
             atomicMemoryFence(ordering: .acquiring)
-            if before % 2 == 0, publication.load(ordering: .relaxed) == before { break }
+            if before % 2 == 0, publication.load(ordering: .relaxed) == before {
+                return (copy, true)
+            }
         }
-        return copy
+        return (copy, false)
     }
 }
 
@@ -252,7 +254,10 @@ package struct DriveCells: Sendable {
     }
 
     /// A copy with the gauges of one instant, for whoever compares them.
-    package func reading() -> DriveReading { DriveReading(values: block.copy()) }
+    package func reading() -> DriveReading {
+        let (values, isOfOneStep) = block.copy()
+        return DriveReading(values: values, isOfOneStep: isOfOneStep)
+    }
     func beginPublication() { block.beginPublication() }
     func endPublication() { block.endPublication() }
 
@@ -289,7 +294,7 @@ package struct ShardCells: Sendable {
     }
 
     /// A copy with the gauges of one instant, for whoever compares them.
-    package func reading() -> ShardReading { ShardReading(values: block.copy()) }
+    package func reading() -> ShardReading { ShardReading(values: block.copy().values) }
     func beginPublication() { block.beginPublication() }
     func endPublication() { block.endPublication() }
 

@@ -42,7 +42,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drive.set(.usableBytes, to: layout.usableBytes)
         drive.set(.metadataBytes, to: layout.capacityBytes - layout.usableBytes)
         drive.set(.rawBytes, to: layout.capacityBytes)
-        let space = drives[index].space.committedBytes - drives[index].space.quarantinedBytes
+        let space = drives[index].space.ownedBytes
         drive.set(.usedBytes, to: space)
         drive.set(.quarantinedBytes, to: drives[index].space.quarantinedBytes)
         // Both in slots of the block size, so that one is a share of the other.

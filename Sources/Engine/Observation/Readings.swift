@@ -29,6 +29,8 @@ extension HistogramSnapshot {
 /// A drive's cells at one instant.
 package struct DriveReading: Sendable {
     let values: [UInt64]
+    /// False when the shard stood still in the middle of setting its gauges.
+    package let isOfOneStep: Bool
 
     package func value(_ counter: DriveCounter) -> UInt64 { values[counter.rawValue] }
     package func value(_ gauge: DriveGauge) -> UInt64 {

@@ -289,7 +289,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch operations[index].kind {
         case .put, .remove:
             switch operations[index].state {
-            case .moving, .awaitingFlush, .voiding, .awaitingVoid, .forwarded: isChange = true
+            case .moving, .awaitingFlush, .voiding, .awaitingVoid: isChange = true
+            case .forwarded: isChange = operations[index].lead?.leg != .lookingSecond
             case .begun, .verifying, .waitingForKey, .lookingUp, .placing, .collecting:
                 isChange = false
             }

@@ -130,8 +130,10 @@ struct Operation: ~Copyable {
     /// Lookups: the keys' second drives are asked, for strays; they have been, or need not be.
     var looksForStrays = false
     var hasAskedSeconds = false
-    /// A put's or a removal's record goes into the change list.
-    var isListed = false
+    /// Whether a put's or a removal's record goes into the change list.
+    var listing = Listing.none
+    /// A put: an older entry of its key is on the key's second drive.
+    var replacesStray = false
     /// A delete that had nothing to remove but must be remembered.
     var hadNothing = false
 }

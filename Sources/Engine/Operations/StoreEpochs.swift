@@ -79,6 +79,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return epochs.isActive ? .open(isListed: true) : .closed
     }
 
+    /// True when what the drive at `route` has may not be shown yet: the key's second drive has
+    /// just gone out, perhaps with an older entry, and would still return with it.
+    mutating func awaitsEpoch(_ route: KeyRoute) -> Bool {
+        guard route.isSecondOut, route.mayHaveStray,
+            let member = placement.member(at: route.home), !epochs.isOut(member)
+        else { return false }
+        return !place.post.attendance.hasNoted(member, epoch: epochs.lineage.counter)
+    }
+
     mutating func waitForEpoch(_ index: OperationIndex) {
         operations.append(index, to: &epochWaiters)
     }
@@ -133,6 +142,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 drives[drive].changes.forget(through: epoch)
                 hasWorked = true
             }
+        }
+        // No drive can go out with an older entry of what has come home.
+        if drives[drive].changes.hasLater(than: epochs.lineage.counter),
+            epochs.lineage.members == MemberSet(first: placement.memberCount),
+            place.post.attendance.mayHaveStrays.bits == 0, !drives[drive].checkpoint.isRunning
+        {
+            drives[drive].changes.forget(after: epochs.lineage.counter)
+            hasWorked = true
         }
         if drives[drive].strayCount == 0,
             place.post.attendance.mayHaveStrays.contains(member)

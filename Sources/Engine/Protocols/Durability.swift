@@ -49,11 +49,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let offsets = drives[drive].superblock.layout.journalOffsets(of: block.sequence)
             writeCopy(of: block.memory, to: offsets.a, buffer: block.buffer, on: drive)
             #if PLANTED_BUGS
-            let second = isPlanted(.oneJournalCopy) ? offsets.a : offsets.b
-            #else
-            let second = offsets.b
+            if isPlanted(.oneJournalCopy) {
+                drives[drive].journal.copyWritten(buffer: block.buffer)
+                continue
+            }
             #endif
-            writeCopy(of: block.memory, to: second, buffer: block.buffer, on: drive)
+            writeCopy(of: block.memory, to: offsets.b, buffer: block.buffer, on: drive)
         }
     }
 
@@ -113,14 +114,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             ? operations[index].voidSequence : operations[index].sequence
     }
 
-    /// Whether the payload of `index` had completed when the flush `ticket` was submitted.
-    private func isPayloadCovered(_ index: OperationIndex, by ticket: UInt64) -> Bool {
-        #if PLANTED_BUGS
-        if isPlanted(.payloadNotAwaited) { return true }
-        #endif
-        return operations[index].payloadTicket < ticket
-    }
-
     mutating func journalFlushed(_ drive: DriveIndex, _ error: DeviceError?) {
         drives[drive].flush.isInFlight = false
         guard drives[drive].state == .online || drives[drive].state == .recovering else { return }
@@ -141,7 +134,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         var oldest = now
         while let index = operations.popFirst(&waiting) {
             guard recordSequence(of: index) <= covered,
-                isPayloadCovered(index, by: ticket)
+                operations[index].payloadTicket < ticket
             else {
                 operations.append(index, to: &drives[drive].awaitingFlush)
                 continue

@@ -85,6 +85,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             checksum: operations[index].entry.checksum,
             payload: bringsMemory ? payload(of: index) : nil,
             payloadOffset: operations[index].payloadOffset,
+            replacesStray: operations[index].replacesStray,
             admittedBytes: operations[index].admittedBytes)
     }
 

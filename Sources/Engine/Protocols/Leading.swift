@@ -5,7 +5,8 @@
 //   get      lookingSecond ─ nothing ─► main, at the first drive
 //                 └─ found ─► lookingFirst ─ nothing ─► main, at the second
 //                                  └─ found too ─► removingOlder ─► main, at the newer
-//   put      main, at the first ─► removingStray, at the second ─► answered
+//   put      lookingSecond ─ nothing ─► main, at the first ─► answered
+//                 └─ found ─► main, at the first, listed ─► removingStray ─► answered
 //   delete   removingStray, at the second ─► main, at the first ─► answered
 //
 // Only main while the key's second drive can have no strays, or the first one is out. Always holds:
@@ -31,9 +32,6 @@ struct Lead: Sendable {
     /// What is older than this is removed.
     var bound = Version(0)
     var secondVersion = Version(0)
-    var mayHaveStray = false
-    /// The second drive was out when the main leg began: its change is listed.
-    var wasSecondOut = false
     /// A lookup has found the key.
     var isFound = false
     /// A stray has been removed for a delete.
@@ -49,7 +47,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard let leg = operations[index].lead?.leg else { return true }
         switch leg {
         case .main: return true
-        case .unrouted: lead(index)
+        case .unrouted:
+            if operations[index].kind == .get, awaitsEpoch(route(of: operations[index].key)) {
+                waitForEpoch(index)
+                return false
+            }
+            lead(index)
         case .lookingSecond, .lookingFirst, .removingOlder, .removingStray: break
         }
         if operations[index].lead?.leg == .main { return true }
@@ -64,14 +67,13 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].drive = route.home.drive
         var lead = operations[index].lead ?? Lead()
         lead.first = route.home
-        lead.mayHaveStray = route.mayHaveStray
-        lead.wasSecondOut = route.isSecondOut
         lead.isFound = false
         lead.leg = .main
+        operations[index].replacesStray = false
         if let stray = route.stray {
             lead.second = stray
             switch operations[index].kind {
-            case .get: lead.leg = .lookingSecond
+            case .get, .put: lead.leg = .lookingSecond
             case .remove:
                 lead.leg = .removingStray
                 lead.removal = stray
@@ -123,10 +125,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard isDone || isOut else {
             // Too late, or turned away: nothing is known of the older entry.
             operations[index].lead = nil
-            finish(index, operations[index].kind == .put ? .outcomeUnknown : reply.status)
+            let isPut = operations[index].kind == .put && lead.leg == .removingStray
+            finish(index, isPut ? .outcomeUnknown : reply.status)
             return
         }
         switch lead.leg {
+        case .lookingSecond where operations[index].kind == .put:
+            // What can't be looked up may be there.
+            let isGone = isOut && route(of: operations[index].key).isSecondOut
+            lead.leg = isGone ? .unrouted : .main
+            operations[index].replacesStray = reply.status != .notFound
         case .lookingSecond:
             lead.secondVersion = reply.version
             lead.leg = reply.status == .ok ? .lookingFirst : .main
@@ -193,7 +201,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #if PLANTED_BUGS
         if isPlanted(.straysNotRemoved) { return false }
         #endif
-        guard lead.mayHaveStray, !lead.wasSecondOut else { return false }
+        guard operations[index].replacesStray else { return false }
         let route = route(of: operations[index].key)
         guard let stray = route.stray else {
             // None is left.
@@ -212,8 +220,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return true
     }
 
-    /// A drive of the key went out after the put was made, which isn't listed. It isn't made once
-    /// more: that could undo a change made since, which readers have seen.
+    /// A drive of the key went out after the put was made. It isn't made once more: that could undo
+    /// a change made since, which readers have seen. The older entry that it leaves behind is
+    /// forgotten when its drive returns.
     private mutating func leaveInDoubt(_ index: OperationIndex) {
         operations[index].lead = nil
         finish(index, .outcomeUnknown)

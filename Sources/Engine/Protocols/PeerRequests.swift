@@ -53,6 +53,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].entry.checksum = request.checksum
         operations[index].payload = request.payload
         operations[index].payloadOffset = request.payloadOffset
+        operations[index].replacesStray = request.replacesStray
         operations[index].isPlanned = operations[index].kind == .get && request.payload != nil
         operations[index].admittedBytes = request.admittedBytes
         if case .removeOlder(let bound) = request.kind {
@@ -66,7 +67,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if giveUpEarly(index) { return }
         switch lookUp(index) {
         case .waiting: return
-        case .absent, .unavailable: finish(index, .notFound)
+        case .absent: finish(index, .notFound)
+        case .unavailable: finish(index, .driveUnavailable)
         case .found(let entry):
             operations[index].entry = entry
             finish(index, .ok)

@@ -89,7 +89,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         switch gate(of: operations[index].key) {
-        case .open(let isListed): operations[index].isListed = isListed
+        case .open(isListed: true): operations[index].listing = .now
+        case .open(isListed: false):
+            operations[index].listing = operations[index].replacesStray ? .next : .none
         case .closed:
             waitForEpoch(index)
             return
@@ -122,7 +124,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         drives[drive].nextVersion = entry.version.next
         let freed = operations[index].hasPrevious ? operations[index].previous : .none
         operations[index].sequence = drives[drive].journal.stage(
-            .commit(entry, freed: freed, isListed: operations[index].isListed))
+            .commit(entry, freed: freed, listing: operations[index].listing))
         operations[index].entry = entry
         drives[drive].stagedKeys += 1
         cells.add(to: .commits)
@@ -192,7 +194,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         } else {
             countBlock(entry.key, on: drive)
         }
-        if operations[index].isListed { list(index) }
+        list(index)
         if drives[drive].eviction.demand == nil { drives[drive].eviction.fruitlessTurns = 0 }
         drives[drive].journal.payloadSettled(in: operations[index].sequence)
         cells.record(now.microseconds(since: operations[index].arrival), in: .persist)
@@ -202,11 +204,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         finish(index, .ok)
     }
 
-    /// The change of `index` is durable, and so is its note in the change list.
+    /// The change of `index` is durable, and so is its note in the change list, if it has one.
     mutating func list(_ index: OperationIndex) {
         let drive = operations[index].drive
-        let isLost = drives[drive].changes.note(
-            operations[index].key, epoch: operations[index].entry.version.epoch)
+        let version = operations[index].entry.version
+        guard let epoch = operations[index].listing.epoch(of: version) else { return }
+        let isLost = drives[drive].changes.note(operations[index].key, epoch: epoch)
         if isLost { cells.drives[Int(drive.rawValue)].add(to: .lostChangeLists) }
     }
 

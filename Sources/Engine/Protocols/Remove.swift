@@ -94,7 +94,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         if operations[index].reason == .deleted {
             switch gate(of: operations[index].key) {
-            case .open(let isListed): operations[index].isListed = isListed
+            case .open(let isListed): operations[index].listing = isListed ? .now : .none
             case .closed:
                 waitForEpoch(index)
                 return
@@ -120,7 +120,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].sequence = drives[drive].journal.stage(
             .delete(
                 operations[index].key, version: version, reason: operations[index].reason,
-                freed: operations[index].previous, isListed: operations[index].isListed))
+                freed: operations[index].previous, listing: operations[index].listing))
         operations[index].entry.version = version
         drives[drive].stagedKeys += 1
         operations[index].state = .awaitingFlush
@@ -139,7 +139,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func removeDurable(_ index: OperationIndex) {
         let drive = operations[index].drive
         drives[drive].stagedKeys -= 1
-        if operations[index].isListed { list(index) }
+        list(index)
         if !operations[index].hadNothing { discountBlock(operations[index].key, on: drive) }
         drives[drive].active.set(DirtyEntry(entry: operations[index].entry, isTombstone: true))
         if operations[index].reason == .evicted {

@@ -18,6 +18,14 @@ private final class DriveNotes: Sendable {
     }
 }
 
+/// How the other drives are, beside what each of them was.
+struct PeerLatencies: Hashable, Sendable {
+    /// Drives that have told; at least one.
+    let drives: Int
+    /// The median of what their operations take over what they took before, in 1/256.
+    let medianRatio: UInt32
+}
+
 /// The board, shared by all shards.
 final class DriveBoard: Sendable {
     /// A ratio older than this says nothing about now.
@@ -55,8 +63,8 @@ final class DriveBoard: Sendable {
         }
     }
 
-    /// The median of the other drives' ratios of the last seconds; nil when none has one.
-    func peerRatio(isWrite: Bool, besides drive: DriveNumber, now: Instant) -> UInt32? {
+    /// The other drives' ratios of the last seconds; nil when none has one.
+    func peers(isWrite: Bool, besides drive: DriveNumber, now: Instant) -> PeerLatencies? {
         var ratios = InlineArray<64, UInt32>(repeating: 0)
         var count = 0
         for index in drives.indices where index != Int(drive.rawValue) && count < 64 {
@@ -72,7 +80,8 @@ final class DriveBoard: Sendable {
             ratios[place] = ratio
             count += 1
         }
-        return count == 0 ? nil : ratios[(count - 1) / 2]
+        return count == 0
+            ? nil : PeerLatencies(drives: count, medianRatio: ratios[(count - 1) / 2])
     }
 
     private static func seconds(_ instant: Instant) -> UInt64 {

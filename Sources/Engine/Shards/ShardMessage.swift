@@ -44,6 +44,8 @@ struct PeerRequest: Sendable {
     /// own.
     var payload: SlabChain?
     var payloadOffset: UInt64 = 0
+    /// An older entry of what is put is on the key's second drive.
+    var replacesStray = false
     /// The longest value that a get with memory of its own may bring.
     var admittedBytes: UInt64 = 0
 }

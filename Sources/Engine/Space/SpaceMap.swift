@@ -30,6 +30,9 @@ struct SpaceMap: ~Copyable {
     private(set) var committedBytes: UInt64 = 0
     /// Bytes of committed slots that no block has: they can't be trusted, and stay taken for good.
     private(set) var quarantinedBytes: UInt64 = 0
+    /// Bytes of the slots that blocks have. What a superblock told of quarantined bytes can be more
+    /// than is left.
+    var ownedBytes: UInt64 { committedBytes - min(quarantinedBytes, committedBytes) }
     private(set) var busyBytes: UInt64 = 0
 
     struct Segment {

@@ -378,7 +378,10 @@ final class Judge {
                 "\(report.damagedValues - before.damagedValues) values didn't match, and no slot "
                     + "was set aside")
         }
-        let mayHide = !ledger.allowed.isDisjoint(with: [.damage, .emptiedDrive, .absence])
+        // A read that was turned away leaves its block where it is.
+        let mayHide =
+            !ledger.allowed.isDisjoint(with: [.damage, .emptiedDrive, .absence])
+            || report.shedRequests > before.shedRequests
         if !mayHide, report.usedBytes > readBackBytes + report.quarantinedBytes {
             throw Violation(
                 .spaceNotConserved,

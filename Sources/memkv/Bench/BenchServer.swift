@@ -2,11 +2,10 @@
 // end.
 //
 // Always holds: the process that is stopped is the one that was started; its directory is removed
-// with everything in it, also when a signal ends this program. kill -9 leaves both.
+// with everything in it; neither outlives this program, see OrphanWatch.
 
 import Client
 import Foundation
-import Glibc
 import Wire
 
 /// Where a run's own server keeps its blocks.
@@ -31,6 +30,8 @@ final class BenchServer {
     let address: ServerAddress
     private let process: Process
     private let directory: URL
+    private let watch: OrphanWatch
+    private let program: String
 
     var processID: Int32 { process.processIdentifier }
 
@@ -44,25 +45,29 @@ final class BenchServer {
         let parent = plan.directory.map { URL(fileURLWithPath: $0) }
         let directory = (parent ?? FileManager.default.temporaryDirectory)
             .appendingPathComponent("memkv-bench-\(UUID().uuidString)")
-        do {
-            try FileManager.default.createDirectory(
-                at: directory, withIntermediateDirectories: false)
+        try LocalFiles.makeDirectory(directory.path)
+        var launched: BenchServer?
+        do throws(CommandFailure) {
+            let watch = try OrphanWatch(directory: directory.path)
+            for _ in 0..<attempts {
+                let port = UInt16.random(in: 20000..<32000)
+                let server = try launch(plan, port: port, directory, watch)
+                launched = server
+                if try server.becomesReady() { return server }
+            }
+            throw CommandFailure(
+                .unreachable, "no free port between 20000 and 32000 was found")
         } catch {
-            throw CommandFailure(.usage, "\(directory.path) can't be made: \(error)")
+            launched?.stop()
+            try? FileManager.default.removeItem(at: directory)
+            throw error
         }
-        for _ in 0..<attempts {
-            let port = UInt16.random(in: 20000..<32000)
-            let server = try launch(plan, port: port, directory)
-            if try server.becomesReady() { return server }
-        }
-        UnfinishedFiles.remove(directory.path)
-        try? FileManager.default.removeItem(at: directory)
-        throw CommandFailure(.unreachable, "no free port between 20000 and 32000 was found")
     }
 
     private static func launch(
-        _ plan: Plan, port: UInt16, _ directory: URL
+        _ plan: Plan, port: UInt16, _ directory: URL, _ watch: OrphanWatch
     ) throws(CommandFailure) -> BenchServer {
+        try checkProgram(plan.program)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: plan.program)
         process.arguments = ["--config", directory.appendingPathComponent("memkvd.yaml").path]
@@ -84,22 +89,26 @@ final class BenchServer {
             let log = directory.appendingPathComponent("memkvd.log")
             try Data().write(to: log)
             process.standardError = try FileHandle(forWritingTo: log)
-            // Foundation starts it in a process group of its own, which a Ctrl-C doesn't reach.
-            UnfinishedFiles.add(directory.path) {
-                if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-                try? FileManager.default.removeItem(at: directory)
-            }
             try process.run()
         } catch {
-            UnfinishedFiles.remove(directory.path)
-            try? FileManager.default.removeItem(at: directory)
             throw CommandFailure(
                 .usage,
-                "\(plan.program) can't be started: \(error.localizedDescription); "
-                    + "build it, or name one with --memkvd")
+                "\(plan.program) can't be started; build it, or name one with --memkvd")
         }
+        watch.watch(process.processIdentifier)
         return BenchServer(
-            ServerAddress(host: "127.0.0.1", port: port), process, directory)
+            ServerAddress(host: "127.0.0.1", port: port), process, directory, watch, plan.program)
+    }
+
+    private static func checkProgram(_ path: String) throws(CommandFailure) {
+        let problem: String
+        switch LocalFiles.kind(of: path) {
+        case .nothing: problem = "isn't there"
+        case .file where FileManager.default.isExecutableFile(atPath: path): return
+        case .file, .directory, .blockDevice, .other: problem = "is no program"
+        }
+        throw CommandFailure(
+            .usage, "\(path) \(problem); build memkvd, or name one with --memkvd")
     }
 
     private static func configuration(_ plan: Plan, port: UInt16) -> String {
@@ -111,10 +120,15 @@ final class BenchServer {
         """
     }
 
-    private init(_ address: ServerAddress, _ process: Process, _ directory: URL) {
+    private init(
+        _ address: ServerAddress, _ process: Process, _ directory: URL, _ watch: OrphanWatch,
+        _ program: String
+    ) {
         self.address = address
         self.process = process
         self.directory = directory
+        self.watch = watch
+        self.program = program
     }
 
     /// False when somebody else has its port.
@@ -131,10 +145,18 @@ final class BenchServer {
             Thread.sleep(forTimeInterval: 0.01)
         }
         if !process.isRunning, process.terminationStatus == Self.addressInUse { return false }
+        throw CommandFailure(.unreachable, "\(program) did not get ready: \(lastWords)")
+    }
+
+    /// What is known of a start that failed.
+    private var lastWords: String {
         let log = KernelFile.text(directory.appendingPathComponent("memkvd.log").path) ?? ""
-        stop()
-        throw CommandFailure(
-            .unreachable, "memkvd did not get ready. Its log's end:\n\(log.suffix(2000))")
+        if !log.isEmpty { return "its log's end:\n\(log.suffix(2000))" }
+        if process.isRunning {
+            return "it has logged nothing in \(Int(Self.startSeconds)) s; is it a memkvd?"
+        }
+        return "it ended with exit code \(process.terminationStatus) and logged nothing; "
+            + "is it a memkvd?"
     }
 
     /// Ends it and removes its store.
@@ -142,6 +164,6 @@ final class BenchServer {
         if process.isRunning { process.terminate() }
         process.waitUntilExit()
         try? FileManager.default.removeItem(at: directory)
-        UnfinishedFiles.remove(directory.path)
+        watch.dismiss()
     }
 }

@@ -29,7 +29,9 @@ struct DriveCheckCommand: ParsableCommand {
         let json = global.json || root.global.json
         var results: [DriveCheckResult] = []
         for path in paths {
-            let result = check(path, showsProgress: !json && LocalFiles.errorsGoToATerminal)
+            var result = check(path, showsProgress: !json && LocalFiles.errorsGoToATerminal)
+            let original = results.first { $0.drive != nil && $0.drive == result.drive }
+            result.copyOf = original?.path
             if !json { Terminal.print(result.text) }
             results.append(result)
         }
@@ -51,14 +53,7 @@ struct DriveCheckCommand: ParsableCommand {
     private func report(
         _ path: String, _ showsProgress: Bool
     ) throws(CommandFailure) -> DriveReport {
-        let description: DriveDescription =
-            switch LocalFiles.kind(of: path) {
-            case .blockDevice: .direct(path: path)
-            case .file: .file(path: path, createBytes: nil)
-            case .nothing: throw CommandFailure(.usage, "\(path) isn't there")
-            case .directory, .other:
-                throw CommandFailure(.usage, "\(path) is neither a file nor a block device")
-            }
+        let description = try DriveDescription(existing: path)
         let workbench: DriveWorkbench
         do throws(DriveFailure) {
             workbench = try DriveWorkbench(
@@ -77,6 +72,7 @@ struct DriveCheckCommand: ParsableCommand {
                 drive, verifiesValues: payloads, progress: { bar.advance(byBytes: $0) })
         else {
             let load = try DriveLoad(workbench, path: path)
+            if load == .damagedStore { return DriveCheck<IOUringDevice>.bothSuperblocksDamaged() }
             throw CommandFailure(
                 .refused, "there is no store to check on it: it carries \(load.sentence)")
         }

@@ -13,8 +13,8 @@ struct DriveCheckResult: Encodable {
     }
 
     struct Loss: Encodable {
-        let blocks: UInt64
-        /// Null when nobody can tell.
+        /// Null when nobody can tell; so is the next one.
+        let blocks: UInt64?
         let slotBytes: UInt64?
         let isExact: Bool
 
@@ -26,8 +26,8 @@ struct DriveCheckResult: Encodable {
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
+            // Encoded also when they are nil, as null.
             try container.encode(blocks, forKey: .blocks)
-            // Encoded also when it is nil, as null.
             try container.encode(slotBytes, forKey: .slotBytes)
             try container.encode(isExact, forKey: .isExact)
         }
@@ -47,11 +47,16 @@ struct DriveCheckResult: Encodable {
     var verifiedValues: UInt64?
     var findings: [Finding] = []
     var lost: Loss?
-    let exitStatus: ExitStatus
+    /// The path, named before, of a drive of the same identity.
+    var copyOf: String?
+    private let ownStatus: ExitStatus
+    /// Two copies of a drive can't be served together, well as each one may be.
+    var exitStatus: ExitStatus { copyOf != nil && ownStatus == .done ? .refused : ownStatus }
     private var summary: [String] = []
 
     enum CodingKeys: String, CodingKey {
         case path, verdict, reason, store, drive, blocks, findings, lost
+        case copyOf = "copy_of"
         case usedBytes = "used_bytes"
         case replayedRecords = "replayed_records"
         case unlandedPuts = "unlanded_puts"
@@ -62,13 +67,13 @@ struct DriveCheckResult: Encodable {
         self.path = path
         verdict = "unchecked"
         reason = failure.message
-        exitStatus = failure.status
+        ownStatus = failure.status
     }
 
     init(path: String, report: DriveReport) {
         self.path = path
         verdict = report.isClean ? "clean" : "damaged"
-        exitStatus = report.isClean ? .done : .damaged
+        ownStatus = report.isClean ? .done : .damaged
         reason = report.refusal.map { "it \($0)" }
         findings = report.findings.map {
             Finding(
@@ -80,8 +85,10 @@ struct DriveCheckResult: Encodable {
         replayedRecords = report.replayedRecords
         unlandedPuts = report.unlandedPuts
         verifiedValues = report.verifiedValues
+        // Without a superblock nobody knows how many there were.
         lost = Loss(
-            blocks: report.loss.blocks, slotBytes: report.loss.slotBytes,
+            blocks: report.facts == nil ? nil : report.loss.blocks,
+            slotBytes: report.loss.slotBytes,
             isExact: report.loss.isExact)
         guard let facts = report.facts else { return }
         store = "\(facts.storeID)"
@@ -111,17 +118,24 @@ struct DriveCheckResult: Encodable {
         var lines = ["\(path): \(verdict)"]
         if let reason { lines.append("  \(reason)") }
         lines += summary.map { "  \($0)" }
+        if let copyOf {
+            lines.append(
+                "  it and \(copyOf) are copies of one drive: memkvd refuses to start with both; "
+                    + "name the one that was served last")
+        }
         for finding in findings {
             let place = finding.offset.map { " at byte \($0)" } ?? ""
             lines.append(
                 "  \(finding.structure)\(place): \(finding.problem); \(finding.consequence)")
         }
-        if let lost, verdict == "damaged" {
-            let bytes = lost.slotBytes.map { ByteSize(bytes: $0).rounded + " of slots" }
-            lines.append(
-                "  a start would lose \(lost.isExact ? "" : "about ")\(lost.blocks) blocks, "
-                    + (bytes ?? "how many bytes can't be told"))
-        }
+        if let lost, verdict == "damaged" { lines.append("  " + Self.sentence(lost)) }
         return lines.joined(separator: "\n")
+    }
+
+    private static func sentence(_ lost: Loss) -> String {
+        guard let blocks = lost.blocks else { return "how much a start would lose can't be told" }
+        let bytes = lost.slotBytes.map { ByteSize(bytes: $0).rounded + " of slots" }
+        return "a start would lose \(lost.isExact ? "" : "about ")\(blocks) blocks, "
+            + (bytes ?? "how many bytes can't be told")
     }
 }

@@ -92,12 +92,12 @@ struct DriveListEntry: Encodable {
     }
 
     private mutating func look() throws(CommandFailure) {
+        let description = try DriveDescription(existing: path)
         let workbench: DriveWorkbench
         do throws(DriveFailure) {
             workbench = try DriveWorkbench(
-                LocalFiles.kind(of: path) == .blockDevice
-                    ? .direct(path: path) : .file(path: path, createBytes: nil),
-                access: .look, memory: InspectedDrive<IOUringDevice>.usageMemoryBytes)
+                description, access: .look,
+                memory: InspectedDrive<IOUringDevice>.usageMemoryBytes)
         } catch {
             throw CommandFailure(path, error)
         }

@@ -55,6 +55,8 @@ extension DriveLoad {
             }
             if !signatures.isEmpty {
                 self = .foreign(signatures)
+            } else if content == .foreign, workbench.inspected.hasJournal() {
+                self = .damagedStore
             } else if content == .foreign {
                 self = .unknownData
             } else if isFile, try LocalFiles.hasData(path) {
@@ -62,6 +64,19 @@ extension DriveLoad {
             } else {
                 self = .nothing
             }
+        }
+    }
+}
+
+extension DriveDescription {
+    /// The drive at `path`, which is there: a block device or a file.
+    init(existing path: String) throws(CommandFailure) {
+        switch LocalFiles.kind(of: path) {
+        case .blockDevice: self = .direct(path: path)
+        case .file: self = .file(path: path, createBytes: nil)
+        case .nothing: throw CommandFailure(.usage, "\(path) isn't there")
+        case .directory, .other:
+            throw CommandFailure(.usage, "\(path) is neither a file nor a block device")
         }
     }
 }

@@ -1,5 +1,5 @@
-// UnfinishedFiles: temporary files and servers that must not outlive the process: taken away when a
-// signal ends it.
+// UnfinishedFiles: temporary files that must not outlive the process: removed when a signal ends
+// it.
 //
 // Always holds: SIGINT, SIGTERM and SIGHUP still end the process as they would have, once the files
 // are gone. Only from the first file on: before it, signals do what they always do. kill -9 leaves
@@ -11,27 +11,24 @@ import Synchronization
 
 enum UnfinishedFiles {
     private struct State {
-        var removals: [String: @Sendable () -> Void] = [:]
+        var paths: Set<String> = []
         var sources: [any DispatchSourceSignal] = []
     }
 
     private static let state = Mutex(State())
 
-    static func add(_ path: String) { add(path) { LocalFiles.remove(path) } }
-
-    /// `removal` takes away what stands under `path`.
-    static func add(_ path: String, removal: @escaping @Sendable () -> Void) {
+    static func add(_ path: String) {
         state.withLock { state in
             if state.sources.isEmpty {
                 state.sources = [SIGINT, SIGTERM, SIGHUP].compactMap(watch)
             }
-            state.removals[path] = removal
+            state.paths.insert(path)
         }
     }
 
     /// It is finished, or gone.
     static func remove(_ path: String) {
-        state.withLock { $0.removals[path] = nil }
+        state.withLock { _ = $0.paths.remove(path) }
     }
 
     private static func watch(_ signalNumber: Int32) -> (any DispatchSourceSignal)? {
@@ -47,7 +44,7 @@ enum UnfinishedFiles {
     private static func end(by signalNumber: Int32) {
         // The lock is kept: nothing is finished or begun any more.
         state.withLock { state in
-            for removal in state.removals.values { removal() }
+            for path in state.paths { LocalFiles.remove(path) }
             signal(signalNumber, SIG_DFL)
             // Dispatch blocks what it watches.
             var signals = sigset_t()

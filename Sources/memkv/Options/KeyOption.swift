@@ -19,7 +19,11 @@ enum KeyOption {
         if let file {
             return try key(try text(of: file), from: file)
         }
-        if let text = environment["MEMKV_AUTH_KEY"], !text.isEmpty {
+        if let text = environment["MEMKV_AUTH_KEY"] {
+            // As memkvd does: a script whose key went missing must not go on without one.
+            if text.isEmpty {
+                throw CommandFailure(.usage, "MEMKV_AUTH_KEY is set and empty; unset it")
+            }
             return try key(text, from: "MEMKV_AUTH_KEY")
         }
         guard let setting else { return nil }

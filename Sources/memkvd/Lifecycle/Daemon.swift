@@ -124,7 +124,13 @@ struct Daemon {
             }
         }
         let reloading = Task { await reloadKeys(whenAsked: control) }
-        defer { reloading.cancel() }
+        let news = DriveNews(plans.map(\.cells.drives))
+        let telling = Task { await tell(news) }
+        defer {
+            reloading.cancel()
+            telling.cancel()
+            log(news.take())
+        }
         let ending = Ending()
         var progress = Progress(shards: plans.count)
         for await (shard, event) in events {
@@ -143,6 +149,7 @@ struct Daemon {
                     Task { await serveAdmin(control: control, ending: ending) }
                 }
             case .ready:
+                news.begin(shard)
                 progress.ready += 1
                 if progress.ready == plans.count { announce() }
             case .stopped: progress.ended += 1
@@ -150,7 +157,7 @@ struct Daemon {
                 progress.ended += 1
                 ending.record(failure)
                 control.stop(reason: "a shard failed")
-            case .drive, .fileSystemFull, .refusedPeers, .refusals, .draining: break
+            case .refusedPeers, .refusals, .draining: break
             }
             if progress.ended == plans.count { break }
         }
@@ -281,14 +288,11 @@ extension Daemon {
                     metadata: ["drive": "\(drive.name)", "reason": "\(drive.reason)"])
             }
         case .ready: logRecovery(plans[shard], logger)
-        case .drive(let name, let condition): log(condition, of: name, logger)
         case .refusals(let counts):
             logger.warning(
                 "clients refused",
                 metadata: Logger.Metadata(
                     uniqueKeysWithValues: counts.map { ($0.name, "\($0.count)") }))
-        case .fileSystemFull(let name):
-            logger.warning("file system full", metadata: ["drive": "\(name)"])
         case .refusedPeers(let first, let count):
             logger.warning(
                 "authentication refused",
@@ -299,6 +303,27 @@ extension Daemon {
             logger.info("draining", metadata: ["reason": "\(control.reason ?? "unknown")"])
         case .stopped: logger.info("stopped")
         case .failed: break  // Said once, as the daemon's last words.
+        }
+    }
+
+    /// Tells what changes about the drives, until the task is cancelled.
+    private func tell(_ news: DriveNews) async {
+        while !Task.isCancelled {
+            log(news.take())
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
+    private func log(_ changes: [(shard: Int, drive: Int, change: DriveChange)]) {
+        for (shard, drive, change) in changes {
+            var logger = logger
+            logger[metadataKey: "shard"] = "\(shard)"
+            let name = plans[shard].driveNames[drive]
+            switch change {
+            case .condition(let condition): log(condition, of: name, logger)
+            case .fileSystemFull:
+                logger.warning("file system full", metadata: ["drive": "\(name)"])
+            }
         }
     }
 

@@ -43,13 +43,10 @@ struct Shard: ~Copyable {
     private let ring: ShardRing
     private var engine: Engine<IOUringDevice, TCPTransport>
     private var phase = EnginePhase.recovering
-    private var driveConditions: [DriveCondition]
     private var limitReport: LimitReport
-    /// Drives whose full file system has been reported.
-    private var fullDrives: Set<Int> = []
     private var refusals = RefusalReports()
 
-    /// Steps between two looks at the drives' states while the shard is never idle.
+    /// Steps between two looks at who was refused while the shard is never idle.
     private static let stepsBetweenLooks = 1024
 
     /// Runs the shard of `plan` on the calling thread until it has drained or failed; the last
@@ -102,7 +99,6 @@ struct Shard: ~Copyable {
         engine = Engine(
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells, place: plan.place)
-        driveConditions = plan.drives.indices.map { _ in DriveCondition(state: .recovering) }
         limitReport = LimitReport(plan.counters)
         control.add(ring.waker, of: plan.index)
         report(
@@ -192,7 +188,6 @@ struct Shard: ~Copyable {
             wakePeers()
             steps += 1
             if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
-                lookAtDrives()
                 if let counts = limitReport.due(now: now()) { report(.refusals(counts)) }
                 if let event = refusals.next(engine.transport, now: now()) { report(event) }
             }
@@ -222,10 +217,6 @@ struct Shard: ~Copyable {
         switch phase {
         case .recovering, .stopped: break
         case .serving:
-            // What recovery found is reported as one, so that a start isn't a list of changes.
-            for index in driveConditions.indices {
-                driveConditions[index] = engine.driveCondition(DriveIndex(UInt16(index)))
-            }
             engine.transport.greeting = Self.greeting(plan, storeID: engine.storeID)
             engine.transport.startListening()
             report(.ready)
@@ -242,23 +233,6 @@ struct Shard: ~Copyable {
         }
         return StartFailure(
             code: .driveRefused, message: sentences.joined(separator: "\nmemkvd: "))
-    }
-
-    private mutating func lookAtDrives() {
-        guard phase != .recovering else { return }
-        for index in driveConditions.indices {
-            if plan.cells.drives[index].value(.fileSystemFull) > 0,
-                fullDrives.insert(index).inserted
-            {
-                report(.fileSystemFull(drive: plan.driveNames[index]))
-            }
-            let condition = engine.driveCondition(DriveIndex(UInt16(index)))
-            if condition == driveConditions[index] { continue }
-            driveConditions[index] = condition
-            // That a drive isn't there was said when the drives were opened.
-            if condition.state == .absent || condition.state == .recovering { continue }
-            report(.drive(name: plan.driveNames[index], condition: condition))
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 #if IOUring
 
-internal import Engine
 internal import IOUring
 
 /// A drive that isn't there at start.
@@ -18,13 +17,9 @@ enum ShardEvent: Sendable {
     case opened(ring: String, processor: Int?, absentDrives: [AbsentDrive])
     /// Recovered: it serves.
     case ready
-    /// A drive changed its state after the start.
-    case drive(name: String, condition: DriveCondition)
     /// More clients were refused or ended since the last time: how many since the start, by
     /// reason.
     case refusals([(name: String, count: UInt64)])
-    /// For the first time, the file system under a drive had no room for a block.
-    case fileSystemFull(drive: String)
     /// Peers without a right key were turned away: the first of them, and how many since the last
     /// such event. At most one a second.
     case refusedPeers(first: AuthenticationRefusal, count: UInt64)

@@ -13,27 +13,30 @@ from .machine import Died, Machine, TimedOut
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 TIMED_OUT, DIED = 124, 125
 PACKAGES = ["qemu-system-x86", "busybox-static", "cpio", "kmod", "zstd", "iproute2", "debian-archive-keyring"]
+# What programs need to use an RDMA device, and programs to try one with.
+RDMA_PACKAGES = ["ibverbs-providers", "librdmacm1", "ibverbs-utils", "rdmacm-utils", "perftest"]
 
 
-def prepare():
+def prepare(more_packages=()):
     """Installs what is missing and fetches the kernel; returns it. Raises NoGuest."""
     if platform.machine() != "x86_64":
         raise NoGuest(f"the guest is an x86-64 machine and its programs are this one's, of {platform.machine()}")
     # What it says of its work mustn't be taken for the command's output.
-    done = subprocess.run([REPOSITORY / "Scripts/ensure-packages", *PACKAGES], stdout=sys.stderr,
-                          stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([REPOSITORY / "Scripts/ensure-packages", *PACKAGES, *more_packages],
+                          stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise NoGuest(done.stderr.strip())
     return kernel.prepare()
 
 
-def run(command, drives=(), time_limit=300, memory_mebibytes=2048, output=None):
+def run(command, drives=(), time_limit=300, memory_mebibytes=2048, output=None, packages=()):
     """Runs `command` in a guest, in the directory that it is in here; returns its exit status.
 
     TIMED_OUT when that took too long, DIED when the guest died twice: emulation breaks a kernel now and then, so
     one that died is booted once more. `output` is made when it isn't there; without one nothing is kept.
+    `packages` are Debian's that the command needs here, for it to find there.
     """
-    prepared = prepare()
+    prepared = prepare(packages)
     with contextlib.ExitStack() as stack:
         if output is None:
             output = stack.enter_context(tempfile.TemporaryDirectory(prefix="memkv-guest-", dir="/var/tmp"))

@@ -71,7 +71,8 @@ package enum DriveOpenError: Error, Hashable, Sendable, CustomStringConvertible 
         case .exists(let path):
             "\(path) appeared meanwhile; nothing was changed"
         case .empty(let path):
-            "\(path) is empty; give it a size with max_size, or format it with `memkv setup`"
+            "\(path) is empty, or shorter than 4096 bytes; give it a size with max_size, or "
+                + "format it with `memkv setup`"
         case .sizeNotWhole(let path, let bytes):
             "\(path) can't be made \(bytes) bytes long: give a multiple of 4096, at least 4096"
         case .logicalBlock(let path, let bytes):

@@ -335,8 +335,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: true))
         case .void: break
         }
-        if record.isListed, let key = record.key {
-            drives[drive].changes.note(key, epoch: record.version.epoch)
+        if let epoch = record.listing.epoch(of: record.version), let key = record.key {
+            drives[drive].changes.note(key, epoch: epoch)
         }
         return true
     }

@@ -114,12 +114,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard chain.believed > 0 else { return }
         let first = drives[drive].recovery.unsettled[chain.records[0]].record
         let last = drives[drive].recovery.unsettled[chain.records[chain.believed - 1]].record
-        #if PLANTED_BUGS
-        if isPlanted(.oldestRecordWins) {
-            _ = apply(first, freeing: first.freed, on: drive)
-            return
-        }
-        #endif
         if !apply(last, freeing: first.freed, on: drive) { drives[drive].recovery.isDamaged = true }
     }
 }
