@@ -25,8 +25,11 @@ package enum SimulatedRun {
         PlantedBug.allCases.map(\.rawValue) + PlantedClientBug.allCases.map(\.rawValue)
     }
 
-    /// Of these, what no run of this world can bring to light: a store has one format in it.
-    package static let mistakesBeyondThisWorld = [PlantedBug.versionIgnored.rawValue]
+    /// Of these, what no run of this world can bring to light: a store has one format in it, and is
+    /// never served in two parts.
+    package static let mistakesBeyondThisWorld = [
+        PlantedBug.versionIgnored.rawValue, PlantedBug.forkUndetected.rawValue,
+    ]
     #endif
 
     /// A run's report, its real time left to the caller.
