@@ -60,7 +60,7 @@ let package = Package(
             description: "Mistakes that can be switched on by name, for memkv-sim hunt alone."),
         .trait(
             name: "WithoutMetrics",
-            description: "Nothing is counted or timed: what Benchmarks/metrics_cost.py compares with."),
+            description: "Nothing is counted or timed: for Benchmarks/metrics_cost.py alone."),
         .default(enabledTraits: defaultTraits),
     ],
     dependencies: [

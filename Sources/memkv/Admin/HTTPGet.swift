@@ -125,7 +125,8 @@ enum HTTPGet {
                     + "name a PEM file with certificates, or 'system'")
         default:
             CommandFailure(
-                .unreachable, "\(server): \(problem)"
+                .unreachable,
+                "\(server): \(problem)"
                     + (access.authority == .none
                         ? "; if its admin endpoint has a certificate, name its authority's PEM "
                             + "file in MEMKV_ADMIN_CA"
