@@ -19,6 +19,11 @@ let plantedBugs: [SwiftSetting] = [
     .define("PLANTED_BUGS", .when(traits: ["PlantedBugs"])),
 ]
 
+// Counters and histograms stay at zero: for measuring what they cost, and for nothing else.
+let withoutMetrics: [SwiftSetting] = [
+    .define("WITHOUT_METRICS", .when(traits: ["WithoutMetrics"]))
+]
+
 // Of what is fast only in release: run-time checks of overlapping accesses cost a tenth of a
 // simulated run; debug builds make them.
 let fastSimulation: [SwiftSetting] = [
@@ -53,6 +58,9 @@ let package = Package(
         .trait(
             name: "PlantedBugs",
             description: "Mistakes that can be switched on by name, for memkv-sim hunt alone."),
+        .trait(
+            name: "WithoutMetrics",
+            description: "Nothing is counted or timed: for Benchmarks/metrics_cost.py alone."),
         .default(enabledTraits: defaultTraits),
     ],
     dependencies: [
@@ -65,19 +73,22 @@ let package = Package(
     ],
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
-        // what is on a drive for memkv.
+        // what is on a drive and HTTP for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
+        .target(name: "CHTTP", linkerSettings: [.linkedLibrary("curl")]),
         .target(
             name: "CBlkid", cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("blkid", .when(traits: ["IOUring"]))]),
 
         // The arrow: memkvd, memkv -> backends, Admin, Client -> Engine -> Wire -> CDigest.
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
-        .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
+        .target(
+            name: "Engine", dependencies: ["Wire"],
+            swiftSettings: houseRules + plantedBugs + withoutMetrics),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
@@ -155,8 +166,8 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
-                "CBlkid", "Client", "Engine", "History", "ScenarioRuns", "Scenarios", "Schema",
-                "Settings", "Simulation", "Timeline", "Wire",
+                "CBlkid", "CHTTP", "Client", "Engine", "History", "ScenarioRuns", "Scenarios",
+                "Schema", "Settings", "Simulation", "Timeline", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ], swiftSettings: houseRules),

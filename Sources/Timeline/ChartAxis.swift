@@ -17,9 +17,8 @@ struct ChartAxis {
     /// Values that differ by more are drawn by powers of ten.
     private static let linearRange = 30.0
 
-    var isLogarithmic: Bool {
-        if case .logarithmic = scale { true } else { false }
-    }
+    /// How many powers of ten lie between two ticks, where values are drawn by them.
+    let powersOfTenApart: Int?
 
     init(values: [Double], unit: ChartUnit) {
         let most = values.max() ?? 0
@@ -30,6 +29,7 @@ struct ChartAxis {
             scale = .logarithmic(bottom: bottom, top: top)
             let decades = Int((log10(top) - log10(bottom)).rounded())
             let step = decades > 4 ? 2 : 1
+            powersOfTenApart = step
             ticks = stride(from: 0, through: decades, by: step).map {
                 bottom * pow(10, Double($0))
             }
@@ -38,6 +38,7 @@ struct ChartAxis {
             let step = Self.step(for: most / base, parts: 3) * base
             let top = max(step, (most / step).rounded(.up) * step)
             scale = .linear(top: top)
+            powersOfTenApart = nil
             ticks = stride(from: 0, through: top * 1.001, by: step).map(\.self)
         }
     }

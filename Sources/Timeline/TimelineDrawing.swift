@@ -118,7 +118,8 @@ struct TimelineDrawing {
         let values = chart.lines.flatMap { $0.points.map(\.value) }
         let axis = ChartAxis(values: values, unit: chart.unit)
         body += text("section", 0, top + 16, chart.heading)
-        let remark = axis.isLogarithmic ? " Each line up is ten times more." : ""
+        let remark =
+            axis.powersOfTenApart.map { " Each line up is \($0 == 1 ? 10 : 100) times more." } ?? ""
         body += text("explanation", Self.left, top + 16, chart.explanation + remark)
         top += 26
         let bottom = top + Self.chartHeight

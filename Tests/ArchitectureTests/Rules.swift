@@ -65,9 +65,9 @@ enum Rules {
         (
             "Sources/memkv/",
             [
-                "ArgumentParser", "CBlkid", "Client", "Engine", "Foundation", "Glibc", "Histogram",
-                "History", "IOUring", "Ring", "ScenarioRuns", "Scenarios", "Schema", "Settings",
-                "Sim", "Simulation", "Synchronization", "Timeline", "Wire",
+                "ArgumentParser", "CBlkid", "CHTTP", "Client", "Engine", "Foundation", "Glibc",
+                "Histogram", "History", "IOUring", "Ring", "ScenarioRuns", "Scenarios", "Schema",
+                "Settings", "Sim", "Simulation", "Synchronization", "Timeline", "Wire",
             ]
         ),
     ]
@@ -151,6 +151,7 @@ enum Rules {
         "Sources/Backends/IOUring/Transport/TransportCounters.swift": "the counters' atomics",
         "Sources/engine-benchmark/Pump/LoopbackPump.swift": "plain sockets of the C library",
         "Sources/Settings/Server/FileIdentity.swift": "the C library's calls on paths",
+        "Sources/memkv/Admin/HTTPGet.swift": "asks libcurl through the shim",
         "Sources/memkv/Drive/ForeignSignatures.swift": "asks libblkid through the shim",
         "Sources/memkv/Files/LocalFiles.swift": "the C library's calls on files",
         "Sources/memkv/Files/UnfinishedFiles.swift": "a signal set of the C library",

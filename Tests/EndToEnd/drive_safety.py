@@ -16,7 +16,7 @@ import unicodedata
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from support import report, wire
 from support.daemon import Daemon, clean_environment, configuration, free_port, memkv, memkvd_to_its_end, setup
-from support.drives import command, file_system, loop_device, need, quietly, sparse_file, unmount, workshop
+from support.drives import command, detach, file_system, loop_device, need, quietly, sparse_file, unmount, workshop
 
 SIZE = 96 << 20
 USAGE, DRIVE_REFUSED, REFUSED = 2, 3, 4
@@ -205,7 +205,7 @@ def beneath():
 
         # From below it is seen by the kernel's tables, whether anybody uses it or not.
         spared("a device under another", REFUSED, f"{lower} is part of {upper}", [lower], "--force")
-        command("losetup", "--detach", upper)
+        detach(upper)
         code, output, errors = memkv("setup", "--force", "--drives", lower)
         report.check("the lower device alone is formatted", code == 0, errors)
         config = directory / "printed.yaml"

@@ -424,6 +424,57 @@ def stalled():
         daemon.terminate()
 
 
+def saturated():
+    """The admin endpoint while every session always has all the requests in flight that it may have."""
+    with workshop("monitoring-saturated") as (stack, directory):
+        drive = directory / "drive.memkv"
+        setup(drive, max_size="256 MiB")
+        daemon = serve(stack, directory, [drive])
+        first = wire.Connection(daemon.port)
+        keys = [key() for _ in range(16)]
+        for each in keys:
+            first.put(each, generator.randbytes(64 << 10))
+        ended, answers, wrong = threading.Event(), [], []
+
+        def ask_without_end():
+            connection = wire.Connection(daemon.port)
+            under_way = 0
+            while not ended.is_set() or under_way:
+                while not ended.is_set() and under_way < connection.in_flight:
+                    connection.submit(wire.GET, keys[under_way % len(keys)])
+                    under_way += 1
+                answer = connection.receive()
+                under_way -= 1
+                answers.append(answer.status)
+            connection.close()
+
+        threads = [threading.Thread(target=ask_without_end) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        looks = 0
+        while looks < 100:
+            before = len(answers)
+            for path, wanted in (("/v1/health", "healthy"), ("/v1/ready", "ok"), ("/v1/status", "devices"),
+                                 ("/v1/metrics", "memkv_slabs_total")):
+                code, text = daemon.admin(path)
+                if code != 200 or wanted not in text:
+                    wrong.append((path, code, text[:100]))
+            # Counted only between answers of the data path: it is at work.
+            while len(answers) == before:
+                time.sleep(0.001)
+            looks += 1
+        ended.set()
+        for thread in threads:
+            thread.join()
+        report.check("100 times health, ready, status and metrics answer while eight sessions are full of requests",
+                     not wrong, wrong[:3])
+        report.check("whose every request is answered", set(answers) <= {"ok", "busy"} and "ok" in answers, set(answers))
+        report.note(f"{len(answers)} requests meanwhile")
+        same("after eight sessions full of requests", daemon)
+        first.close()
+        daemon.terminate()
+
+
 def slow():
     with workshop("monitoring-slow") as (stack, directory):
         need("losetup")
@@ -552,7 +603,25 @@ def protected():
         report.check("and a header without end", long[0] in (0, 400, 431), long)
         report.check("another method is refused", ask("/v1/health", method="DELETE")[0] == 405)
         report.check("and it still answers", ask("/v1/health")[0] == 200)
+        over_tls(f"127.0.0.1:{port}", token, files["cert"], files["other"])
         daemon.terminate()
+
+
+def over_tls(server, token, authority, no_certificate):
+    """memkv admin asks a server that speaks TLS only, and says what is missing."""
+    known = {"MEMKV_ADMIN_CA": authority, "MEMKV_ADMIN_TOKEN": token}
+    for words, hint in ((["status"], "up "), (["health"], "healthy"), (["metrics"], "memkv_blocks_total 0\n"),
+                        (["top", "--count", "1"], "healthy")):
+        code, text, errors = memkv("admin", *words, "--server", server, **known)
+        report.check(f"admin {words[0]} over TLS", code == 0 and hint in text, f"{code}: {text[:300]} {errors}")
+    for what, environment, wanted, hint in (
+            ("without the authority", {"MEMKV_ADMIN_TOKEN": token}, 3, "MEMKV_ADMIN_CA"),
+            ("with the system's authorities", known | {"MEMKV_ADMIN_CA": "system"}, 4, "isn't believed"),
+            ("with a file that isn't there", known | {"MEMKV_ADMIN_CA": "/nowhere.pem"}, 2, "/nowhere.pem"),
+            ("with a file without certificates", known | {"MEMKV_ADMIN_CA": no_certificate}, 2, "can't be used"),
+            ("without the token", {"MEMKV_ADMIN_CA": authority}, 4, "MEMKV_ADMIN_TOKEN")):
+        code, text, errors = memkv("admin", "status", "--server", server, **environment)
+        report.check(f"admin {what} is refused", code == wanted and hint in errors and not text, f"{code}: {text} {errors}")
 
 
 def queries():
@@ -677,7 +746,7 @@ def everything():
 report.run([
     ("the table", shapes), ("requests", requests), ("kill -9", killed), ("a full store", full),
     ("eviction", evicting), ("a damaged block", damaged), ("the scrub", scrubbed), ("trims that fail", untrimmable),
-    ("a stalled flush", stalled),
+    ("a stalled flush", stalled), ("a data path full of requests", saturated),
     ("a slow drive", slow), ("drives that fail", failing), ("faults that a debug build commits", faults),
     ("clients without a key", strangers),
     ("TLS and token", protected), ("admin and several servers", several), ("Prometheus", prometheus), ("all of it", everything),

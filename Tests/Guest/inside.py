@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the named suites, nvme and softroce, inside the guest that test.py boots, as root; sums them up.
+"""Runs the named suites, of nvme, softroce and determinism, inside the guest that test.py boots, as root; sums them up.
 
 They wait for states, never for a time, and assert no time: an emulated machine is slow, and at times very slow.
 """

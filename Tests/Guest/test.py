@@ -1,23 +1,25 @@
 #!/usr/bin/env python3
-"""Boots one guest and runs the suites of tests in it: nvme, softroce; only those that are named, or all.
+"""Boots one guest and runs the suites of tests in it: nvme, softroce, determinism; only those that are named, or all.
 
 Ends with "N passed, N failed", or with "SKIPPED reason" where no guest can be had, which is a failure in CI.
 """
 import argparse
+import json
 import os
 import pathlib
 import signal
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / "EndToEnd")]
+import determinism
 from harness import guest
 from harness.drives import Drive
 from harness.failure import NoGuest
 
 # The contract's drives are as small as may be; the others hold a store.
 DRIVES = ["bare512:64M:512", "bare4096:64M:4096", "first:512M:4096", "second:512M:512"]
-SUITES = ("nvme", "softroce")
+SUITES = ("nvme", "softroce", "determinism")
 # Ten times what it takes on an idle machine.
 TIME_LIMIT_SECONDS = 1200
 
@@ -32,6 +34,8 @@ def main():
     os.chdir(guest.REPOSITORY)
     environment = [f"MEMKV_BINARIES={os.environ.get('MEMKV_BINARIES', guest.REPOSITORY / '.build/debug')}",
                    f"CI={os.environ.get('CI', '')}"]
+    if "determinism" in suites:
+        environment.append(f"MEMKV_FINGERPRINTS={json.dumps(determinism.fingerprints())}")
     try:
         return guest.run(["env", *environment, "python3", str(HERE / "inside.py"), *suites],
                          drives=[Drive(text) for text in DRIVES if "nvme" in suites],

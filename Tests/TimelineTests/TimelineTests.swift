@@ -83,9 +83,12 @@ import Testing
         let bytes = ChartAxis(values: [900 * 1_048_576], unit: .bytesPerSecond)
         #expect(bytes.ticks == [0, 500, 1000].map { $0 * 1_048_576 })
         let times = ChartAxis(values: [120, 90_000], unit: .microseconds)
-        #expect(times.isLogarithmic)
+        #expect(linear.powersOfTenApart == nil && times.powersOfTenApart == 1)
         #expect(times.ticks == [100, 1000, 10_000, 100_000])
         #expect(abs(times.place(of: 1000) - 1.0 / 3) < 1e-9)
+        let wide = ChartAxis(values: [20, 3_000_000], unit: .microseconds)
+        #expect(wide.powersOfTenApart == 2)
+        #expect(wide.ticks == [10, 1000, 100_000, 10_000_000])
         #expect(ChartAxis(values: [], unit: .count).ticks.first == 0)
     }
 

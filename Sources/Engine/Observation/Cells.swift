@@ -184,7 +184,11 @@ package final class CellBlock: @unchecked Sendable {
     }
 
     @inline(__always)
-    func add(_ amount: UInt64, _ index: Int) { store(load(index) &+ amount, index) }
+    func add(_ amount: UInt64, _ index: Int) {
+        #if !WITHOUT_METRICS
+        store(load(index) &+ amount, index)
+        #endif
+    }
 
     func record(_ value: UInt64, at first: Int) {
         add(1, first + HistogramLayout.bucket(of: value))

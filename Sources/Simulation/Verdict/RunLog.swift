@@ -18,7 +18,7 @@ final class RunLog {
     /// Of each sample: connections of each client that nobody had taken by then.
     private var refusals: [[UInt64]] = []
     private var lastHealth = ReportedHealth.unavailable
-    private var lastStates: [DriveState] = []
+    private var lastConditions: [DriveCondition] = []
     /// Most drives that were reported missing at once.
     private(set) var mostMissing: UInt64 = 0
 
@@ -52,8 +52,8 @@ final class RunLog {
         }
         sample.underWay = world.clients.reduce(0) { $0 + UInt64($1.underWay) }
         sample.driveQueues = world.server.driveQueues
-        let states = world.server.driveStates
-        sample.driveStates = states.map { "\($0)" }
+        let conditions = world.server.driveConditions
+        sample.driveStates = conditions.map { "\($0.state)" }
         sample.health = report.health
         sample.blocks = report.blocks
         sample.usedBytes = report.usedBytes
@@ -61,7 +61,7 @@ final class RunLog {
         othersLatencies.append(world.judge.othersLatencies)
         world.judge.othersLatencies.removeAll(keepingCapacity: true)
         judgeRefusals()
-        follow(states, report)
+        follow(conditions, report)
         world.noteStates(report, sample)
     }
 
@@ -85,7 +85,7 @@ final class RunLog {
         }
     }
 
-    private func follow(_ states: [DriveState], _ report: StoreReport) {
+    private func follow(_ conditions: [DriveCondition], _ report: StoreReport) {
         mostMissing = max(mostMissing, report.drivesMissing)
         let now = world.elapsedMicroseconds
         if report.health != lastHealth {
@@ -93,12 +93,14 @@ final class RunLog {
             events.append(
                 RunEvent(atMicroseconds: now, subject: "health", what: report.health.rawValue))
         }
-        for (place, state) in states.enumerated()
-        where place >= lastStates.count || lastStates[place] != state {
+        for (place, condition) in conditions.enumerated()
+        where place >= lastConditions.count || lastConditions[place] != condition {
+            let causes = condition.causes.joined(separator: ", ")
+            let what = causes.isEmpty ? condition.word : "\(condition.word): \(causes)"
             events.append(
-                RunEvent(atMicroseconds: now, subject: "drive \(place)", what: "\(state)"))
+                RunEvent(atMicroseconds: now, subject: "drive \(place)", what: what))
         }
-        lastStates = states
+        lastConditions = conditions
     }
 
     func note(_ event: WorldEvent, _ first: UInt64, _ second: UInt64) {
@@ -107,7 +109,7 @@ final class RunLog {
             events.append(
                 RunEvent(
                     atMicroseconds: world.elapsedMicroseconds, subject: "server",
-                    what: "started with \(second) shards"))
+                    what: "started with \(second) \(second == 1 ? "shard" : "shards")"))
         case .stopped:
             let how = second == 1 ? "power cut" : second == 2 ? "killed" : "stopped"
             events.append(

@@ -462,12 +462,12 @@ extension SimulatedServer {
         return sum
     }
 
-    /// The states of the drives, in the configuration's order; empty while it is down.
-    var driveStates: [DriveState] {
+    /// How the drives are, in the configuration's order; empty while it is down.
+    var driveConditions: [DriveCondition] {
         guard !shards.isEmpty else { return [] }
         return (0..<plan.driveCount).map { number in
             let shard = shards[number % shards.count]
-            return shard.cells.drives[number / shards.count].state
+            return shard.cells.drives[number / shards.count].condition
         }
     }
 
@@ -500,7 +500,7 @@ extension SimulatedServer {
         report.tornValues = counters.tornValues
         report.shedRequests = counters.shed
         guard life == .serving || life == .recovering || life == .draining else { return report }
-        let states = driveStates
+        let states = driveConditions.map(\.state)
         report.drivesOnline = UInt64(states.count { $0 == .online })
         report.drivesMissing = UInt64(states.count { $0 == .offline || $0 == .absent })
         let isImpaired = shards.contains { $0.cells.drives.contains { $0.condition.isDegraded } }

@@ -31,9 +31,9 @@ struct AdminRound {
         let deadline = settings.deadline
         let answers = Mutex<[Int: Result<AdminAnswer, CommandFailure>]>([:])
         let asked = settings.servers
-        let token = settings.adminToken
+        let access = settings.adminAccess
         DispatchQueue.concurrentPerform(iterations: asked.count) { number in
-            let result = Self.ask(asked[number], path, token, deadline)
+            let result = Self.ask(asked[number], path, access, deadline)
             answers.withLock { $0[number] = result }
         }
         results = answers.withLock { answers in
@@ -42,13 +42,13 @@ struct AdminRound {
     }
 
     private static func ask(
-        _ server: ServerAddress, _ path: String, _ token: String?, _ deadline: MonotonicTime
+        _ server: ServerAddress, _ path: String, _ access: AdminAccess, _ deadline: MonotonicTime
     ) -> Result<AdminAnswer, CommandFailure> {
         guard let admin = server.admin else {
             preconditionFailure("a server without an admin port")
         }
         return Result { () throws(CommandFailure) in
-            let answer = try HTTPGet.perform(path, on: admin, token: token, deadline: deadline)
+            let answer = try HTTPGet.perform(path, on: admin, by: access, deadline: deadline)
             if answer.statusCode == 401 {
                 throw CommandFailure(
                     .refused,

@@ -1,9 +1,14 @@
-// HTTPGet: one GET over HTTP/1.1, the connection closed after it; all that the admin commands need
-// of HTTP.
+// HTTPGet: one question to an admin endpoint, over HTTP, or over HTTPS where its certificate is
+// known; libcurl speaks both.
 //
-// Refuses: answers without a length that is honest, in chunks, or above 16 MiB.
+// Always holds: no redirection is followed, no proxy is asked, and with a certificate's authority
+// nothing is sent in the clear. Refuses answers above 16 MiB.
+//
+// One of the files that may say `unsafe`.
 
+import CHTTP
 import Client
+import Foundation
 
 /// An answer of the admin endpoint.
 struct HTTPAnswer {
@@ -11,101 +16,129 @@ struct HTTPAnswer {
     let body: [UInt8]
 }
 
+/// By whose word an admin endpoint's certificate is believed.
+enum AdminAuthority: Hashable {
+    /// There is no certificate: plain HTTP.
+    case none
+    /// What the system believes.
+    case system
+    /// What a PEM file holds.
+    case file(String)
+
+    /// From `MEMKV_ADMIN_CA`.
+    init(setting: String?) {
+        switch setting ?? "" {
+        case "": self = .none
+        case "system": self = .system
+        case let path: self = .file(path)
+        }
+    }
+}
+
+/// How admin endpoints are asked.
+struct AdminAccess {
+    let token: String?
+    let authority: AdminAuthority
+
+    /// Of a server of this program's own.
+    static let plain = AdminAccess(token: nil, authority: .none)
+}
+
 enum HTTPGet {
     private static let answerLimitBytes = 16 << 20
 
     static func perform(
-        _ path: String, on server: ServerAddress, token: String? = nil,
-        deadline: MonotonicTime
+        _ path: String, on server: ServerAddress, by access: AdminAccess, deadline: MonotonicTime
     ) throws(CommandFailure) -> HTTPAnswer {
-        let socket: Socket
-        do {
-            socket = try Socket.connect(to: server, until: deadline)
-        } catch {
-            throw CommandFailure(error, server: server)
+        let left = deadline.microseconds(since: BlockingClient.now) / 1000
+        guard left > 0 else { throw failure(memkv_http_timed_out, "", server, access) }
+        let scheme = access.authority == .none ? "http" : "https"
+        var answer = unsafe memkv_http_answer()
+        let result = unsafe withCStrings(
+            "\(scheme)://\(server)\(path)", access.token.map { "Authorization: Bearer \($0)" },
+            access.authority.path
+        ) { url, authorization, authorities in
+            var request = unsafe memkv_http_request(
+                url: url, authorization: authorization, authorities: authorities,
+                timeout_milliseconds: Int(left), limit_bytes: answerLimitBytes)
+            return unsafe memkv_http_get(&request, &answer)
         }
-        let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
-        let request = """
-            GET \(path) HTTP/1.1\r
-            Host: \(server)\r
-            Accept: application/json, text/plain\r
-            Connection: close\r
-            \(authorization)\r
-
-            """
-        try send(OwnedBytes(Array(request.utf8)).source, by: socket, server, deadline)
-        return try parse(try receive(from: socket, server, deadline), server)
+        guard result == memkv_http_done else {
+            let problem = unsafe withUnsafeBytes(of: &answer.problem) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            throw failure(result, problem, server, access)
+        }
+        defer { unsafe free(answer.body) }
+        return HTTPAnswer(
+            statusCode: unsafe answer.status_code,
+            body: unsafe Array(
+                UnsafeBufferPointer(start: answer.body, count: answer.body_bytes)))
     }
 
-    private static func send(
-        _ request: SourceBytes, by socket: borrowing Socket, _ server: ServerAddress,
-        _ deadline: MonotonicTime
-    ) throws(CommandFailure) {
-        var rest = request
-        while rest.count > 0 {
-            switch socket.send(rest, more: false) {
-            case .moved(let count): rest = rest.slice(from: count, count: rest.count - count)
-            case .wouldBlock: try wait(socket, sending: true, server, deadline)
-            case .closed: throw broken(server, "it closed the connection")
-            case .failed(let sentence): throw broken(server, sentence)
+    private static func withCStrings<Result>(
+        _ one: String, _ two: String?, _ three: String?,
+        _ body: (UnsafePointer<CChar>, UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> Result
+    ) -> Result {
+        unsafe one.withCString { one in
+            unsafe withCString(two) { two in
+                unsafe withCString(three) { three in unsafe body(one, two, three) }
             }
         }
     }
 
-    private static func receive(
-        from socket: borrowing Socket, _ server: ServerAddress, _ deadline: MonotonicTime
-    ) throws(CommandFailure) -> [UInt8] {
-        let buffer = OwnedBytes(count: 64 << 10)
-        var answer: [UInt8] = []
-        while answer.count <= answerLimitBytes {
-            switch socket.receive(into: buffer.destination) {
-            case .moved(let count): answer += buffer.copy(count: count)
-            case .wouldBlock: try wait(socket, sending: false, server, deadline)
-            case .closed: return answer
-            case .failed(let sentence): throw broken(server, sentence)
-            }
-        }
-        throw broken(server, "its answer is longer than \(answerLimitBytes) bytes")
+    private static func withCString<Result>(
+        _ text: String?, _ body: (UnsafePointer<CChar>?) -> Result
+    ) -> Result {
+        guard let text else { return body(nil) }
+        return unsafe text.withCString { unsafe body($0) }
     }
 
-    private static func wait(
-        _ socket: borrowing Socket, sending: Bool, _ server: ServerAddress,
-        _ deadline: MonotonicTime
-    ) throws(CommandFailure) {
-        guard BlockingClient.now < deadline else {
-            throw CommandFailure(.unreachable, "\(server) didn't answer in time")
+    private static func failure(
+        _ result: memkv_http_result, _ problem: String, _ server: ServerAddress,
+        _ access: AdminAccess
+    ) -> CommandFailure {
+        switch result {
+        case memkv_http_host_unknown:
+            CommandFailure(ConnectError.unknownHost(problem), server: server)
+        case memkv_http_not_connected where problem.hasSuffix("Connection refused"):
+            CommandFailure(ConnectError.refused, server: server)
+        case memkv_http_not_connected:
+            CommandFailure(ConnectError.unreachable(problem), server: server)
+        case memkv_http_timed_out:
+            CommandFailure(.unreachable, "\(server) didn't answer in time")
+        case memkv_http_not_http:
+            CommandFailure(
+                .unreachable, "\(server): its answer is not HTTP; is this the admin port?")
+        case memkv_http_too_long:
+            CommandFailure(
+                .unreachable, "\(server): its answer is longer than \(answerLimitBytes) bytes")
+        case memkv_http_not_trusted:
+            CommandFailure(
+                .refused,
+                "\(server): its certificate isn't believed (\(problem)); "
+                    + "name the PEM file with its authority in MEMKV_ADMIN_CA")
+        case memkv_http_no_authorities:
+            CommandFailure(
+                .usage,
+                "MEMKV_ADMIN_CA: \(access.authority.path ?? "system") can't be used (\(problem)); "
+                    + "name a PEM file with certificates, or 'system'")
+        default:
+            CommandFailure(
+                .unreachable,
+                "\(server): \(problem)"
+                    + (access.authority == .none
+                        ? "; if its admin endpoint has a certificate, name its authority's PEM "
+                            + "file in MEMKV_ADMIN_CA"
+                        : "; does its admin endpoint have a certificate? Without one, leave "
+                            + "MEMKV_ADMIN_CA out"))
         }
-        _ = socket.wait(forSending: sending, forReceiving: !sending, until: deadline)
     }
+}
 
-    private static func parse(
-        _ answer: [UInt8], _ server: ServerAddress
-    ) throws(CommandFailure) -> HTTPAnswer {
-        guard let end = answer.firstRange(of: Array("\r\n\r\n".utf8)) else {
-            throw broken(server, "its answer is not HTTP; is this the admin port?")
-        }
-        let lines = String(decoding: answer[..<end.lowerBound], as: UTF8.self)
-            .split(separator: "\r\n")
-        let first = lines.first?.split(separator: " ") ?? []
-        guard first.count >= 2, first[0].hasPrefix("HTTP/1."), let code = Int(first[1]) else {
-            throw broken(server, "its answer is not HTTP; is this the admin port?")
-        }
-        let body = answer[end.upperBound...]
-        for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            let value = parts.last?.drop(while: \.isWhitespace) ?? ""
-            switch parts[0].lowercased() {
-            case "transfer-encoding":
-                throw broken(server, "it answers in chunks, which this client doesn't read")
-            case "content-length" where Int(value) != body.count:
-                throw broken(server, "it closed the connection inside its answer")
-            default: break
-            }
-        }
-        return HTTPAnswer(statusCode: code, body: Array(body))
-    }
-
-    private static func broken(_ server: ServerAddress, _ what: String) -> CommandFailure {
-        CommandFailure(.unreachable, "\(server): \(what)")
+extension AdminAuthority {
+    /// The file to believe; nil without one.
+    fileprivate var path: String? {
+        if case .file(let path) = self { path } else { nil }
     }
 }

@@ -91,7 +91,9 @@ struct BenchRunCommand: MemkvCommand {
 
     private func measure(_ settings: Settings) throws(CommandFailure) -> BenchResult {
         guard settings.serversAreDefault else {
-            let running = BenchSubject(settings.servers, child: nil, deadline: settings.deadline)
+            let running = BenchSubject(
+                settings.servers, child: nil, access: settings.adminAccess,
+                deadline: settings.deadline)
             return try measure([running], programs: [nil], settings)
         }
         // The one to compare with first: it is what the other is held against.
@@ -107,7 +109,8 @@ struct BenchRunCommand: MemkvCommand {
                         driveBytes: profile.storeBytes, key: settings.key)))
         }
         let subjects = servers.map {
-            BenchSubject([$0.address], child: $0.processID, deadline: settings.deadline)
+            BenchSubject(
+                [$0.address], child: $0.processID, access: .plain, deadline: settings.deadline)
         }
         return try measure(subjects, programs: programs, settings)
     }

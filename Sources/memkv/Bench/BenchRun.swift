@@ -27,9 +27,12 @@ struct BenchSubject {
     fileprivate var present: Range<UInt64> = 0..<0
     fileprivate(set) var cells: [BenchCellRounds] = []
 
-    init(_ servers: [ServerAddress], child: Int32?, deadline: MonotonicTime) {
+    init(
+        _ servers: [ServerAddress], child: Int32?, access: AdminAccess, deadline: MonotonicTime
+    ) {
         self.servers = servers
-        observed = ObservedServers(servers, child: child, deadline: deadline)
+        observed = ObservedServers(
+            servers, child: child, access: access, deadline: deadline)
     }
 
     fileprivate mutating func add(

@@ -137,7 +137,8 @@ final class BenchServer {
         let end = Date().addingTimeInterval(Self.startSeconds)
         while process.isRunning, Date() < end {
             let deadline = BlockingClient.now.advanced(byMicroseconds: 1_000_000)
-            if let answer = try? HTTPGet.perform("/v1/ready", on: admin, deadline: deadline),
+            if let answer = try? HTTPGet.perform(
+                "/v1/ready", on: admin, by: .plain, deadline: deadline),
                 answer.statusCode == 200, process.isRunning
             {
                 return true

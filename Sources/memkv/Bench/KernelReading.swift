@@ -9,18 +9,21 @@ struct ObservedServers: Sendable {
     let drives: Measured<[String]>
 
     /// Sees what can be seen of running servers; a child of this program is known anyhow.
-    init(_ addresses: [ServerAddress], child: Int32?, deadline: MonotonicTime) {
+    init(
+        _ addresses: [ServerAddress], child: Int32?, access: AdminAccess, deadline: MonotonicTime
+    ) {
         processes = child.map { [.value($0)] } ?? addresses.map(ListeningProcess.find)
-        drives = Self.drives(of: addresses, deadline: deadline)
+        drives = Self.drives(of: addresses, access: access, deadline: deadline)
     }
 
     private static func drives(
-        of addresses: [ServerAddress], deadline: MonotonicTime
+        of addresses: [ServerAddress], access: AdminAccess, deadline: MonotonicTime
     ) -> Measured<[String]> {
         var paths: [String] = []
         for address in addresses {
             guard let admin = address.admin,
-                let answer = try? HTTPGet.perform("/v1/status", on: admin, deadline: deadline),
+                let answer = try? HTTPGet.perform(
+                    "/v1/status", on: admin, by: access, deadline: deadline),
                 let status = try? AdminAnswer(
                     server: address, statusCode: answer.statusCode, body: answer.body
                 ).decoded(as: ServerStatus.self)

@@ -74,7 +74,7 @@ enum RunPicture {
     /// By the words that stores use for their health, their drives' states and their own.
     private static func tone(of span: RunSpan) -> TimelineRun.Tone {
         if span.lane == Lane.fault { return .fault }
-        switch span.label.prefix(while: { $0 != " " }) {
+        switch span.label.prefix(while: \.isLetter) {
         case "healthy", "online", "started": return .good
         case "degraded", "recovering", "slow", "stalled": return .warning
         case "unhealthy", "offline", "absent", "unavailable", "killed", "power": return .bad

@@ -54,8 +54,8 @@ struct Settings {
     /// Nil for servers that ask for none.
     let key: AuthenticationKey?
     let namespace: Namespace
-    /// What servers that ask for a token at their admin endpoint are shown.
-    let adminToken: String?
+    /// How the servers' admin endpoints are asked.
+    let adminAccess: AdminAccess
     let timeoutMicroseconds: UInt64
     let json: Bool
 
@@ -73,11 +73,13 @@ struct Settings {
             file: inner.authKeyFile ?? outer.authKeyFile, environment: environment,
             setting: found.key)
         namespace = Namespace(inner.namespace ?? outer.namespace ?? 0)
-        adminToken = environment["MEMKV_ADMIN_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
-        if let adminToken, !adminToken.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+        let token = environment["MEMKV_ADMIN_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
+        if let token, !token.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             throw CommandFailure(
                 .usage, "MEMKV_ADMIN_TOKEN: a token is printable ASCII without spaces")
         }
+        adminAccess = AdminAccess(
+            token: token, authority: AdminAuthority(setting: environment["MEMKV_ADMIN_CA"]))
         let seconds = inner.timeout ?? outer.timeout ?? 30
         guard seconds > 0, seconds <= 4000 else {
             throw CommandFailure(

@@ -49,10 +49,10 @@ def clean_environment(**more):
     return {k: v for k, v in os.environ.items() if not k.startswith(("MEMKVD_", "MEMKV_"))} | more
 
 
-def memkv(*arguments, timeout=PATIENCE_SECONDS * 5):
+def memkv(*arguments, timeout=PATIENCE_SECONDS * 5, **environment):
     """Runs memkv to its end: exit code, standard output, standard error."""
     done = subprocess.run([report.binaries() / "memkv", *map(str, arguments)], capture_output=True, text=True,
-                          timeout=timeout, env=clean_environment())
+                          timeout=timeout, env=clean_environment(**environment))
     return done.returncode, done.stdout, done.stderr
 
 

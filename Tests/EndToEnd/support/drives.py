@@ -57,6 +57,18 @@ def loop_device(stack, file, sector_bytes=512):
     return device
 
 
+def detach(device):
+    """Ends a loop device. The kernel does it when the last program that has it open closes it, somebody's look at all
+    devices included."""
+    command("losetup", "--detach", device)
+    backing_file = pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/loop/backing_file")
+    end = time.monotonic() + PATIENCE_SECONDS
+    while backing_file.exists():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{device} is held by somebody")
+        time.sleep(0.05)
+
+
 def quietly(*words):
     """Undoing: what is gone already is fine."""
     subprocess.run([str(word) for word in words], capture_output=True)
