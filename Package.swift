@@ -25,15 +25,19 @@ let fastSimulation: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
 ]
 
-// What needs Linux's io_uring: `swift build --disable-default-traits` leaves it out, and liburing.
+// What needs Linux's io_uring or RDMA: `swift build --disable-default-traits` leaves it out, with
+// liburing, libibverbs and librdmacm.
 #if os(Linux)
-let defaultTraits: Set<String> = ["IOUring"]
+let defaultTraits: Set<String> = ["IOUring", "Verbs"]
 #else
 let defaultTraits: Set<String> = []
 #endif
 let ioUringTargets: [Target.Dependency] = [
     .target(name: "IOUring", condition: .when(traits: ["IOUring"])),
     .target(name: "Ring", condition: .when(traits: ["IOUring"])),
+]
+let verbsTargets: [Target.Dependency] = [
+    .target(name: "Verbs", condition: .when(traits: ["Verbs"]))
 ]
 
 let package = Package(
@@ -51,6 +55,9 @@ let package = Package(
             name: "IOUring",
             description: "The io_uring backend: drives, TCP and the daemon. Needs liburing."),
         .trait(
+            name: "Verbs",
+            description: "RDMA, server and client. Needs libibverbs and librdmacm."),
+        .trait(
             name: "PlantedBugs",
             description: "Mistakes that can be switched on by name, for memkv-sim hunt alone."),
         .default(enabledTraits: defaultTraits),
@@ -65,12 +72,18 @@ let package = Package(
     ],
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
-        // what is on a drive for memkv.
+        // RDMA's libraries for server and client, what is on a drive for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
+        .target(
+            name: "CVerbs", cSettings: [.define("MEMKV_VERBS", .when(traits: ["Verbs"]))],
+            linkerSettings: [
+                .linkedLibrary("ibverbs", .when(traits: ["Verbs"])),
+                .linkedLibrary("rdmacm", .when(traits: ["Verbs"])),
+            ]),
         .target(
             name: "CBlkid", cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("blkid", .when(traits: ["IOUring"]))]),
@@ -79,6 +92,8 @@ let package = Package(
         .target(name: "Wire", dependencies: ["CDigest"], swiftSettings: houseRules),
         .target(name: "Engine", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
+        // Of RDMA what server and client both stand on.
+        .target(name: "Verbs", dependencies: ["CVerbs"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
             path: "Sources/Backends/IOUring", swiftSettings: houseRules),

@@ -24,6 +24,7 @@ enum Rules {
             ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
         ),
         ("Sources/Backends/Sim/", ["Engine", "Wire"]),
+        ("Sources/Verbs/", ["CVerbs", "Glibc"]),
         // What judges a simulated run knows the wire's names and nothing of the engine's types.
         ("Sources/Judgement/", ["Wire"]),
         ("Sources/CrashEnumeration/", ["Engine", "Judgement", "Sim", "Wire"]),
@@ -137,6 +138,12 @@ enum Rules {
         "Sources/Ring/RingWaker.swift": "writes eight bytes to an eventfd",
         "Sources/Ring/ThreadName.swift": "hands a name to the C library",
         "Sources/Ring/SystemError.swift": "reads the C library's error texts",
+        "Sources/Verbs/VerbsError.swift": "reads the C library's error texts",
+        "Sources/Verbs/RDMADevices.swift": "libibverbs' devices, through the shim",
+        "Sources/Verbs/RDMAMemory.swift": "domains and registrations of libibverbs",
+        "Sources/Verbs/CompletionQueue.swift": "queues of libibverbs",
+        "Sources/Verbs/ConnectionEvents.swift": "librdmacm's events, through the shim",
+        "Sources/Verbs/RDMAConnection.swift": "hands places in memory to the device",
         "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
         "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",
         "Sources/Backends/IOUring/ShardRing.swift": "registers the arena's bytes",
@@ -164,7 +171,7 @@ enum Rules {
 
     /// Everything that is wrong with `file` by itself.
     static func violations(in file: SourceText) -> [Violation] {
-        imports(file) + core(file) + unsafe(file) + ioUring(file) + lines(file) + functions(file)
+        imports(file) + core(file) + unsafe(file) + conditions(file) + lines(file) + functions(file)
             + notes(file)
     }
 
@@ -200,30 +207,42 @@ enum Rules {
         }
     }
 
-    // MARK: The trait
+    // MARK: The traits
 
-    /// What must stand behind `#if IOUring`: builds without the trait have no liburing.
-    static let ioUringModules: Set<String> = ["CIOURing", "IOUring", "Ring"]
-    static let ioUringFolders = ["Sources/Ring/", "Sources/Backends/IOUring/"]
+    /// A package trait: what must stand behind its `#if`, since builds without it lack a library.
+    private struct Trait {
+        let name: String
+        let modules: Set<String>
+        let folders: [String]
+    }
 
-    private static func ioUring(_ file: SourceText) -> [Violation] {
+    private static let traits = [
+        Trait(
+            name: "IOUring", modules: ["CIOURing", "IOUring", "Ring"],
+            folders: ["Sources/Ring/", "Sources/Backends/IOUring/"]),
+        Trait(name: "Verbs", modules: ["CVerbs", "Verbs"], folders: ["Sources/Verbs/"]),
+    ]
+
+    private static func conditions(_ file: SourceText) -> [Violation] {
+        traits.compactMap { condition(file, $0) }
+    }
+
+    private static func condition(_ file: SourceText, _ trait: Trait) -> Violation? {
         let words = file.words
         let imports = words.indices.first {
             words[$0].text == "import" && $0 + 1 < words.count
-                && ioUringModules.contains(words[$0 + 1].text)
+                && trait.modules.contains(words[$0 + 1].text)
         }
-        let isAllOfIt = ioUringFolders.contains { file.path.hasPrefix($0) }
-        guard let first = isAllOfIt ? words.startIndex : imports else { return [] }
+        let isAllOfIt = trait.folders.contains { file.path.hasPrefix($0) }
+        guard let first = isAllOfIt ? words.startIndex : imports else { return nil }
         let isConditional = words.indices.prefix(first + 1).contains {
             words[$0].text == "if" && words[$0].before == "#" && $0 + 1 < words.count
-                && words[$0 + 1].text == "IOUring"
+                && words[$0 + 1].text == trait.name
         }
-        if isConditional { return [] }
-        return [
-            Violation(
-                path: file.path, line: 1,
-                problem: "is or imports io_uring's modules outside \"#if IOUring\"")
-        ]
+        if isConditional { return nil }
+        return Violation(
+            path: file.path, line: 1,
+            problem: "is or imports modules of the trait \(trait.name) outside its \"#if\"")
     }
 
     // MARK: Unsafe code
