@@ -96,7 +96,11 @@ enum ResponseDecoding {
             where fetched.status == .ok { lengths.append((item, fetched.lengthBytes)) }
         default: return try payloadSegments(of: request, header: header, body: body)
         }
-        guard lengths.allSatisfy({ Int($0.lengthBytes) <= $0.item.destination.count }) else {
+        // Memory of no bytes was exposed as one byte of nobody's.
+        let areExposed = lengths.allSatisfy {
+            Int($0.lengthBytes) <= max(1, $0.item.destination.count)
+        }
+        guard areExposed else {
             throw .malformedResponse("a value longer than the memory it was to be written to")
         }
         return lengths.map { segment(for: $0.item, lengthBytes: $0.lengthBytes) }
