@@ -75,7 +75,8 @@ extension CommandFailure {
         case .deadlineExceeded, .outcomeUnknown: .unreachable
         case .checksumMismatch: .damaged
         case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
-            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden:
+            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden,
+            .unsupported, .unavailable:
             .refused
         }
     }
@@ -99,6 +100,8 @@ extension CommandFailure {
         case .unauthenticated:
             "it asks for a key that it knows; give one by MEMKV_AUTH_KEY or --auth-key-file"
         case .forbidden: "the key doesn't open this namespace"
+        case .unsupported: "the server doesn't do this, as it is built or configured"
+        case .unavailable: "the server can't do this at present"
         }
     }
 }

@@ -211,7 +211,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         case .tcpGet, .tcpBatchGet:
             connections[session].scheduling.expectedResponseBytes = UInt64(payloadBytes)
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
-            .tcpBatchDelete:
+            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
             break
         }
     }
