@@ -220,6 +220,11 @@ let package = Package(
             name: "IOUringTests",
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
             swiftSettings: houseRules),
+        // Run on two Soft-RoCE devices, in the guest.
+        .testTarget(
+            name: "RDMATests",
+            dependencies: ioUringTargets + rdmaTargets + ["Engine", "Wire"],
+            swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",
             dependencies: [
