@@ -116,7 +116,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         .target(
-            name: "Client", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
+            name: "Client", dependencies: verbsTargets + ["Wire"], swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
             name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],

@@ -32,6 +32,13 @@ extension CommandFailure {
             self.init(.unreachable, "the host of \(server) can't be found: \(sentence)")
         case .unreachable(let sentence):
             self.init(.unreachable, "\(server) can't be reached: \(sentence)")
+        case .noDevice(let sentence):
+            self.init(.usage, "RDMA is asked for: \(sentence)")
+        case .session(.queuePairRefused(let status, let reason)):
+            self.init(
+                .refused,
+                "\(server): \(SessionFailure.queuePairRefused(status, reason)); "
+                    + "use --transport auto or tcp, or configure rdma there")
         case .session(.wrongServerProof):
             self.init(.refused, "\(server): \(SessionFailure.wrongServerProof)")
         case .session(.connectRefused(let status)):

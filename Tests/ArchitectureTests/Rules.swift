@@ -33,7 +33,9 @@ enum Rules {
             "Sources/crash-enumeration/",
             ["ArgumentParser", "CrashEnumeration", "Engine", "Judgement", "Sim"]
         ),
-        ("Sources/Client/", ["Glibc", "Synchronization", "Wire"]),
+        // The core is what the simulator drives: it knows no socket and no device.
+        ("Sources/Client/Core/", ["Wire"]),
+        ("Sources/Client/", ["Glibc", "Synchronization", "Verbs", "Wire"]),
         ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
         ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
         (
@@ -116,6 +118,8 @@ enum Rules {
         "Sources/Client/Bytes.swift": "the buffer: the client's payload memory",
         "Sources/Client/ProcessorClock.swift": "the C library's clocks",
         "Sources/Client/Socket.swift": "the C library's calls on sockets",
+        "Sources/Client/Remote/MessageSlots.swift": "posts places of its memory to the device",
+        "Sources/Client/Remote/RemoteDevices.swift": "registers the client's memory",
         "Sources/Client/Sockets/DetachedThread.swift": "threads of the C library",
         "Sources/Client/Sockets/PollEntry.swift": "the C library's poll",
         "Sources/Client/Sockets/SocketAddress.swift": "the C library's resolver",

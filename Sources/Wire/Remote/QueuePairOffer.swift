@@ -120,6 +120,7 @@ package struct QueuePairOffer: Sendable {
 
     /// Words before the addresses.
     private static let fixedWords = 5
+    package static let longestBodyBytes = 8 * (fixedWords + 2 * addressLimit)
 
     /// The body of an answer that offers.
     package var words: [UInt64] {
