@@ -36,8 +36,9 @@ let ioUringTargets: [Target.Dependency] = [
     .target(name: "IOUring", condition: .when(traits: ["IOUring"])),
     .target(name: "Ring", condition: .when(traits: ["IOUring"])),
 ]
-let verbsTargets: [Target.Dependency] = [
-    .target(name: "Verbs", condition: .when(traits: ["Verbs"]))
+let rdmaTargets: [Target.Dependency] = [
+    .target(name: "RDMA", condition: .when(traits: ["Verbs"])),
+    .target(name: "Verbs", condition: .when(traits: ["Verbs"])),
 ]
 
 let package = Package(
@@ -97,6 +98,9 @@ let package = Package(
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
             path: "Sources/Backends/IOUring", swiftSettings: houseRules),
+        .target(
+            name: "RDMA", dependencies: ["Engine", "Wire", "Verbs"],
+            path: "Sources/Backends/Verbs", swiftSettings: houseRules),
         .target(
             name: "Sim", dependencies: ["Engine", "Wire"], path: "Sources/Backends/Sim",
             swiftSettings: houseRules + fastSimulation),
@@ -162,7 +166,7 @@ let package = Package(
         .target(name: "Timeline", swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
-            dependencies: ioUringTargets + [
+            dependencies: ioUringTargets + rdmaTargets + [
                 "Engine", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -215,6 +219,11 @@ let package = Package(
         .testTarget(
             name: "IOUringTests",
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
+            swiftSettings: houseRules),
+        // Run on two Soft-RoCE devices, in the guest.
+        .testTarget(
+            name: "RDMATests",
+            dependencies: ioUringTargets + rdmaTargets + ["Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",

@@ -8,9 +8,13 @@
 #include <fcntl.h>
 #include <infiniband/verbs.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <rdma/rdma_cma.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
 
 // Of a packet that isn't acknowledged: tries before the connection is given up. And of a message
 // that finds no receive posted, which credits rule out.
@@ -220,5 +224,26 @@ int memkv_rdma_next_event(struct rdma_event_channel *channel, struct memkv_rdma_
     }
     rdma_ack_cm_event(got);
     return 0;
+}
+
+int memkv_rdma_make_wake(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void memkv_rdma_wake(int descriptor) { eventfd_write(descriptor, 1); }
+
+void memkv_rdma_wait(int events, int wake, int milliseconds) {
+    struct pollfd waited[2] = {{.fd = events, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+    if (poll(waited, 2, milliseconds) > 0 && waited[1].revents) {
+        eventfd_t count;
+        eventfd_read(wake, &count);
+    }
+}
+
+uint64_t memkv_rdma_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 #endif

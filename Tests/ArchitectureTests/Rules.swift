@@ -23,6 +23,7 @@ enum Rules {
             "Sources/Backends/IOUring/",
             ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
         ),
+        ("Sources/Backends/Verbs/", ["Engine", "Synchronization", "Verbs", "Wire"]),
         ("Sources/Backends/Sim/", ["Engine", "Wire"]),
         ("Sources/Verbs/", ["CVerbs", "Glibc"]),
         // What judges a simulated run knows the wire's names and nothing of the engine's types.
@@ -61,7 +62,7 @@ enum Rules {
         (
             "Sources/memkvd/",
             [
-                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "Ring",
+                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "RDMA", "Ring",
                 "Schema", "Settings", "Synchronization", "Wire",
             ]
         ),
@@ -148,6 +149,9 @@ enum Rules {
         "Sources/Verbs/CompletionQueue.swift": "queues of libibverbs",
         "Sources/Verbs/ConnectionEvents.swift": "librdmacm's events, through the shim",
         "Sources/Verbs/RDMAConnection.swift": "hands places in memory to the device",
+        "Sources/Backends/Verbs/RDMADeviceEnd.swift": "registers the arena's bytes",
+        "Sources/Backends/Verbs/RDMAControl.swift": "the arena's bytes, for the device",
+        "Sources/Backends/Verbs/RDMATransfers.swift": "the arena's bytes, for the device",
         "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
         "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",
         "Sources/Backends/IOUring/ShardRing.swift": "registers the arena's bytes",
@@ -224,7 +228,8 @@ enum Rules {
         Trait(
             name: "IOUring", modules: ["CIOURing", "IOUring", "Ring"],
             folders: ["Sources/Ring/", "Sources/Backends/IOUring/"]),
-        Trait(name: "Verbs", modules: ["CVerbs", "Verbs"], folders: ["Sources/Verbs/"]),
+        Trait(name: "Verbs", modules: ["CVerbs", "RDMA", "Verbs"],
+            folders: ["Sources/Verbs/", "Sources/Backends/Verbs/"]),
     ]
 
     private static func conditions(_ file: SourceText) -> [Violation] {

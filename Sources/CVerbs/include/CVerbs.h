@@ -173,3 +173,10 @@ struct memkv_rdma_event {
 };
 // Takes the next event and acknowledges it; 0, -EAGAIN when there is none, or another error.
 int memkv_rdma_next_event(struct rdma_event_channel *channel, struct memkv_rdma_event *event);
+
+// A descriptor that another thread makes readable.
+int memkv_rdma_make_wake(void);
+void memkv_rdma_wake(int descriptor);
+// Blocks until one of both is readable, or for `milliseconds`; forgets the wakes so far.
+void memkv_rdma_wait(int events, int wake, int milliseconds);
+uint64_t memkv_rdma_nanoseconds(void);

@@ -33,6 +33,10 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// `startListening`.
     package var greeting: ConnectResponse
 
+    /// What RdmaOpen is answered by; without it, the engine says that it isn't supported.
+    package weak var queuePairs: (any QueuePairOffering)?
+    var openedConnections: UInt64 = 0
+
     /// The daemon's keys; this shard's own view of them and how often they had been replaced by
     /// then.
     let keys: ServerKeys
