@@ -77,7 +77,7 @@ extension ClientSession {
                     "an answer to \(header.operation) for a \(request.request.operation)")
             }
             expectedBody = ResponseDecoding.bodyBytes(of: request.request)
-            // Of a value that was too long for its memory, the payload's length tells how long it is.
+            // Of a value too long for its memory, the payload's length tells how long it is.
             mayHavePayload =
                 request.request.fillsMemory
                 && (header.status == .ok || header.operation == .read && header.status == .tooLarge)
@@ -115,8 +115,8 @@ extension ClientSession {
             }
         guard isExpected, header.bodyBytes <= longestBody else {
             throw .malformedResponse(
-                "\(header.operation) \(header.status) with \(header.bodyBytes) bytes where an offer "
-                    + "of a queue pair is due")
+                "\(header.operation) \(header.status) with \(header.bodyBytes) bytes where an "
+                    + "offer of a queue pair is due")
         }
     }
 

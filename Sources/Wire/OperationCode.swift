@@ -12,7 +12,7 @@ package enum OperationCode: UInt8, Sendable, CaseIterable {
     case exists = 0x08
     /// One key: length, checksum and version.
     case stat = 0x0B
-    /// Over a queue pair: one key, its value in the client's memory, from where the server reads it.
+    /// Over a queue pair: one key; the server reads the value from the client's memory.
     case write = 0x10
     /// Over a queue pair: one key; the server writes the value into the client's memory.
     case read = 0x11

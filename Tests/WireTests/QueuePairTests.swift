@@ -90,9 +90,9 @@ import Wire
         #expect(refusal { $0[0] &= ~0xFFFF } == .noPort)
         #expect(refusal { $0[0] &= ~0xFFFF_0000 } == .noCredits)
         #expect(
-            refusal { $0[0] = $0[0] & 0xFFFF_FFFF | 391 << 32 }
-                == .messagesTooShort(limitBytes: 391))
-        #expect(refusal { $0[0] = $0[0] & 0xFFFF_FFFF | 392 << 32 } == nil)
+            refusal { $0[0] = $0[0] & 0xFFFF_FFFF | 375 << 32 }
+                == .messagesTooShort(limitBytes: 375))
+        #expect(refusal { $0[0] = $0[0] & 0xFFFF_FFFF | 376 << 32 } == nil)
         #expect(refusal { $0[4] |= 1 << 16 } == .reservedNotZero)
         #expect(
             refusal {

@@ -2,8 +2,8 @@
 // librdmacm's are one kind, simulated ones another; a transport without any has `NoQueuePair`.
 //
 // Always holds: nothing here waits but `close`, which returns when the server can't reach this
-// side's memory any more. A message is sent and received whole, in order, until the queue pair fails
-// or is closed; one that has failed stays so.
+// side's memory any more. A message is sent and received whole, in order, until the queue pair
+// fails or is closed; one that has failed stays so.
 
 package import Wire
 

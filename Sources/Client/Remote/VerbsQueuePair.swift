@@ -1,8 +1,8 @@
 // VerbsQueuePair: a queue pair to a server by librdmacm and libibverbs, as the core sees it.
 //
-//   resolving --address--> routing --route--> connecting --accepted, rightly greeted--> open
-//      |  ^ next route        |                   |                                      |
-//      +--+-------------------+-------------------+----------failed, rejected------------+--> failed
+//   resolving --address--> routing --route--> connecting --accepted, rightly greeted-> open
+//      |  ^ next route        |                   |                                     |
+//      +--+-------------------+-------------------+---------failed, rejected------------+--> failed
 //
 // Always holds: nothing waits but the making of queues, registrations and `close`, which are the
 // kernel's; completions and events are taken when a wait has told of them. A route is a device of

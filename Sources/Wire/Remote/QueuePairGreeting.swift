@@ -119,9 +119,10 @@ package struct QueuePairKeys: Sendable {
     /// The key of the frames that the server sends.
     package let serverToClient: Secret
 
-    /// Of the queue pair that `nonce` opens. `secret` is the TCP session's `KeySchedule.queuePairs`;
-    /// nil in a session without a key, whose queue pairs don't sign frames and whose greeting's
-    /// key follows from the nonce alone: it shows that its sender has seen the answer to RdmaOpen.
+    /// Of the queue pair that `nonce` opens. `secret` is the TCP session's
+    /// `KeySchedule.queuePairs`; nil in a session without a key: its queue pairs don't sign frames,
+    /// and its greeting's key follows from the nonce alone, so that a greeting shows that its sender
+    /// has seen the answer to RdmaOpen.
     package init(secret: Secret?, sessionID: UInt64, nonce: QueuePairNonce) {
         let root = KeyDerivation.extract(
             secret ?? Secret(words: [0, 0, 0, 0]),
