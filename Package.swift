@@ -36,10 +36,11 @@ let ioUringTargets: [Target.Dependency] = [
     .target(name: "IOUring", condition: .when(traits: ["IOUring"])),
     .target(name: "Ring", condition: .when(traits: ["IOUring"])),
 ]
-let rdmaTargets: [Target.Dependency] = [
-    .target(name: "RDMA", condition: .when(traits: ["Verbs"])),
-    .target(name: "Verbs", condition: .when(traits: ["Verbs"])),
+let verbsTargets: [Target.Dependency] = [
+    .target(name: "Verbs", condition: .when(traits: ["Verbs"]))
 ]
+let rdmaTargets: [Target.Dependency] =
+    verbsTargets + [.target(name: "RDMA", condition: .when(traits: ["Verbs"]))]
 
 let package = Package(
     name: "memkv",

@@ -157,7 +157,7 @@ final class PairClient {
         }
         let work = RDMAWork(
             kind: .send, workID: 1 << 32, isSignalled: true,
-            localAddress: unsafe UInt64(UInt(bitPattern: place.baseAddress)),
+            localAddress: UInt64(UInt(bitPattern: place.baseAddress)),
             localKey: registered.localKey, lengthBytes: UInt32(all.count * 8))
         unsafe try connection.post([work] as InlineArray<1, RDMAWork>, count: 1)
     }

@@ -538,6 +538,17 @@ package final class RDMATransport {
             counters.add(to: .overdueRequests)
             answer(row, .deadlineExceeded)
         }
+        // The device may try for minutes to reach a client that is gone.
+        for row in rows(of: pair)
+        where rows[row].state == .pulling || rows[row].state == .sending {
+            let since = rows[row].transferSince
+            guard since != .never,
+                since.advanced(byMicroseconds: configuration.transferMicroseconds) <= now
+            else { continue }
+            counters.add(to: .overdueTransfers)
+            close(pair)
+            return
+        }
     }
 
     private func dueTime(of row: Int) -> Instant {
