@@ -55,7 +55,8 @@ struct ClientAuthentication: Sendable {
         let nonce = givenCredentials.nonce.words
         connectHeader = header.words
         connectBody = [
-            versions, givenCredentials.key.identifier.rawValue, nonce[0], nonce[1], nonce[2], nonce[3],
+            versions, givenCredentials.key.identifier.rawValue, nonce[0], nonce[1], nonce[2],
+            nonce[3],
         ]
         let words =
             RequestEncoding.words(of: header.words) + (0..<6).map { connectBody[$0] }

@@ -10,7 +10,8 @@ extension SimulatedNetwork {
     func offer(to stream: SimulatedStream) -> ReferenceResponse {
         let server = states[stream.server]
         if let reason = server.refusesQueuePairs {
-            return ReferenceResponse(status: reason.status, body: QueuePairRefusal.words(reason.text))
+            return ReferenceResponse(
+                status: reason.status, body: QueuePairRefusal.words(reason.text))
         }
         sessionCount += 1
         offered[sessionCount] = stream
