@@ -117,7 +117,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         .target(
-            name: "Client", dependencies: verbsTargets + ["Wire"], swiftSettings: houseRules + plantedBugs),
+            name: "Client", dependencies: verbsTargets + ["Wire"],
+            swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
             name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],

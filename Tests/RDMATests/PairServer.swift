@@ -56,7 +56,9 @@ final class PairServer: Sendable {
         unsafe start(runShard)
     }
 
-    private func start(_ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) {
+    private func start(
+        _ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+    ) {
         var thread = pthread_t()
         let context = unsafe Unmanaged.passRetained(self).toOpaque()
         precondition(unsafe pthread_create(&thread, nil, body, context) == 0, "no thread")

@@ -484,8 +484,10 @@ package final class RDMATransport {
         // Its client may have come just now.
         if pairs[pair].state == .offered { takeNews() }
         guard pairs[pair].state == .open,
-            name == WorkName(
-                isReceive: name.isReceive, generation: pairs[pair].generation, index: name.index)
+            name
+                == WorkName(
+                    isReceive: name.isReceive, generation: pairs[pair].generation, index: name.index
+                )
         else { return }
         guard completion.status.isSuccess else {
             if !completion.status.isFlushed { cells.countRDMAError() }
