@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 
+import served
 from harness import roce
 from support import report
 from support.daemon import clean_environment
@@ -28,6 +29,8 @@ def parts(stack, directory):
         ("two Soft-RoCE endpoints", make),
         ("endpoints reach each other", lambda: transfers(directory)),
         ("queue pairs between memkvd's transport and a client", queue_pairs),
+        ("files travel by RDMA", lambda: served.files(stack, directory)),
+        ("a device that isn't there", lambda: served.without_device(stack, directory)),
         ("the link is cut", cut),
         ("the link has returned", lambda: returned(directory)),
         ("a link that loses, delays and duplicates", lambda: impaired(directory)),

@@ -40,7 +40,7 @@ final class PairServer: Sendable {
         limits.bytesPerSession = 8 << 20
         var configuration = RDMAConfiguration(limits: limits)
         configuration.queuePairs = 4
-        let slabBytes = ByteCount(UInt64(64 << 10) * 256)
+        let slabBytes = ByteCount(UInt64(16 << 10) * 1024)
         arena = try mapArena(
             bytes: ByteCount(slabBytes.rawValue + configuration.memoryBytes.rawValue + 8192)
         ).arena
@@ -48,7 +48,7 @@ final class PairServer: Sendable {
         guard let slabs = planner.take(slabBytes),
             let messages = planner.take(configuration.memoryBytes)
         else { preconditionFailure("an arena too small for its own plan") }
-        pool = SlabPool(arena: arena, region: slabs, slabBytes: ByteCount(UInt64(64 << 10)))
+        pool = SlabPool(arena: arena, region: slabs, slabBytes: ByteCount(UInt64(16 << 10)))
         service = RDMAService(
             devices: [device], port: port, configuration: configuration, slabs: pool,
             ranges: [messages], wakeShard: { _ in })
@@ -56,7 +56,9 @@ final class PairServer: Sendable {
         unsafe start(runShard)
     }
 
-    private func start(_ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) {
+    private func start(
+        _ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+    ) {
         var thread = pthread_t()
         let context = unsafe Unmanaged.passRetained(self).toOpaque()
         precondition(unsafe pthread_create(&thread, nil, body, context) == 0, "no thread")
@@ -171,14 +173,23 @@ final class PairServer: Sendable {
     private static func bytes(
         _ lease: borrowing SlabLease, _ count: Int, _ arena: Arena
     ) -> [UInt8] {
-        (0..<count).map {
-            arena.loadByte(lease.piece(at: UInt64($0), limit: ByteCount(1)).start)
+        var bytes: [UInt8] = []
+        while bytes.count < count {
+            let piece = lease.piece(
+                at: UInt64(bytes.count), limit: ByteCount(count - bytes.count))
+            unsafe bytes.append(contentsOf: arena.bytes(piece))
         }
+        return bytes
     }
 
     private static func fill(_ lease: borrowing SlabLease, _ value: [UInt8], _ arena: Arena) {
-        for (index, byte) in value.enumerated() {
-            arena.storeByte(byte, at: lease.piece(at: UInt64(index), limit: ByteCount(1)).start)
+        var offset = 0
+        while offset < value.count {
+            let piece = lease.piece(
+                at: UInt64(offset), limit: ByteCount(value.count - offset))
+            let count = Int(piece.length.rawValue)
+            unsafe arena.bytes(piece).copyBytes(from: value[offset..<(offset + count)])
+            offset += count
         }
     }
 }

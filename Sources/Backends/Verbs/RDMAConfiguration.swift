@@ -22,10 +22,13 @@ package struct RDMAConfiguration: Hashable, Sendable {
     /// Longest payload, and bytes of payloads that one queue pair may hold.
     package var payloadLimitBytes: UInt32
     package var bytesPerSession: UInt64
+    /// For a request's values to come, or for a response and its values to be taken.
+    package var transferMicroseconds: UInt64
 
     package init(limits: SessionLimits) {
         payloadLimitBytes = limits.payloadLimitBytes
         bytesPerSession = limits.bytesPerSession
+        transferMicroseconds = limits.responseMicroseconds
     }
 
     /// Receives of one queue pair, each with room for its response.

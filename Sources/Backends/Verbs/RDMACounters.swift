@@ -30,6 +30,8 @@ package enum RDMACounter: Int, CaseIterable, Sendable {
     case forbiddenRequests
     /// Requests answered *deadline exceeded* before the engine took them.
     case overdueRequests
+    /// Queue pairs ended because values or a response didn't get through in time.
+    case overdueTransfers
 
     /// True for what ended or refused a client.
     package var isRefusal: Bool {
@@ -38,7 +40,8 @@ package enum RDMACounter: Int, CaseIterable, Sendable {
             .lostQueuePairs:
             false
         case .refusedOpens, .refusedGreetings, .forgedGreetings, .forgedMessages,
-            .failedQueuePairs, .malformedMessages, .forbiddenRequests, .overdueRequests:
+            .failedQueuePairs, .malformedMessages, .forbiddenRequests, .overdueRequests,
+            .overdueTransfers:
             true
         }
     }

@@ -484,8 +484,10 @@ package final class RDMATransport {
         // Its client may have come just now.
         if pairs[pair].state == .offered { takeNews() }
         guard pairs[pair].state == .open,
-            name == WorkName(
-                isReceive: name.isReceive, generation: pairs[pair].generation, index: name.index)
+            name
+                == WorkName(
+                    isReceive: name.isReceive, generation: pairs[pair].generation, index: name.index
+                )
         else { return }
         guard completion.status.isSuccess else {
             if !completion.status.isFlushed { cells.countRDMAError() }
@@ -537,6 +539,17 @@ package final class RDMATransport {
         for row in rows(of: pair) where rows[row].state == .waiting && dueTime(of: row) <= now {
             counters.add(to: .overdueRequests)
             answer(row, .deadlineExceeded)
+        }
+        // The device may try for minutes to reach a client that is gone.
+        for row in rows(of: pair)
+        where rows[row].state == .pulling || rows[row].state == .sending {
+            let since = rows[row].transferSince
+            guard since != .never,
+                since.advanced(byMicroseconds: configuration.transferMicroseconds) <= now
+            else { continue }
+            counters.add(to: .overdueTransfers)
+            close(pair)
+            return
         }
     }
 

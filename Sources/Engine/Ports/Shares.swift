@@ -10,7 +10,8 @@
 package enum Shares {
     /// Whether a session that holds `held` of a pool may take `wanted` more, while `free` are free
     /// and nobody may hold more than `limit`.
-    package static func permit(_ wanted: UInt64, held: UInt64, free: UInt64, limit: UInt64) -> Bool {
+    package static func permit(_ wanted: UInt64, held: UInt64, free: UInt64, limit: UInt64) -> Bool
+    {
         if wanted > free { return false }
         if held == 0 { return true }
         return held + wanted <= limit && held + wanted <= free - wanted
