@@ -121,8 +121,8 @@ package struct QueuePairKeys: Sendable {
 
     /// Of the queue pair that `nonce` opens. `secret` is the TCP session's
     /// `KeySchedule.queuePairs`; nil in a session without a key: its queue pairs don't sign frames,
-    /// and its greeting's key follows from the nonce alone, so that a greeting shows that its sender
-    /// has seen the answer to RdmaOpen.
+    /// and its greeting's key follows from the nonce alone, so that a greeting shows that its
+    /// sender has seen the answer to RdmaOpen.
     package init(secret: Secret?, sessionID: UInt64, nonce: QueuePairNonce) {
         let root = KeyDerivation.extract(
             secret ?? Secret(words: [0, 0, 0, 0]),
