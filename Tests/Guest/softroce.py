@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import served
+import transfers as transfers_by_memkv
 from harness import roce
 from support import report
 from support.daemon import clean_environment
@@ -31,6 +32,7 @@ def parts(stack, directory):
         ("queue pairs between memkvd's transport and a client", queue_pairs),
         ("files travel by RDMA", lambda: served.files(stack, directory)),
         ("a device that isn't there", lambda: served.without_device(stack, directory)),
+        *transfers_by_memkv.parts(stack, directory),
         ("the link is cut", cut),
         ("the link has returned", lambda: returned(directory)),
         ("a link that loses, delays and duplicates", lambda: impaired(directory)),
