@@ -9,7 +9,8 @@
 
 DATA ?= ./memkv-data
 
-BUILD_PACKAGES := liburing-dev libblkid-dev libxxhash-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev
+BUILD_PACKAGES := liburing-dev libibverbs-dev librdmacm-dev libblkid-dev libxxhash-dev libssl-dev libsqlite3-dev \
+	libcurl4-openssl-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) gcc e2fsprogs fdisk fio nbdkit libnbd-bin fuse3 python3 prometheus openssl
 
 .PHONY: build run test test-guest test-softroce fuzz sim-hunt lint format

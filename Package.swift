@@ -30,9 +30,10 @@ let fastSimulation: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
 ]
 
-// What needs Linux's io_uring: `swift build --disable-default-traits` leaves it out, and liburing.
+// What needs Linux's io_uring or RDMA: `swift build --disable-default-traits` leaves it out, with
+// liburing, libibverbs and librdmacm.
 #if os(Linux)
-let defaultTraits: Set<String> = ["IOUring"]
+let defaultTraits: Set<String> = ["IOUring", "Verbs"]
 #else
 let defaultTraits: Set<String> = []
 #endif
@@ -40,6 +41,11 @@ let ioUringTargets: [Target.Dependency] = [
     .target(name: "IOUring", condition: .when(traits: ["IOUring"])),
     .target(name: "Ring", condition: .when(traits: ["IOUring"])),
 ]
+let verbsTargets: [Target.Dependency] = [
+    .target(name: "Verbs", condition: .when(traits: ["Verbs"]))
+]
+let rdmaTargets: [Target.Dependency] =
+    verbsTargets + [.target(name: "RDMA", condition: .when(traits: ["Verbs"]))]
 
 let package = Package(
     name: "memkv",
@@ -55,6 +61,9 @@ let package = Package(
         .trait(
             name: "IOUring",
             description: "The io_uring backend: drives, TCP and the daemon. Needs liburing."),
+        .trait(
+            name: "Verbs",
+            description: "RDMA, server and client. Needs libibverbs and librdmacm."),
         .trait(
             name: "PlantedBugs",
             description: "Mistakes that can be switched on by name, for memkv-sim hunt alone."),
@@ -73,13 +82,19 @@ let package = Package(
     ],
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
-        // what is on a drive and HTTP for memkv.
+        // RDMA's libraries for server and client, what is on a drive and HTTP for memkv.
         .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("uring", .when(traits: ["IOUring"]))]),
         .target(name: "CHTTP", linkerSettings: [.linkedLibrary("curl")]),
+        .target(
+            name: "CVerbs", cSettings: [.define("MEMKV_VERBS", .when(traits: ["Verbs"]))],
+            linkerSettings: [
+                .linkedLibrary("ibverbs", .when(traits: ["Verbs"])),
+                .linkedLibrary("rdmacm", .when(traits: ["Verbs"])),
+            ]),
         .target(
             name: "CBlkid", cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],
             linkerSettings: [.linkedLibrary("blkid", .when(traits: ["IOUring"]))]),
@@ -90,9 +105,14 @@ let package = Package(
             name: "Engine", dependencies: ["Wire"],
             swiftSettings: houseRules + plantedBugs + withoutMetrics),
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
+        // Of RDMA what server and client both stand on.
+        .target(name: "Verbs", dependencies: ["CVerbs"], swiftSettings: houseRules),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
             path: "Sources/Backends/IOUring", swiftSettings: houseRules),
+        .target(
+            name: "RDMA", dependencies: ["Engine", "Wire", "Verbs"],
+            path: "Sources/Backends/Verbs", swiftSettings: houseRules),
         .target(
             name: "Sim", dependencies: ["Engine", "Wire"], path: "Sources/Backends/Sim",
             swiftSettings: houseRules + fastSimulation),
@@ -108,7 +128,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: houseRules + plantedBugs),
         .target(
-            name: "Client", dependencies: ["Wire"], swiftSettings: houseRules + plantedBugs),
+            name: "Client", dependencies: verbsTargets + ["Wire"],
+            swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
             name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],
@@ -158,7 +179,7 @@ let package = Package(
         .target(name: "Timeline", swiftSettings: houseRules),
         .executableTarget(
             name: "memkvd",
-            dependencies: ioUringTargets + [
+            dependencies: ioUringTargets + rdmaTargets + [
                 "Engine", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -211,6 +232,11 @@ let package = Package(
         .testTarget(
             name: "IOUringTests",
             dependencies: ioUringTargets + ["ContractSuites", "Engine", "Wire"],
+            swiftSettings: houseRules),
+        // Run on two Soft-RoCE devices, in the guest.
+        .testTarget(
+            name: "RDMATests",
+            dependencies: ioUringTargets + rdmaTargets + ["Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",

@@ -11,7 +11,8 @@ HEADER = struct.Struct("<IHBBHHIQIIQII16s")
 CONNECT, AUTHENTICATE, PUT, GET, DELETE = 0x06, 0x07, 0x20, 0x21, 0x22
 RESPONSE, SIGNED = 1, 2
 STATUSES = ("ok notFound noSpace invalidRequest unsupportedVersion tooLarge checksumMismatch deadlineExceeded"
-            " outcomeUnknown driveUnavailable busy shuttingDown unauthenticated forbidden fileSystemFull").split()
+            " outcomeUnknown driveUnavailable busy shuttingDown unauthenticated forbidden fileSystemFull"
+            " unsupported unavailable").split()
 
 
 def xxh3(data):

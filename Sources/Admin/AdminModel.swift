@@ -40,14 +40,17 @@ package struct AdminModel: Sendable {
     package struct Surroundings: Sendable {
         let version: String
         let transports: @Sendable () -> [TransportReading]
+        let rdma: @Sendable () -> RDMAReading?
         let process: @Sendable () -> ProcessReading
 
         package init(
             version: String, transports: @escaping @Sendable () -> [TransportReading],
+            rdma: @escaping @Sendable () -> RDMAReading? = { nil },
             process: @escaping @Sendable () -> ProcessReading
         ) {
             self.version = version
             self.transports = transports
+            self.rdma = rdma
             self.process = process
         }
     }
@@ -76,7 +79,8 @@ package struct AdminModel: Sendable {
         ServerReading(
             shards: shards.map { $0.cells.reading() }, drives: drives,
             slabs: SlabReading(slabs), transports: surroundings.transports(),
-            process: surroundings.process(), requests: traffic.requests,
+            rdma: surroundings.rdma(), process: surroundings.process(),
+            requests: traffic.requests,
             blockSizeBytes: blockSizeBytes,
             uptimeSeconds: UInt64(max(0, started.duration(to: now).components.seconds)),
             version: surroundings.version)

@@ -1,5 +1,5 @@
-// ServerHealth: the one word for how a server is, from how its drives are. The rules stand in
-// Docs/drive-states.md.
+// ServerHealth: the one word for how a server is, from how its drives and its RDMA are. The
+// rules stand in Docs/drive-states.md.
 //
 // Always holds: a pure function; the order of the drives doesn't matter; a drive that is worse
 // never makes the server better.
@@ -16,13 +16,13 @@ package enum ServerHealth: String, Sendable {
     case unhealthy
 
     /// `unhealthy` when every drive is offline or absent; `degraded` when some are, or some are
-    /// impaired. A drive that is recovering is not missing: a prober must not end a server in the
-    /// middle of its recovery.
-    package init(drives: [DriveCondition]) {
+    /// impaired, or RDMA that was asked for isn't all there: then clients go over TCP. A drive that
+    /// is recovering is not missing: a prober must not end a server in the middle of its recovery.
+    package init(drives: [DriveCondition], isRDMAImpaired: Bool = false) {
         let missing = drives.count { $0.isMissing }
         if missing == drives.count {
             self = .unhealthy
-        } else if missing > 0 || drives.contains(where: \.isDegraded) {
+        } else if missing > 0 || isRDMAImpaired || drives.contains(where: \.isDegraded) {
             self = .degraded
         } else {
             self = .healthy

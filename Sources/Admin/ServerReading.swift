@@ -38,6 +38,14 @@ package struct TransportReading: Sendable {
     }
 }
 
+/// How RDMA is, where the configuration asks for it.
+package struct RDMAReading: Sendable {
+    /// What keeps it from being whole, a sentence each; empty when nothing does.
+    package let problems: [String]
+
+    package init(problems: [String]) { self.problems = problems }
+}
+
 /// What the system says of the server's process.
 package struct ProcessReading: Sendable {
     package var processorSeconds: Double
@@ -98,6 +106,8 @@ struct ServerReading: Sendable {
     let drives: [DriveEntry]
     let slabs: SlabReading
     let transports: [TransportReading]
+    /// Nil where no RDMA is configured.
+    let rdma: RDMAReading?
     let process: ProcessReading
     let requests: [(path: AdminPath, count: UInt64)]
     let blockSizeBytes: UInt32
@@ -111,7 +121,10 @@ struct ServerReading: Sendable {
         shards.reduce(.empty) { $0 + $1.histogram(timing) }
     }
 
-    var health: ServerHealth { ServerHealth(drives: drives.map(\.condition)) }
+    var health: ServerHealth {
+        ServerHealth(
+            drives: drives.map(\.condition), isRDMAImpaired: !(rdma?.problems ?? []).isEmpty)
+    }
     var isRDMAActive: Bool { sum(.rdmaActive) > 0 }
 
     /// Why requests aren't served; nil when they are.

@@ -16,11 +16,18 @@ enum StatusText {
                 ])
             ),
             ("storage", storage(reading)),
-            ("rdma", .object([("active_connections", .number(reading.sum(.rdmaConnections)))])),
+            ("rdma", rdma(reading)),
             ("blocks_total", .number(reading.sum(ShardGauge.blocks))),
             ("blocks_persisted", .number(reading.sum(.blocksPersisted))),
             ("uptime_seconds", .number(reading.uptimeSeconds)),
         ])
+    }
+
+    private static func rdma(_ reading: ServerReading) -> JSONText {
+        let connections = ("active_connections", JSONText.number(reading.sum(.rdmaConnections)))
+        guard let rdma = reading.rdma else { return .object([connections]) }
+        // Beyond the contract.
+        return .object([connections, ("problems", .list(rdma.problems.map(JSONText.text)))])
     }
 
     private static func storage(_ reading: ServerReading) -> JSONText {

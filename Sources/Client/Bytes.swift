@@ -9,6 +9,7 @@
 // One of the files that may say `unsafe`.
 
 private import Glibc
+internal import Synchronization
 package import Wire
 
 /// Bytes that a request reads.
@@ -17,7 +18,7 @@ package struct SourceBytes: @unchecked Sendable {
     // Sendable because it is only an address: the submitter promises that nobody writes meanwhile.
     let address: UnsafeRawPointer
     package let count: Int
-    private let owner: OwnedBytes?
+    let owner: OwnedBytes?
 
     package init(_ buffer: UnsafeRawBufferPointer, owner: OwnedBytes? = nil) {
         unsafe address = buffer.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
@@ -47,7 +48,7 @@ package struct DestinationBytes: @unchecked Sendable {
     // Sendable for the same reason as SourceBytes.
     let address: UnsafeMutableRawPointer
     package let count: Int
-    private let owner: OwnedBytes?
+    let owner: OwnedBytes?
 
     package init(_ buffer: UnsafeMutableRawBufferPointer, owner: OwnedBytes? = nil) {
         unsafe address = buffer.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 1)!
@@ -79,6 +80,8 @@ package final class OwnedBytes: @unchecked Sendable {
     // Sendable because its address never changes; who may touch the bytes is settled by hand-over.
     private let address: UnsafeMutableRawPointer
     package let count: Int
+    /// What must go before the memory does: its registrations with devices, by device.
+    private let companions = Mutex<[ObjectIdentifier: any AnyObject & Sendable]>([:])
 
     package init(count: Int) {
         self.count = count
@@ -94,7 +97,22 @@ package final class OwnedBytes: @unchecked Sendable {
         }
     }
 
-    deinit { unsafe address.deallocate() }
+    deinit {
+        companions.withLock { $0 = [:] }
+        unsafe address.deallocate()
+    }
+
+    /// What `maker` has made for this memory, made now if it hasn't yet; it lives as long as the
+    /// memory, and keeps its maker.
+    func companion<Companion: AnyObject & Sendable, Failure: Error>(
+        of maker: some AnyObject, make: () throws(Failure) -> Companion
+    ) throws(Failure) -> Companion {
+        let known = companions.withLock { $0[ObjectIdentifier(maker)] }
+        if let known = known as? Companion { return known }
+        let made = try make()
+        companions.withLock { $0[ObjectIdentifier(maker)] = made }
+        return made
+    }
 
     package var destination: DestinationBytes {
         unsafe DestinationBytes(

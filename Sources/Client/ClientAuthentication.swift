@@ -21,15 +21,30 @@ package struct Credentials: Sendable {
 
 /// The state of one session with a key.
 struct ClientAuthentication: Sendable {
-    private let credentials: Credentials
+    /// Nil of a queue pair, whose session has been authenticated.
+    private let credentials: Credentials?
     private var connectHeader = InlineArray<8, UInt64>(repeating: 0)
     private var connectBody = InlineArray<6, UInt64>(repeating: 0)
     private var proof: Secret?
     private var outgoing: FrameAuthenticator?
     private var incoming: FrameAuthenticator?
     private var tagsPayloads = false
+    /// What the keys of queue pairs follow from; nil before the challenge.
+    private(set) var queuePairs: Secret?
 
     init(_ credentials: Credentials) { self.credentials = credentials }
+
+    /// Of a queue pair: frames are signed from the first one on.
+    init(_ keys: QueuePairKeys) {
+        credentials = nil
+        outgoing = FrameAuthenticator(key: keys.clientToServer)
+        incoming = FrameAuthenticator(key: keys.serverToClient)
+    }
+
+    private var givenCredentials: Credentials {
+        guard let credentials else { preconditionFailure("a handshake over a queue pair") }
+        return credentials
+    }
 
     // MARK: The handshake
 
@@ -37,10 +52,11 @@ struct ClientAuthentication: Sendable {
     mutating func connect(id: UInt64, versions: UInt64) -> OutgoingFrame {
         let header = FrameHeader(
             operation: .connect, requestID: id, bodyBytes: BodyLayout.connectWithKeyRequestBytes)
-        let nonce = credentials.nonce.words
+        let nonce = givenCredentials.nonce.words
         connectHeader = header.words
         connectBody = [
-            versions, credentials.key.identifier.rawValue, nonce[0], nonce[1], nonce[2], nonce[3],
+            versions, givenCredentials.key.identifier.rawValue, nonce[0], nonce[1], nonce[2],
+            nonce[3],
         ]
         let words =
             RequestEncoding.words(of: header.words) + (0..<6).map { connectBody[$0] }
@@ -50,7 +66,7 @@ struct ClientAuthentication: Sendable {
     /// Connect's answer: believed only with the server's proof.
     mutating func challenged(_ header: FrameHeader, body: [UInt64]) throws(SessionFailure) {
         let schedule = KeySchedule(
-            credentials.key,
+            givenCredentials.key,
             Transcript(
                 requestHeader: connectHeader, requestBody: connectBody,
                 responseHeader: header.words, responseBody: InlineArray { body[$0] }))
@@ -61,6 +77,7 @@ struct ClientAuthentication: Sendable {
         proof = schedule.clientProof
         outgoing = FrameAuthenticator(key: schedule.clientToServer)
         incoming = FrameAuthenticator(key: schedule.serverToClient)
+        queuePairs = schedule.queuePairs
         let told = ConnectResponse(words: InlineArray { body[$0] })
         tagsPayloads = told.tagsPayloads
     }

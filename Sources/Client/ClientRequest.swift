@@ -30,6 +30,12 @@ package struct GetItem: Sendable {
     }
 }
 
+/// Where a value lies, or goes.
+package enum ValueMemory: Sendable {
+    case source(SourceBytes)
+    case destination(DestinationBytes)
+}
+
 /// One request. Its memory belongs to the caller and is used until the request's outcome is
 /// returned.
 package enum ClientRequest: Sendable {
@@ -81,6 +87,25 @@ package enum ClientRequest: Sendable {
         case .put(let item): [item.value]
         case .putBatch(let items): items.map(\.value)
         default: []
+        }
+    }
+
+    /// The memory that each item's value lies in or goes to; none for requests without values.
+    package var valueMemory: [ValueMemory] {
+        switch self {
+        case .put(let item): [.source(item.value)]
+        case .get(let item): [.destination(item.destination)]
+        case .putBatch(let items): items.map { .source($0.value) }
+        case .getBatch(let items): items.map { .destination($0.destination) }
+        case .delete, .stat, .exists, .deleteBatch: []
+        }
+    }
+
+    /// Whether values arrive in the request's memory.
+    var fillsMemory: Bool {
+        switch self {
+        case .get, .getBatch: true
+        default: false
         }
     }
 

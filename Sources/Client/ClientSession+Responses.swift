@@ -53,6 +53,7 @@ extension ClientSession {
     }
 
     private func checkExpected(_ header: FrameHeader) throws(SessionFailure) {
+        if phase == .asking { return try checkOffer(header) }
         let expectedBody: Int
         let mayHavePayload: Bool
         if phase == .connecting || phase == .authenticating {
@@ -71,22 +72,51 @@ extension ClientSession {
                 throw .malformedResponse(
                     "an answer to request \(header.requestID), which nobody sent")
             }
-            guard header.operation == request.request.operation else {
+            guard header.operation == operation(of: request.request) else {
                 throw .malformedResponse(
                     "an answer to \(header.operation) for a \(request.request.operation)")
             }
             expectedBody = ResponseDecoding.bodyBytes(of: request.request)
-            mayHavePayload = [.tcpGet, .tcpBatchGet].contains(header.operation)
+            // Of a value too long for its memory, the payload's length tells how long it is.
+            mayHavePayload =
+                request.request.fillsMemory
+                && (header.status == .ok || header.operation == .read && header.status == .tooLarge)
         }
         guard header.bodyBytes == (header.status == .ok ? UInt32(expectedBody) : 0) else {
             throw .malformedResponse(
                 "\(header.operation) \(header.status) with a body of \(header.bodyBytes) bytes")
         }
-        guard header.payloadBytes == 0 || mayHavePayload && header.status == .ok else {
+        guard header.payloadBytes == 0 || mayHavePayload else {
             throw .malformedResponse("\(header.operation) \(header.status) with a payload")
         }
-        if header.operation == .tcpGet, header.status == .ok, header.payloadBytes == 0 {
+        if [.tcpGet, .read].contains(header.operation), header.status == .ok,
+            header.payloadBytes == 0
+        {
             throw .malformedResponse("a value of no bytes")
+        }
+    }
+
+    /// The code that `request` has in this session's frames.
+    private func operation(of request: ClientRequest) -> OperationCode {
+        isRemote
+            ? request.operation.withValuesInRemoteMemory ?? request.operation : request.operation
+    }
+
+    /// An offer, a refusal with its reason, or a refusal alone.
+    private func checkOffer(_ header: FrameHeader) throws(SessionFailure) {
+        let isExpected =
+            header.operation == .rdmaOpen && header.requestID == Self.connectID
+            && header.payloadBytes == 0
+        let longestBody: Int =
+            switch header.status {
+            case .ok: QueuePairOffer.longestBodyBytes
+            case .unsupported, .unavailable: QueuePairRefusal.longestTextBytes
+            default: 0
+            }
+        guard isExpected, header.bodyBytes <= longestBody else {
+            throw .malformedResponse(
+                "\(header.operation) \(header.status) with \(header.bodyBytes) bytes where an "
+                    + "offer of a queue pair is due")
         }
     }
 
@@ -96,8 +126,8 @@ extension ClientSession {
                 ? BodyLayout.connectResponseBytes : BodyLayout.connectWithKeyResponseBytes)
     }
 
-    /// Takes the body and the tags behind it; returns where the payload's bytes go, in order.
-    /// Padding is read and thrown away.
+    /// Takes the body and the tags behind it; returns where the payload's bytes go, in order, or,
+    /// over a queue pair, where the values are already. Padding is read and thrown away.
     package mutating func receiveBody(
         words: [UInt64]
     ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
@@ -110,6 +140,11 @@ extension ClientSession {
         guard phase == .ready, header.status == .ok, let request = pending[header.requestID]
         else {
             return []
+        }
+        if isRemote {
+            let values = try ResponseDecoding.remoteValues(
+                of: request.request, header: header, body: words)
+            return request.stage == .abandoned ? [] : values
         }
         let segments = try ResponseDecoding.payloadSegments(
             of: request.request, header: header, body: words)
@@ -142,7 +177,7 @@ extension ClientSession {
         if let tag {
             guard let code, FrameTag(ending: code).matches(tag) else { throw .forgedResponse }
         }
-        if phase == .connecting || phase == .authenticating {
+        if phase != .ready {
             try finishHandshake(header, body: body)
             return nil
         }
@@ -150,7 +185,10 @@ extension ClientSession {
             request.stage != .abandoned
         else { return nil }
         guard header.status == .ok else {
-            return Self.outcome(of: header.requestID, request.request, .ended(header.status))
+            let status: OutcomeStatus =
+                header.payloadBytes > 0
+                ? .bufferTooSmall(neededBytes: header.payloadBytes) : .ended(header.status)
+            return Self.outcome(of: header.requestID, request.request, status)
         }
         return ResponseDecoding.outcome(
             of: request.request, header: header, body: body, checksums: checksums)
@@ -159,11 +197,9 @@ extension ClientSession {
     private mutating func finishHandshake(
         _ header: FrameHeader, body: [UInt64]
     ) throws(SessionFailure) {
+        if phase == .asking { return try takeOffer(header, body: body) }
         guard header.status == .ok else { throw .connectRefused(header.status) }
-        if phase == .authenticating {
-            phase = .ready
-            return
-        }
+        if phase == .authenticating { return try becomeReady() }
         try authentication?.challenged(header, body: body)
         let told = ConnectResponse(words: [body[0], body[1], body[2], body[3], body[4]])
         guard told.version == FrameHeader.version else {
@@ -178,7 +214,35 @@ extension ClientSession {
                     + "\(Self.longestValueBytes) is the most that any server takes")
         }
         serverLimits = told
-        phase = authentication == nil ? .ready : .authenticating
-        handshakeQueued = authentication != nil
+        if authentication == nil { return try becomeReady() }
+        phase = .authenticating
+        handshakeQueued = true
+    }
+
+    private mutating func becomeReady() throws(SessionFailure) {
+        guard asksForQueuePair else {
+            phase = .ready
+            return
+        }
+        // Whoever asked for tags on values is not to lose them unawares.
+        if serverLimits?.tagsPayloads == true {
+            throw .queuePairRefused(.unsupported, "it tags payloads, which RDMA can't carry")
+        }
+        phase = .asking
+        handshakeQueued = true
+    }
+
+    private mutating func takeOffer(
+        _ header: FrameHeader, body: [UInt64]
+    ) throws(SessionFailure) {
+        guard header.status == .ok else {
+            throw .queuePairRefused(header.status, QueuePairRefusal.text(words: body))
+        }
+        do throws(QueuePairOfferError) {
+            offer = try QueuePairOffer(words: body)
+        } catch {
+            throw .malformedResponse("an offer of a queue pair: \(error)")
+        }
+        phase = .ready
     }
 }

@@ -4,7 +4,9 @@
 //   idle --start--> connecting --Connect's response--> ready --fail--> broken
 //
 // With a key a session goes from connecting to authenticating, and then to ready
-// (ClientAuthentication.swift).
+// (ClientAuthentication.swift); one that wants a queue pair asks for it before it is ready. Over a
+// queue pair a session begins as ready, values lie beside its frames, in memory that the server
+// reads and writes by itself, and each frame is one message.
 //
 // Always holds: each submitted request is answered exactly once; `ok` is given only to a value
 // whose XXH3-64 was verified here; no more requests are outstanding than the server allows; a
@@ -35,6 +37,8 @@ package struct ClientSession: Sendable {
         case connecting
         /// The server has shown its proof, and is shown the client's.
         case authenticating
+        /// The session stands, and a queue pair is asked for.
+        case asking
         case ready
         case broken(SessionFailure)
     }
@@ -51,6 +55,8 @@ package struct ClientSession: Sendable {
     struct Pending {
         var request: ClientRequest
         var checksums: [UInt64]
+        /// Over a queue pair, how the server reaches the memory of each value.
+        var segments: [RemoteSegment]
         var deadline: MonotonicTime
         var stage: Stage
     }
@@ -75,13 +81,45 @@ package struct ClientSession: Sendable {
     var handshakeQueued = false
     /// Nil in a session without a key.
     var authentication: ClientAuthentication?
+    /// Whether it asks for a queue pair, and the server's offer.
+    let asksForQueuePair: Bool
+    package internal(set) var offer: QueuePairOffer?
+    /// Whether values lie in memory that the server reaches, rather than in frames.
+    let isRemote: Bool
     private var leaving: UInt64?
     private var nextID = Self.connectID + 1
 
-    /// A session without a key, or with one.
-    package init(credentials: Credentials? = nil) {
+    /// A session without a key, or with one; with `asksForQueuePair` it is ready only when the
+    /// server has offered one.
+    package init(credentials: Credentials? = nil, asksForQueuePair: Bool = false) {
         authentication = credentials.map { ClientAuthentication($0) }
+        self.asksForQueuePair = asksForQueuePair
+        isRemote = false
     }
+
+    /// The session over the queue pair that was offered to `session`.
+    package init(over offer: QueuePairOffer, of session: borrowing ClientSession) {
+        guard var limits = session.serverLimits, session.isReady else {
+            preconditionFailure("a queue pair of a session that isn't ready")
+        }
+        // Items that fill a message with 32 bytes each of their body, at 64 of both.
+        let fixed = UInt32(FrameHeader.byteCount + FrameTag.byteCount) + RemoteBodyShape.countBytes
+        let most = BodyLayout.batchPutItemBytes + RemoteSegment.byteCount
+        let items = (offer.messageLimitBytes - fixed) / most
+        limits.bodyLimitBytes = min(limits.bodyLimitBytes, items * BodyLayout.keyBytes)
+        limits.requestsInFlight = UInt32(offer.credits)
+        serverLimits = limits
+        authentication = session.queuePairSecret.map {
+            ClientAuthentication(
+                QueuePairKeys(secret: $0, sessionID: offer.sessionID, nonce: offer.nonce))
+        }
+        asksForQueuePair = false
+        isRemote = true
+        phase = .ready
+    }
+
+    /// What the keys of its queue pairs follow from; nil without a key.
+    package var queuePairSecret: Secret? { authentication?.queuePairs }
 
     package var isReady: Bool { phase == .ready }
 
@@ -104,6 +142,12 @@ package struct ClientSession: Sendable {
 
     /// Requests that were answered by their deadline and whose response is still due.
     package var abandonedCount: Int { pending.values.count { $0.stage == .abandoned } }
+
+    /// Whether the server may still write to the memory of a request that was answered by its
+    /// deadline.
+    var mayBeWrittenLate: Bool {
+        isRemote && pending.values.contains { $0.stage == .abandoned && $0.request.fillsMemory }
+    }
 
     /// When `expire` must be called though nothing arrives.
     package var earliestDeadline: MonotonicTime {
@@ -129,18 +173,23 @@ package struct ClientSession: Sendable {
         handshakeQueued = true
     }
 
-    /// Takes `request`; its frame leaves by `nextFrame`. `checksums` are the XXH3-64 of its values.
+    /// Takes `request`; its frame leaves by `nextFrame`. `checksums` are the XXH3-64 of its values,
+    /// `segments` their memory over a queue pair, one for each.
     package mutating func submit(
-        _ request: ClientRequest, checksums: [UInt64], deadline: MonotonicTime
+        _ request: ClientRequest, checksums: [UInt64], segments: [RemoteSegment] = [],
+        deadline: MonotonicTime
     ) throws(SubmitError) -> RequestTag {
         guard phase == .ready, let serverLimits else { throw .notConnected }
         guard hasRoom else { throw .windowFull }
         try RequestRules.check(request, against: serverLimits)
         precondition(checksums.count == request.values.count, "a checksum for each value")
+        precondition(
+            segments.count == (isRemote ? request.valueMemory.count : 0), "memory for each value")
         let id = nextID
         nextID += 1
         pending[id] = Pending(
-            request: request, checksums: checksums, deadline: deadline, stage: .queued)
+            request: request, checksums: checksums, segments: segments, deadline: deadline,
+            stage: .queued)
         queue.append(id)
         return RequestTag(id)
     }
@@ -160,13 +209,17 @@ package struct ClientSession: Sendable {
         pending[id] = request
         leaving = id
         let frame = RequestEncoding.frame(
-            for: request.request, id: id, checksums: request.checksums,
+            for: request.request, id: id, checksums: request.checksums, segments: request.segments,
             deadlineMicroseconds: Self.deadlineToTell(
                 remaining: request.deadline.microseconds(since: now), of: request.deadline))
         return authentication?.sign(frame) ?? frame
     }
 
     private mutating func handshakeFrame() -> OutgoingFrame {
+        if phase == .asking {
+            let frame = RequestEncoding.rdmaOpen(id: Self.connectID)
+            return authentication?.sign(frame) ?? frame
+        }
         if phase == .authenticating, let authentication {
             return authentication.authenticate(id: Self.connectID)
         }

@@ -40,11 +40,20 @@ enum RequestEncoding {
             tag: RequestTag(id), words: words(of: header.words) + [versions], payload: [])
     }
 
+    /// A session's request for a queue pair.
+    static func rdmaOpen(id: UInt64) -> OutgoingFrame {
+        let header = FrameHeader(operation: .rdmaOpen, requestID: id)
+        return OutgoingFrame(tag: RequestTag(id), words: words(of: header.words), payload: [])
+    }
+
     /// The highest and the lowest version this client understands, as Connect says them.
     static let versions = UInt64(FrameHeader.version) | UInt64(lowestVersion) << 16
 
+    /// With `segments`, one for each value, the values stay where they are and the frame names
+    /// that.
     static func frame(
-        for request: ClientRequest, id: UInt64, checksums: [UInt64], deadlineMicroseconds: UInt32
+        for request: ClientRequest, id: UInt64, checksums: [UInt64],
+        segments: [RemoteSegment] = [], deadlineMicroseconds: UInt32
     ) -> OutgoingFrame {
         let keys = request.keys
         var body: [UInt64] = []
@@ -56,12 +65,22 @@ enum RequestEncoding {
                 body.append(checksums[index])
             }
         }
-        let payload = payloadSegments(of: request.values)
+        var operation = request.operation
+        var payload: [PayloadSegment<SourceBytes>] = []
+        let payloadBytes: Int
+        if let remote = operation.withValuesInRemoteMemory, !segments.isEmpty {
+            operation = remote
+            body.append(UInt64(segments.count))
+            for segment in segments { body += [segment.words[0], segment.words[1]] }
+            payloadBytes = request.values.reduce(0) { $0 + $1.count }
+        } else {
+            payload = payloadSegments(of: request.values)
+            payloadBytes = payload.reduce(0) { $0 + $1.count }
+        }
         let single = request.batchCount == nil
         let header = FrameHeader(
-            operation: request.operation, namespace: keys[0].namespace, requestID: id,
-            bodyBytes: UInt32(body.count * 8),
-            payloadBytes: UInt32(payload.reduce(0) { $0 + $1.count }),
+            operation: operation, namespace: keys[0].namespace, requestID: id,
+            bodyBytes: UInt32(body.count * 8), payloadBytes: UInt32(payloadBytes),
             payloadChecksum: single ? checksums.first ?? 0 : 0,
             deadlineMicroseconds: deadlineMicroseconds)
         return OutgoingFrame(

@@ -84,6 +84,28 @@ enum ResponseDecoding {
         }
     }
 
+    /// Where the values are that an `ok` response over a queue pair tells of.
+    static func remoteValues(
+        of request: ClientRequest, header: FrameHeader, body: [UInt64]
+    ) throws(SessionFailure) -> [PayloadSegment<DestinationBytes>] {
+        var lengths: [(item: GetItem, lengthBytes: UInt32)] = []
+        switch request {
+        case .get(let item): lengths = [(item, header.payloadBytes)]
+        case .getBatch(let items):
+            for (item, fetched) in zip(items, try FetchedItem.all(in: body))
+            where fetched.status == .ok { lengths.append((item, fetched.lengthBytes)) }
+        default: return try payloadSegments(of: request, header: header, body: body)
+        }
+        // Memory of no bytes was exposed as one byte of nobody's.
+        let areExposed = lengths.allSatisfy {
+            Int($0.lengthBytes) <= max(1, $0.item.destination.count)
+        }
+        guard areExposed else {
+            throw .malformedResponse("a value longer than the memory it was to be written to")
+        }
+        return lengths.map { segment(for: $0.item, lengthBytes: $0.lengthBytes) }
+    }
+
     /// The outcome of a complete `ok` response; `checksums` are those of the values that were read.
     static func outcome(
         of request: ClientRequest, header: FrameHeader, body: [UInt64], checksums: [UInt64]
@@ -118,7 +140,16 @@ enum ResponseDecoding {
         }
         var unused = checksums[...]
         return zip(items, fetched).map { item, fetched in
-            guard fetched.status == .ok else { return ItemOutcome(status: .ended(fetched.status)) }
+            guard fetched.status == .ok else {
+                // Over a queue pair: longer than its memory, and so long.
+                let isTooLong =
+                    fetched.status == .tooLarge
+                    && Int(fetched.lengthBytes) > item.destination.count
+                return ItemOutcome(
+                    status: isTooLong
+                        ? .bufferTooSmall(neededBytes: fetched.lengthBytes)
+                        : .ended(fetched.status))
+            }
             let fits = Int(fetched.lengthBytes) <= item.destination.count
             return itemOutcome(
                 item, lengthBytes: fetched.lengthBytes, expected: fetched.checksum,

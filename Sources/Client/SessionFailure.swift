@@ -25,6 +25,14 @@ package enum SessionFailure: Error, Hashable, Sendable {
     case connectTimedOut
     /// The server let a deadline pass and answered nothing at all.
     case noAnswer
+    /// The server gives no queue pair, with its reason; `unsupported` or `unavailable`.
+    case queuePairRefused(Status, String)
+    /// Whoever accepted the queue pair isn't the server of the session.
+    case wrongGreeting
+    /// The queue pair failed, with a sentence for it.
+    case queuePair(String)
+    /// A request ended by its deadline while the server might still write to its memory.
+    case lateWrites
     /// This side closed it.
     case closedByClient
 }
@@ -47,6 +55,12 @@ extension SessionFailure: CustomStringConvertible {
         case .connectRefused(let status): "the server refused the session: \(status)"
         case .connectTimedOut: "the server accepted the connection and didn't answer in time"
         case .noAnswer: "the server takes requests and answers none"
+        case .queuePairRefused(let status, let reason):
+            "the server offers no RDMA: " + (reason.isEmpty ? "\(status)" : reason)
+        case .wrongGreeting:
+            "whoever accepted the RDMA connection isn't the server that offered it"
+        case .queuePair(let sentence): "the RDMA connection failed: \(sentence)"
+        case .lateWrites: "a read over RDMA wasn't answered by its deadline"
         case .closedByClient: "the client was closed"
         }
     }

@@ -21,12 +21,20 @@ package enum ConnectError: Error, Hashable, Sendable {
     case refused
     case timedOut
     case unreachable(String)
+    /// RDMA is asked for, and this machine has no device for it, with a sentence for it.
+    case noDevice(String)
     /// The server was reached and the session couldn't be opened, or broke.
     case session(SessionFailure)
 
-    /// Whether it comes from the keys of client and server: trying again changes nothing.
-    package var isAboutKeys: Bool {
-        self == .session(.connectRefused(.unauthenticated)) || self == .session(.wrongServerProof)
+    /// Whether it comes from what client and server are told to be, their keys above all: nobody
+    /// should wait for it to change.
+    package var isLasting: Bool {
+        switch self {
+        case .session(.connectRefused(.unauthenticated)), .session(.wrongServerProof),
+            .session(.queuePairRefused(.unsupported, _)), .noDevice:
+            true
+        default: false
+        }
     }
 }
 

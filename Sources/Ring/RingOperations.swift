@@ -139,8 +139,13 @@ extension Ring {
     /// Completes once `waker` has been woken; whoever takes that completion calls
     /// `RingWaker.reset`.
     package mutating func awaitWake(_ waker: RingWaker, userData: UInt64) {
+        awaitReadable(waker.descriptor, userData: userData)
+    }
+
+    /// Completes once `descriptor` can be read from.
+    package mutating func awaitReadable(_ descriptor: Int32, userData: UInt64) {
         let entry = unsafe entry()
-        unsafe io_uring_prep_poll_add(entry, waker.descriptor, UInt32(POLLIN))
+        unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
         unsafe io_uring_sqe_set_data64(entry, userData)
     }
 

@@ -18,6 +18,9 @@
 //                          Exists, TcpBatchDelete, TcpBatchPut
 //   TcpBatchPut  request   [key 32][length u32, zero u32][checksum] × n                    48 n
 //   TcpBatchGet  response  [status u8, zero 3 bytes, length u32][checksum] × n             16 n
+//
+// Requests over a queue pair name memory behind such a body: Remote/RemoteSegment.swift. RdmaOpen:
+// Remote/QueuePairOffer.swift.
 
 /// Lengths and counts shared by both ends.
 package enum BodyLayout {
@@ -37,6 +40,9 @@ package enum BodyLayout {
     package static let batchLimit: UInt32 = 256
     /// Longest body of any request or response: a full TcpBatchPut.
     package static let bodyLimitBytes: UInt32 = batchPutItemBytes * batchLimit
+    /// The same with memory behind it: a full BatchWrite.
+    package static let remoteBodyLimitBytes: UInt32 =
+        bodyLimitBytes + RemoteBodyShape.countBytes + RemoteSegment.byteCount * batchLimit
 
     /// The first place for the value after one of `lengthBytes` at `offset` in a batch payload.
     package static func nextBatchOffset(after offset: UInt64, lengthBytes: UInt32) -> UInt64 {

@@ -12,6 +12,14 @@ package enum OperationCode: UInt8, Sendable, CaseIterable {
     case exists = 0x08
     /// One key: length, checksum and version.
     case stat = 0x0B
+    /// Over a queue pair: one key; the server reads the value from the client's memory.
+    case write = 0x10
+    /// Over a queue pair: one key; the server writes the value into the client's memory.
+    case read = 0x11
+    /// Over a queue pair: batch of keys and values, each in memory of its own.
+    case batchWrite = 0x12
+    /// Over a queue pair: batch of keys, with memory for each one's value.
+    case batchRead = 0x13
     /// One key, its value as payload.
     case tcpPut = 0x20
     /// One key; the value comes back as payload.
@@ -24,4 +32,35 @@ package enum OperationCode: UInt8, Sendable, CaseIterable {
     case tcpBatchPut = 0x24
     /// Batch of keys: a status each.
     case tcpBatchDelete = 0x25
+    /// Over TCP: where a queue pair can be had, and the nonce for one.
+    case rdmaOpen = 0x30
+}
+
+extension OperationCode {
+    /// The operation of a stream that does the same to the store, for one whose values lie in the
+    /// client's registered memory; nil for every other operation.
+    package var withValuesInPayload: OperationCode? {
+        switch self {
+        case .write: .tcpPut
+        case .read: .tcpGet
+        case .batchWrite: .tcpBatchPut
+        case .batchRead: .tcpBatchGet
+        case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpGet, .tcpDelete, .tcpBatchGet,
+            .tcpBatchPut, .tcpBatchDelete, .rdmaOpen:
+            nil
+        }
+    }
+
+    /// The inverse of `withValuesInPayload`; nil for operations without values.
+    package var withValuesInRemoteMemory: OperationCode? {
+        switch self {
+        case .tcpPut: .write
+        case .tcpGet: .read
+        case .tcpBatchPut: .batchWrite
+        case .tcpBatchGet: .batchRead
+        case .connect, .authenticate, .exists, .stat, .write, .read, .batchWrite, .batchRead,
+            .tcpDelete, .tcpBatchDelete, .rdmaOpen:
+            nil
+        }
+    }
 }

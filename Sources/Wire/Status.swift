@@ -32,4 +32,8 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case forbidden = 13
     /// The store has room and the file system under the key's drive has none; nothing was changed.
     case fileSystemFull = 14
+    /// The server doesn't do this at all, as it is built or configured.
+    case unsupported = 15
+    /// The server does this, and can't at present.
+    case unavailable = 16
 }

@@ -32,6 +32,13 @@ extension CommandFailure {
             self.init(.unreachable, "the host of \(server) can't be found: \(sentence)")
         case .unreachable(let sentence):
             self.init(.unreachable, "\(server) can't be reached: \(sentence)")
+        case .noDevice(let sentence):
+            self.init(.usage, "RDMA is asked for: \(sentence)")
+        case .session(.queuePairRefused(let status, let reason)):
+            self.init(
+                .refused,
+                "\(server): \(SessionFailure.queuePairRefused(status, reason)); "
+                    + "use --transport auto or tcp, or configure rdma there")
         case .session(.wrongServerProof):
             self.init(.refused, "\(server): \(SessionFailure.wrongServerProof)")
         case .session(.connectRefused(let status)):
@@ -75,7 +82,8 @@ extension CommandFailure {
         case .deadlineExceeded, .outcomeUnknown: .unreachable
         case .checksumMismatch: .damaged
         case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
-            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden:
+            .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden,
+            .unsupported, .unavailable:
             .refused
         }
     }
@@ -99,6 +107,8 @@ extension CommandFailure {
         case .unauthenticated:
             "it asks for a key that it knows; give one by MEMKV_AUTH_KEY or --auth-key-file"
         case .forbidden: "the key doesn't open this namespace"
+        case .unsupported: "the server doesn't do this, as it is built or configured"
+        case .unavailable: "the server can't do this at present"
         }
     }
 }

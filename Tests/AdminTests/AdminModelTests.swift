@@ -76,6 +76,10 @@ extension AdminModel.Surroundings {
         #expect(lost.causes == ["unresponsive"])
         #expect(lost.word == "offline")
         #expect(ServerHealth(drives: [lost]) == .unhealthy)
+        let good = DriveCondition(state: .online)
+        #expect(ServerHealth(drives: [good]) == .healthy)
+        #expect(ServerHealth(drives: [good], isRDMAImpaired: true) == .degraded)
+        #expect(ServerHealth(drives: [lost], isRDMAImpaired: true) == .unhealthy)
         #expect(ServerHealth(drives: [lost, DriveCondition(state: .recovering)]) == .degraded)
     }
 

@@ -23,7 +23,9 @@ enum Rules {
             "Sources/Backends/IOUring/",
             ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
         ),
+        ("Sources/Backends/Verbs/", ["Engine", "Synchronization", "Verbs", "Wire"]),
         ("Sources/Backends/Sim/", ["Engine", "Wire"]),
+        ("Sources/Verbs/", ["CVerbs", "Glibc"]),
         // What judges a simulated run knows the wire's names and nothing of the engine's types.
         ("Sources/Judgement/", ["Wire"]),
         ("Sources/CrashEnumeration/", ["Engine", "Judgement", "Sim", "Wire"]),
@@ -31,7 +33,9 @@ enum Rules {
             "Sources/crash-enumeration/",
             ["ArgumentParser", "CrashEnumeration", "Engine", "Judgement", "Sim"]
         ),
-        ("Sources/Client/", ["Glibc", "Synchronization", "Wire"]),
+        // The core is what the simulator drives: it knows no socket and no device.
+        ("Sources/Client/Core/", ["Wire"]),
+        ("Sources/Client/", ["Glibc", "Synchronization", "Verbs", "Wire"]),
         ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
         ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
         (
@@ -58,7 +62,7 @@ enum Rules {
         (
             "Sources/memkvd/",
             [
-                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "Ring",
+                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "RDMA", "Ring",
                 "Schema", "Settings", "Synchronization", "Wire",
             ]
         ),
@@ -114,6 +118,8 @@ enum Rules {
         "Sources/Client/Bytes.swift": "the buffer: the client's payload memory",
         "Sources/Client/ProcessorClock.swift": "the C library's clocks",
         "Sources/Client/Socket.swift": "the C library's calls on sockets",
+        "Sources/Client/Remote/MessageSlots.swift": "posts places of its memory to the device",
+        "Sources/Client/Remote/RemoteDevices.swift": "registers the client's memory",
         "Sources/Client/Sockets/DetachedThread.swift": "threads of the C library",
         "Sources/Client/Sockets/PollEntry.swift": "the C library's poll",
         "Sources/Client/Sockets/SocketAddress.swift": "the C library's resolver",
@@ -137,6 +143,15 @@ enum Rules {
         "Sources/Ring/RingWaker.swift": "writes eight bytes to an eventfd",
         "Sources/Ring/ThreadName.swift": "hands a name to the C library",
         "Sources/Ring/SystemError.swift": "reads the C library's error texts",
+        "Sources/Verbs/VerbsError.swift": "reads the C library's error texts",
+        "Sources/Verbs/RDMADevices.swift": "libibverbs' devices, through the shim",
+        "Sources/Verbs/RDMAMemory.swift": "domains and registrations of libibverbs",
+        "Sources/Verbs/CompletionQueue.swift": "queues of libibverbs",
+        "Sources/Verbs/ConnectionEvents.swift": "librdmacm's events, through the shim",
+        "Sources/Verbs/RDMAConnection.swift": "hands places in memory to the device",
+        "Sources/Backends/Verbs/RDMADeviceEnd.swift": "registers the arena's bytes",
+        "Sources/Backends/Verbs/RDMAControl.swift": "the arena's bytes, for the device",
+        "Sources/Backends/Verbs/RDMATransfers.swift": "the arena's bytes, for the device",
         "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
         "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",
         "Sources/Backends/IOUring/ShardRing.swift": "registers the arena's bytes",
@@ -165,7 +180,7 @@ enum Rules {
 
     /// Everything that is wrong with `file` by itself.
     static func violations(in file: SourceText) -> [Violation] {
-        imports(file) + core(file) + unsafe(file) + ioUring(file) + lines(file) + functions(file)
+        imports(file) + core(file) + unsafe(file) + conditions(file) + lines(file) + functions(file)
             + notes(file)
     }
 
@@ -201,30 +216,46 @@ enum Rules {
         }
     }
 
-    // MARK: The trait
+    // MARK: The traits
 
-    /// What must stand behind `#if IOUring`: builds without the trait have no liburing.
-    static let ioUringModules: Set<String> = ["CIOURing", "IOUring", "Ring"]
-    static let ioUringFolders = ["Sources/Ring/", "Sources/Backends/IOUring/"]
+    /// A package trait: what must stand behind its `#if`, since builds without it lack a library.
+    private struct Trait {
+        let name: String
+        let modules: Set<String>
+        let folders: [String]
+    }
 
-    private static func ioUring(_ file: SourceText) -> [Violation] {
+    private static let traits = [
+        Trait(
+            name: "IOUring", modules: ["CIOURing", "IOUring", "Ring"],
+            folders: ["Sources/Ring/", "Sources/Backends/IOUring/"]),
+        Trait(
+            name: "Verbs", modules: ["CVerbs", "RDMA", "Verbs"],
+            folders: ["Sources/Verbs/", "Sources/Backends/Verbs/"]),
+    ]
+
+    private static func conditions(_ file: SourceText) -> [Violation] {
+        traits.compactMap { condition(file, $0) }
+    }
+
+    private static func condition(_ file: SourceText, _ trait: Trait) -> Violation? {
         let words = file.words
         let imports = words.indices.first {
             words[$0].text == "import" && $0 + 1 < words.count
-                && ioUringModules.contains(words[$0 + 1].text)
+                && trait.modules.contains(words[$0 + 1].text)
         }
-        let isAllOfIt = ioUringFolders.contains { file.path.hasPrefix($0) }
-        guard let first = isAllOfIt ? words.startIndex : imports else { return [] }
-        let isConditional = words.indices.prefix(first + 1).contains {
-            words[$0].text == "if" && words[$0].before == "#" && $0 + 1 < words.count
-                && words[$0 + 1].text == "IOUring"
+        let isAllOfIt = trait.folders.contains { file.path.hasPrefix($0) }
+        guard let first = isAllOfIt ? words.startIndex : imports else { return nil }
+        let isConditional = words.indices.prefix(first + 1).contains { index in
+            words[index].text == "if" && words[index].before == "#"
+                && words[index...].contains {
+                    $0.line == words[index].line && $0.text == trait.name
+                }
         }
-        if isConditional { return [] }
-        return [
-            Violation(
-                path: file.path, line: 1,
-                problem: "is or imports io_uring's modules outside \"#if IOUring\"")
-        ]
+        if isConditional { return nil }
+        return Violation(
+            path: file.path, line: 1,
+            problem: "is or imports modules of the trait \(trait.name) outside its \"#if\"")
     }
 
     // MARK: Unsafe code

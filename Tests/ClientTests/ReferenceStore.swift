@@ -62,7 +62,7 @@ enum ReferenceStore {
         }
         let keys = items.map(request.key)
         switch request.header.operation {
-        case .connect, .authenticate:
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
             return ReferenceResponse(status: .invalidRequest)
         case .exists:
             return ReferenceResponse(

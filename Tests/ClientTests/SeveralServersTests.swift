@@ -92,10 +92,11 @@ import Wire
     @Test(arguments: [
         ("servers: [a:1, a:1]", "a:1 is named twice"), ("servers: a:1", "expected a list"),
         ("servers: [a:b]", "'a:b' is not a server's address"),
-        ("serverz: [a:1]", "did you mean servers?"), ("transport: rdma", "rdma is not built"),
+        ("serverz: [a:1]", "did you mean servers?"),
         ("transport: wire", "is not one of auto, rdma, tcp"),
         ("auth_key: 12", "auth_key: it doesn't hold a key"),
-        ("rdma_devices: [mlx5_0]", "not built in this version"),
+        ("rdma_devices: [mlx5_0, mlx5_0]", "mlx5_0 is named twice"),
+        ("rdma_devices: mlx5_0", "expected a list"),
     ])
     func aConfigurationThatIsWrongIsRefusedByLine(text: String, words: String) throws {
         let folder = try Folder()
@@ -115,6 +116,26 @@ import Wire
             #expect(result.code == 2)
             #expect(result.errors.hasPrefix("memkv: \(name): "), "\(result.errors)")
         }
+    }
+
+    /// No machine has a device of this name; one without any says that.
+    @Test func rdmaAloneWithoutADeviceIsRefusedAndAutoGoesOnByTCP() throws {
+        let server = ReferenceServer()
+        defer { server.stop() }
+        server[KeyRule.key("a", namespace: Namespace(0))] = [1, 2]
+        let address = ["--server", "127.0.0.1:\(server.port)"]
+        let devices = ["MEMKV_RDMA_DEVICES": "no-such-device"]
+        let strict = try CommandLineTool.run(
+            ["get", "a", "--transport", "rdma"] + address, environment: devices)
+        #expect(strict.code == 2)
+        #expect(
+            strict.errors.hasPrefix("memkv: RDMA is asked for: ")
+                && strict.errors.contains("no RDMA device"), "\(strict.errors)")
+        let auto = try CommandLineTool.run(["get", "a"] + address, environment: devices)
+        #expect(auto.code == 0 && auto.output == Data([1, 2]), "\(auto.errors)")
+        let unknown = try CommandLineTool.run(["get", "a", "--transport", "wire"] + address)
+        #expect(unknown.code == 2)
+        #expect(unknown.errors.contains("--transport: "), "\(unknown.errors)")
     }
 
     @Test func theVersionIsTold() throws {

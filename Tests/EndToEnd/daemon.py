@@ -227,7 +227,9 @@ def refusals(store):
     refused("a certificate that isn't there", 2, "a.pem and a.key can't be used", "--config", wrong,
             "--data", store)
     wrong = write("rdma.yaml", "rdma: { device: mlx5_0 }\n")
-    refused("a key that isn't built", 2, "rdma: not built in this version", "--config", wrong)
+    refused("RDMA without drives", 2, "no drives", "--config", wrong)
+    wrong = write("rdma.yaml", "rdma: { soft_roce: eth0 }\n")
+    refused("a key that isn't built", 2, "rdma.soft_roce: not built in this version", "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A build without the package trait IOUring: memkv links no liburing and says why it can't format drives. The rule
-# that everything else of io_uring stands behind "#if IOUring" is ArchitectureTests'.
+# A build without the package traits IOUring and Verbs: memkv links no liburing and no libibverbs, and says why it can't
+# format drives. The rule that all the rest stands behind "#if IOUring" and "#if Verbs" is ArchitectureTests'.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 scratch=.build/without-io-uring
@@ -20,7 +20,7 @@ check() {
     fi
 }
 
-links_no_liburing() { readelf -d $scratch/debug/memkv >"$work/needed" && ! grep -q liburing "$work/needed"; }
+links_none() { readelf -d $scratch/debug/memkv >"$work/needed" && ! grep -qE "liburing|ibverbs|rdmacm" "$work/needed"; }
 
 refuses_setup() {
     $scratch/debug/memkv setup --drives "$work/drive" --max-size "1 GiB" >"$work/output" 2>&1
@@ -28,7 +28,7 @@ refuses_setup() {
 }
 
 check "it builds" swift build --disable-default-traits --scratch-path $scratch --product memkv
-check "no liburing is linked" links_no_liburing
+check "no liburing, libibverbs or librdmacm is linked" links_none
 check "setup says what it lacks, and makes nothing" refuses_setup
 
 echo "$passed passed, $failed failed"

@@ -131,6 +131,27 @@ private let twoFileDrives = """
                 == "memkvd.yaml:1: \(key): not built in this version; remove the key")
     }
 
+    @Test func rdmaNamesItsDevices() throws {
+        #expect(try settings("", data: "/x").rdma == nil)
+        let one = try settings("rdma: { device: mlx5_0 }", data: "/x").rdma
+        #expect(one?.devices == ["mlx5_0"])
+        #expect(one?.queuePairs == RDMASettings.standardQueuePairs)
+        let two = try settings("rdma: { devices: [a, b], queue_pairs: 7 }", data: "/x").rdma
+        #expect(two?.devices == ["a", "b"])
+        #expect(two?.queuePairs == 7)
+        #expect(
+            refusal("rdma: { device: a, devices: [b] }", data: "/x")
+                == "memkvd.yaml:1: rdma.device: give one device, or a list in rdma.devices, and "
+                + "not both")
+        #expect(
+            refusal("rdma: { devices: [a, a] }", data: "/x")
+                == "memkvd.yaml:1: rdma.devices[1]: a is listed twice")
+        #expect(
+            refusal("rdma:", "  queue_pairs: 3", data: "/x")
+                == "memkvd.yaml:1: rdma.device: missing; name the RDMA device (rdma link shows "
+                + "them)")
+    }
+
     @Test func shardsNeedADriveAndSlabsEach() throws {
         let drives = ["storage:", "  mode: file", "  drives: [{ media: /a }, { media: /b }]"]
         func text(_ more: String) -> String { (drives + [more]).joined(separator: "\n") }

@@ -1,5 +1,4 @@
-// RDMAMetrics: the RDMA transport's. They read cells like all others; until there is an RDMA
-// transport to write those, they stay 0.
+// RDMAMetrics: the RDMA transport's, from cells like all others; 0 where there is none.
 
 internal import Engine
 

@@ -3,6 +3,24 @@
 
 package import Wire
 
+/// What requests travel by.
+package enum TransportChoice: String, CaseIterable, Sendable {
+    /// Queue pairs where there are any, TCP meanwhile.
+    case auto
+    /// Queue pairs, or an error that says what is missing.
+    case rdma
+    case tcp
+
+    /// The preferred first.
+    var ways: [Way] {
+        switch self {
+        case .auto: [.queuePair, .stream]
+        case .rdma: [.queuePair]
+        case .tcp: [.stream]
+        }
+    }
+}
+
 /// Servers, sizes and times of a client.
 package struct ClientConfiguration: Sendable {
     /// One or more, none twice.
@@ -11,6 +29,10 @@ package struct ClientConfiguration: Sendable {
     package var key: AuthenticationKey?
     /// Connections to each server at most; made as they are needed.
     package var connectionsPerServer = 1
+    /// What requests travel by.
+    package var transport = TransportChoice.tcp
+    /// The RDMA devices to use, by name; any, when none is named.
+    package var remoteDevices: [String] = []
     /// Requests under way at once; one more is refused.
     package var requestCapacity = 1024
     /// From the beginning of a connection to Connect's answer.
@@ -20,6 +42,8 @@ package struct ClientConfiguration: Sendable {
     package var silenceMicroseconds: UInt64 = 1_000_000
     /// Between attempts to reach a server that is down.
     package var reconnecting = Backoff(firstMicroseconds: 20_000, capMicroseconds: 2_000_000)
+    /// Between attempts to make a queue pair, while requests travel by TCP.
+    package var rejoining = Backoff(firstMicroseconds: 100_000, capMicroseconds: 5_000_000)
     /// Before a request that was refused as `busy` or `shuttingDown` is sent again.
     package var refused = Backoff(firstMicroseconds: 5_000, capMicroseconds: 500_000)
     #if PLANTED_BUGS
@@ -31,6 +55,12 @@ package struct ClientConfiguration: Sendable {
     package init(servers: [ServerAddress], seed: UInt64) {
         self.servers = servers
         self.seed = seed
+    }
+
+    /// Most connections of one kind to each server; with devices named, one for each of them at
+    /// least.
+    func connectionLimit(of way: Way) -> Int {
+        way == .queuePair ? max(connectionsPerServer, remoteDevices.count) : connectionsPerServer
     }
 
     /// The first server that stands in `servers` twice, by its name in placement; nil when none

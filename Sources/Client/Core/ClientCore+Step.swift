@@ -8,10 +8,10 @@ extension ClientCore {
     private static var answersPerTurn: Int { 16 }
 
     /// Receives, sends and expires on each connection; gives up those that have failed.
-    mutating func advanceConnections(of number: Int, now: MonotonicTime) -> Bool {
+    mutating func advanceConnections(of number: Int, by way: Int, now: MonotonicTime) -> Bool {
         let server = servers[number]
         var moved = false
-        for connection in server.connections {
+        for connection in server.ways[way].connections {
             var ended: [(Part, RequestOutcome)] = []
             let wasReady = connection.phase == .ready
             let answered = connection.answeredCount
@@ -19,24 +19,29 @@ extension ClientCore {
                 guard connection.advance(now: now, ended: &ended) else { break }
                 moved = true
             }
+            if let (offer, keys) = connection.wanted {
+                connection.join(transport.openQueuePair(offer, keys: keys))
+                moved = true
+            }
             if connection.phase == .ready, !wasReady { server.noteReady(connection.limits) }
-            if connection.answeredCount > answered { server.noteAnswer() }
+            if connection.answeredCount > answered { server.ways[way].noteAnswer() }
             let failure = connection.failure(
                 now: now, silenceMicroseconds: configuration.silenceMicroseconds)
             for (part, outcome) in ended { resolve(part, outcome, on: number, now: now) }
             guard let failure else { continue }
             moved = true
-            lose(connection, of: number, because: failure, now: now)
+            lose(connection, of: number, by: way, because: failure, now: now)
         }
         return moved
     }
 
+    /// Takes a connection out of the pool. What it held goes on only when it is closed.
     private mutating func lose(
-        _ connection: PooledConnection<Transport.Stream>, of number: Int,
+        _ connection: PooledConnection<Transport>, of number: Int, by way: Int,
         because error: ConnectError, now: MonotonicTime
     ) {
         let server = servers[number]
-        server.connections.removeAll { $0 === connection }
+        server.ways[way].connections.removeAll { $0 === connection }
         let failure: SessionFailure =
             if case .session(let failure) = error { failure } else {
                 .closedByClient
@@ -46,25 +51,41 @@ extension ClientCore {
         if wasSilent {
             // The server rather than the connection: the others needn't lose requests to it, too.
             let end = now.advanced(byMicroseconds: configuration.connectMicroseconds)
-            for other in server.connections { other.prove(until: end) }
+            for other in server.ways[way].connections { other.prove(until: end) }
         }
-        server.noteLoss(
-            error, afterAnswer: connection.answeredCount > 0 && !wasSilent, now: now)
-        if server.failureCount > 0 {
-            var pause = configuration.reconnecting.pauseMicroseconds(
-                failures: server.failureCount, &generator)
-            #if PLANTED_BUGS
-            if configuration.plantedBug == .reconnectsWithoutPause { pause = 1 }
-            #endif
-            server.noteNextAttempt(at: now.advanced(byMicroseconds: pause))
-        }
+        noteLoss(
+            of: number, by: way, error, afterAnswer: connection.answeredCount > 0 && !wasSilent,
+            now: now)
         for (part, outcome) in held { resolve(part, outcome, on: number, now: now) }
+        answerWaiting(of: number, after: error)
+    }
+
+    /// A way to a server has failed: when the next attempt is made.
+    private mutating func noteLoss(
+        of number: Int, by way: Int, _ error: ConnectError, afterAnswer: Bool, now: MonotonicTime
+    ) {
+        let server = servers[number]
+        server.noteLoss(by: way, error, afterAnswer: afterAnswer, now: now)
+        let failures = server.ways[way].failureCount
+        guard failures > 0 else { return }
+        let isLast = way == server.ways.count - 1
+        let series = isLast ? configuration.reconnecting : configuration.rejoining
+        var pause = series.pauseMicroseconds(failures: failures, &generator)
+        #if PLANTED_BUGS
+        if configuration.plantedBug == .reconnectsWithoutPause { pause = 1 }
+        #endif
+        server.ways[way].noteNextAttempt(at: now.advanced(byMicroseconds: pause))
+    }
+
+    /// Answers what waits for a server that is down and wouldn't wait for it.
+    private mutating func answerWaiting(of number: Int, after error: ConnectError) {
+        let server = servers[number]
         guard server.isDown else { return }
         let table = self.table
         let unwanted = server.remove(
             where: {
                 // With the wrong key nobody waits: the server's return wouldn't change it.
-                error.isAboutKeys || table[$0.slot].policy.downServer == .answerAtOnce
+                error.isLasting || table[$0.slot].policy.downServer == .answerAtOnce
             },
             deadlineOf: { table[$0.slot].deadline })
         for part in unwanted { end(part, with: RetryRules.ending(.serverUnavailable, of: part)) }
@@ -90,7 +111,7 @@ extension ClientCore {
     mutating func sendWaiting(of number: Int, now: MonotonicTime) -> Bool {
         let server = servers[number]
         var moved = false
-        while var part = server.waiting.first, let connection = server.roomiest(),
+        while var part = server.waiting.first, let (way, connection) = server.roomiest(),
             let limits = connection.limits
         {
             moved = true
@@ -107,36 +128,49 @@ extension ClientCore {
                 if let tooLarge { end(tooLarge, of: part, with: ItemOutcome(status: status)) }
                 continue
             }
-            if connection.outstandingCount > 0 { server.wantsAnother = true }
+            if connection.outstandingCount > 0 { server.ways[way].wantsAnother = true }
             do throws(SubmitError) {
                 try connection.submit(frame, of: entry, now: now)
             } catch {
                 preconditionFailure("a part that was cut to the limits is refused: \(error)")
             }
         }
-        if moved { _ = advanceConnections(of: number, now: now) }
+        if moved {
+            for way in server.ways.indices {
+                _ = advanceConnections(of: number, by: way, now: now)
+            }
+        }
         return moved
     }
 
     /// Makes a connection where one is wanted and its time has come.
-    mutating func connect(to number: Int, now: MonotonicTime) -> Bool {
+    mutating func connect(to number: Int, by way: Int, now: MonotonicTime) -> Bool {
         let server = servers[number]
-        guard server.wantsConnection(limit: configuration.connectionsPerServer),
-            now >= server.nextAttemptAt
+        let kind = server.ways[way].way
+        guard server.wantsConnection(by: way, limit: configuration.connectionLimit(of: kind)),
+            now >= server.ways[way].nextAttemptAt
         else { return false }
         #if PLANTED_BUGS
-        if configuration.plantedBug == .neverReconnects, server.failureCount > 0 { return false }
+        if configuration.plantedBug == .neverReconnects, server.ways[way].failureCount > 0 {
+            return false
+        }
         #endif
-        server.wantsAnother = false
+        server.ways[way].wantsAnother = false
+        if kind == .queuePair, let problem = transport.queuePairProblem() {
+            noteLoss(of: number, by: way, problem, afterAnswer: false, now: now)
+            answerWaiting(of: number, after: problem)
+            return true
+        }
         let credentials = configuration.key.map {
             Credentials(key: $0, nonce: transport.drawNonce())
         }
-        server.connections.append(
+        server.ways[way].connections.append(
             PooledConnection(
                 transport.open(to: server.address),
-                session: ClientSession(credentials: credentials),
+                session: ClientSession(
+                    credentials: credentials, asksForQueuePair: kind == .queuePair),
                 givenUpAt: now.advanced(byMicroseconds: configuration.connectMicroseconds),
-                provesItself: server.failureCount > 0))
+                provesItself: server.ways[way].failureCount > 0))
         return true
     }
 }

@@ -18,7 +18,7 @@ package struct ClientCore<Transport: ClientTransport> {
     package let configuration: ClientConfiguration
     package let placement: Placement
     var transport: Transport
-    var servers: [PooledServer<Transport.Stream>]
+    var servers: [PooledServer<Transport>]
     var table: RequestTable
     var ready: ArraySlice<RequestOutcome> = []
     var generator: SeededGenerator
@@ -31,7 +31,8 @@ package struct ClientCore<Transport: ClientTransport> {
         self.configuration = configuration
         self.transport = transport
         placement = Placement(over: configuration.servers)
-        servers = configuration.servers.map { PooledServer($0) }
+        let ways = configuration.transport.ways
+        servers = configuration.servers.map { PooledServer($0, ways: ways) }
         table = RequestTable(capacity: configuration.requestCapacity)
         generator = SeededGenerator(seed: configuration.seed)
     }
@@ -49,6 +50,11 @@ package struct ClientCore<Transport: ClientTransport> {
     /// Why a server couldn't be used last; nil when it answered last, or nobody asked.
     package func problem(of server: ServerNumber) -> ConnectError? {
         servers[server.rawValue].problem
+    }
+
+    /// Whether requests to `server` travel by a queue pair at present.
+    package func isRemote(_ server: ServerNumber) -> Bool {
+        servers[server.rawValue].ways.contains { $0.way == .queuePair && $0.hasReady }
     }
 
     package func isDown(_ server: ServerNumber) -> Bool { servers[server.rawValue].isDown }
@@ -102,12 +108,14 @@ package struct ClientCore<Transport: ClientTransport> {
         isClosed = true
         for number in servers.indices {
             let server = servers[number]
-            for connection in server.connections {
-                for (part, outcome) in connection.lose(.closedByClient) {
-                    endAll(of: part, as: outcome)
+            for index in server.ways.indices {
+                for connection in server.ways[index].connections {
+                    for (part, outcome) in connection.lose(.closedByClient) {
+                        endAll(of: part, as: outcome)
+                    }
                 }
+                server.ways[index].connections = []
             }
-            server.connections = []
             for part in server.remove(where: { _ in true }, deadlineOf: { _ in .never }) {
                 end(part, with: RetryRules.ending(.serverUnavailable, of: part))
             }
@@ -127,10 +135,10 @@ package struct ClientCore<Transport: ClientTransport> {
 
     /// When `step` must be called though nothing arrives.
     package var nextWake: MonotonicTime {
-        servers.map {
+        let limits = configuration.transport.ways.map { configuration.connectionLimit(of: $0) }
+        return servers.map {
             $0.nextWake(
-                limit: configuration.connectionsPerServer,
-                silenceMicroseconds: configuration.silenceMicroseconds)
+                limits: limits, silenceMicroseconds: configuration.silenceMicroseconds)
         }.min() ?? .never
     }
 
@@ -139,11 +147,15 @@ package struct ClientCore<Transport: ClientTransport> {
         guard !isClosed else { return false }
         var moved = false
         for number in servers.indices {
-            moved = advanceConnections(of: number, now: now) || moved
+            for way in servers[number].ways.indices {
+                moved = advanceConnections(of: number, by: way, now: now) || moved
+            }
             moved = expireWaiting(of: number, now: now) || moved
             moved = servers[number].endPauses(now: now) || moved
             moved = sendWaiting(of: number, now: now) || moved
-            moved = connect(to: number, now: now) || moved
+            for way in servers[number].ways.indices {
+                moved = connect(to: number, by: way, now: now) || moved
+            }
         }
         return moved
     }

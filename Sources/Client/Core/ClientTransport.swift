@@ -32,8 +32,13 @@ package protocol ClientStream: AnyObject, ByteStream {
 /// Where the core's streams come from.
 package protocol ClientTransport {
     associatedtype Stream: ClientStream
+    associatedtype QueuePair: ClientQueuePair = NoQueuePair
     /// Begins to connect; the stream's `opening` tells the rest.
     mutating func open(to server: ServerAddress) -> Stream
     /// For a new session with a key: what nobody can guess, and never twice the same.
     mutating func drawNonce() -> Nonce
+    /// Why no queue pair to any server can be had at present; nil when nothing stands against it.
+    mutating func queuePairProblem() -> ConnectError?
+    /// Begins to connect a queue pair as a server has offered it; its `opening` tells the rest.
+    mutating func openQueuePair(_ offer: QueuePairOffer, keys: QueuePairKeys) -> QueuePair
 }

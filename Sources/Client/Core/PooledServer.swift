@@ -1,15 +1,18 @@
-// PooledServer: one server as a client sees it: its connections, the parts that wait for it, and
+// PooledServer: one server as a client sees it: the ways to it, the parts that wait for it, and
 // whether it is there.
 //
-// Always holds: it is down when it failed last and no connection is ready; while it is down, no
-// caller's request is sent to it, and one attempt at a time is made to reach it, each after a
-// pause. A loss that comes after an answer is followed by an attempt at once.
+// Always holds: requests travel by the first way that has a ready connection. The last way is the
+// one to count on: the server is down when that failed last and no connection of any is ready;
+// while it is down, no caller's request is sent to it, and one attempt at a time is made to reach
+// it, each after a pause. What is before the last way fails without anybody waiting for it, and
+// comes back by itself.
 
 internal import Wire
 
-final class PooledServer<Stream: ClientStream> {
+final class PooledServer<Transport: ClientTransport> {
     let address: ServerAddress
-    var connections: [PooledConnection<Stream>] = []
+    /// The preferred first; never none.
+    var ways: [WayToServer<Transport>]
     /// To be sent as soon as there is room, the first first.
     var waiting: ArraySlice<Part> = []
     /// To be sent after a pause.
@@ -18,42 +21,43 @@ final class PooledServer<Stream: ClientStream> {
     private(set) var earliestDeadline = MonotonicTime.never
     /// What the server told last.
     private(set) var limits: ConnectResponse?
-    /// Why it couldn't be used last; nil when the last thing was an answer.
-    private(set) var problem: ConnectError?
     /// Somebody wants its limits.
     var isGreeted = false
-    /// A request went to a connection that had others under way.
-    var wantsAnother = false
-    private(set) var failureCount = 0
-    private(set) var nextAttemptAt = MonotonicTime(nanoseconds: 0)
 
-    init(_ address: ServerAddress) { self.address = address }
+    init(_ address: ServerAddress, ways: [Way]) {
+        self.address = address
+        self.ways = ways.map { WayToServer($0) }
+    }
 
-    private var hasReady: Bool { connections.contains { $0.phase == .ready } }
-    var isConnecting: Bool { connections.contains { $0.phase != .ready } }
-    var isDown: Bool { failureCount > 0 && !hasReady }
+    /// The way to count on.
+    var last: WayToServer<Transport> { ways[ways.count - 1] }
+    private var hasReady: Bool { ways.contains { $0.hasReady } }
+    var isDown: Bool { last.failureCount > 0 && !hasReady }
+    /// Why it couldn't be used last; nil when the last thing was an answer.
+    var problem: ConnectError? { last.problem }
 
     /// Whether a request that comes now and wouldn't wait is answered at once. The one that comes
     /// when an attempt is due is kept for that attempt.
     func refusesRequests(now: MonotonicTime) -> Bool {
-        isDown && (isConnecting || now < nextAttemptAt)
+        isDown && (last.isConnecting || now < last.nextAttemptAt)
     }
 
-    /// Whether to make a connection, were it time.
-    func wantsConnection(limit: Int) -> Bool {
-        guard connections.count < limit, !isConnecting else { return false }
-        if !hasReady { return failureCount > 0 || !waiting.isEmpty || isGreeted && limits == nil }
-        return !waiting.isEmpty || wantsAnother
+    /// Whether to make a connection by way number `index`, were it time.
+    func wantsConnection(by index: Int, limit: Int) -> Bool {
+        let way = ways[index]
+        guard way.connections.count < limit, !way.isConnecting else { return false }
+        if way.hasReady { return !waiting.isEmpty || way.wantsAnother }
+        if way.failureCount > 0 || !waiting.isEmpty { return true }
+        return index < ways.count - 1 ? last.hasReady : isGreeted && limits == nil
     }
 
-    /// The ready connection with the fewest requests, if one has room.
-    func roomiest() -> PooledConnection<Stream>? {
-        var found: PooledConnection<Stream>?
-        for connection in connections where connection.hasRoom {
-            if let best = found, best.outstandingCount <= connection.outstandingCount { continue }
-            found = connection
-        }
-        return found
+    /// The connection for the next request: of the first way that has a ready one, the one with
+    /// the fewest requests, if one has room.
+    func roomiest() -> (way: Int, connection: PooledConnection<Transport>)? {
+        guard let index = ways.firstIndex(where: \.hasReady),
+            let connection = ways[index].roomiest()
+        else { return nil }
+        return (index, connection)
     }
 
     // MARK: Parts
@@ -91,26 +95,26 @@ final class PooledServer<Stream: ClientStream> {
         isGreeted = false
     }
 
-    func noteAnswer() {
-        failureCount = 0
-        problem = nil
+    /// A way has failed, or a connection of it.
+    func noteLoss(
+        by index: Int, _ error: ConnectError, afterAnswer: Bool, now: MonotonicTime
+    ) {
+        ways[index].noteLoss(error, afterAnswer: afterAnswer, now: now)
+        if index == ways.count - 1 { isGreeted = false }
     }
-
-    func noteLoss(_ error: ConnectError, afterAnswer: Bool, now: MonotonicTime) {
-        problem = error
-        isGreeted = false
-        if afterAnswer { nextAttemptAt = now } else { failureCount += 1 }
-    }
-
-    func noteNextAttempt(at time: MonotonicTime) { nextAttemptAt = time }
 
     /// When it must be looked at though nothing arrives.
-    func nextWake(limit: Int, silenceMicroseconds: UInt64) -> MonotonicTime {
+    func nextWake(limits: [Int], silenceMicroseconds: UInt64) -> MonotonicTime {
         var wake = earliestDeadline
         for part in pausing { wake = min(wake, part.notBefore) }
-        for connection in connections {
-            wake = min(wake, connection.nextWake(silenceMicroseconds: silenceMicroseconds))
+        for index in ways.indices {
+            for connection in ways[index].connections {
+                wake = min(wake, connection.nextWake(silenceMicroseconds: silenceMicroseconds))
+            }
+            if wantsConnection(by: index, limit: limits[index]) {
+                wake = min(wake, ways[index].nextAttemptAt)
+            }
         }
-        return wantsConnection(limit: limit) ? min(wake, nextAttemptAt) : wake
+        return wake
     }
 }

@@ -11,7 +11,7 @@ package final class BlockingClient: BlockingPerformer {
     private var core: ClientCore<SocketTransport>
 
     package init(_ configuration: ClientConfiguration) {
-        core = ClientCore(configuration, transport: SocketTransport())
+        core = ClientCore(configuration, transport: SocketTransport(configuration))
     }
 
     deinit { core.close() }
@@ -27,6 +27,9 @@ package final class BlockingClient: BlockingPerformer {
 
     /// Why a server couldn't be used last; nil when it answered last, or nobody asked.
     package func problem(of server: ServerNumber) -> ConnectError? { core.problem(of: server) }
+
+    /// Whether requests to `server` travel by RDMA at present.
+    package func isRemote(_ server: ServerNumber) -> Bool { core.isRemote(server) }
 
     /// Takes `request` and begins to send it. Its memory is used until `nextOutcome` returns its
     /// tag.

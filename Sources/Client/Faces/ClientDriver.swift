@@ -54,7 +54,8 @@ final class ClientDriver: Sendable {
     // MARK: The thread
 
     private func run() {
-        var core = ClientCore(configuration, transport: SocketTransport(wakeUp: wakeUp))
+        var core = ClientCore(
+            configuration, transport: SocketTransport(configuration, wakeUp: wakeUp))
         var callers: [RequestTag: Call.Continuation] = [:]
         while true {
             let (calls, isClosed) = inbox.withLock { inbox in

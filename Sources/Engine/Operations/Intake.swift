@@ -93,7 +93,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: .batchGet
         case .tcpBatchPut: .batchPut
         case .tcpBatchDelete: .batchDelete
-        case .connect, .authenticate: nil
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: nil
         }
     }
 
@@ -116,7 +116,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchDelete:
             cells.add(to: .batchDeleteRequests)
             cells.add(keys, to: .batchDeleteKeys)
-        case .connect, .authenticate: break
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: break
         }
     }
 
@@ -131,7 +131,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: .batchGet
         case .tcpBatchPut: .batchPut
         case .tcpBatchDelete: .batchDelete
-        case .connect, .authenticate: nil
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: nil
         }
     }
 
@@ -183,7 +183,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return .invalidRequest
             }
             return count > configuration.batchLimit ? .tooLarge : batchPutMalformation(of: request)
-        case .connect, .authenticate: return .invalidRequest
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead:
+            return .invalidRequest
+        // A transport that has RDMA answers it by itself.
+        case .rdmaOpen:
+            return bodyBytes == 0 && request.payloadBytes == 0 ? .unsupported : .invalidRequest
         }
     }
 
@@ -246,7 +250,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .noSpace, .fileSystemFull: cells.add(to: .noSpaceResponses)
         case .ok, .invalidRequest, .unsupportedVersion, .tooLarge, .checksumMismatch,
             .deadlineExceeded, .outcomeUnknown, .driveUnavailable, .busy, .shuttingDown,
-            .unauthenticated, .forbidden:
+            .unauthenticated, .forbidden, .unsupported, .unavailable:
             break
         }
     }

@@ -28,6 +28,7 @@ package struct ServerDocument: Sendable {
     var scrubRate: Setting<ByteCount>?
     var scrubPause: Setting<UInt64>?
     var shards: Setting<Int>?
+    var rdma: RDMADocument?
 
     /// One entry of `storage.drives`.
     struct Drive: Sendable {
@@ -56,6 +57,9 @@ package struct ServerDocument: Sendable {
         }
         if let storage = try root.section("storage", schema: Self.storage) {
             try read(storage: storage)
+        }
+        if let section = try root.section("rdma", schema: RDMADocument.schema) {
+            rdma = try RDMADocument(section)
         }
     }
 
@@ -117,7 +121,7 @@ package struct ServerDocument: Sendable {
 
     // MARK: The schema
 
-    static let root = SectionSchema(keys: ["network", "memory", "storage"], notBuilt: ["rdma"])
+    static let root = SectionSchema(keys: ["network", "memory", "storage", "rdma"])
     static let network = SectionSchema(
         keys: [
             "address", "limits", "auth_key", "auth_keys", "payload_mac", "insecure", "tls_cert",
@@ -139,9 +143,10 @@ package struct ServerDocument: Sendable {
         ("network", network), ("network.limits", LimitsDocument.schema),
         ("network.auth_keys[]", key), ("memory", memory), ("storage", storage),
         ("storage.eviction", eviction), ("storage.scrub", scrub), ("storage.drives[]", drive),
+        ("rdma", RDMADocument.schema),
     ].flatMap { section, schema in schema.keys.map { "\(section).\($0)" } }
 
     /// Every dotted key that is refused because it isn't built yet.
     package static let allKeysNotBuilt: [String] =
-        root.notBuilt
+        RDMADocument.schema.notBuilt.map { "rdma.\($0)" }
 }

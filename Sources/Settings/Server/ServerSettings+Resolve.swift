@@ -27,6 +27,7 @@ extension ServerSettings {
         limits = try document.limits.resolve(slabBytes: slabBytes, poolBytes: poolBytes)
         engine = try Self.engine(document, limits)
         store = try Self.store(invocation, document)
+        rdma = try RDMASettings(document)
         configuredShards = document.shards?.value
         if let shards = document.shards { try check(shards) }
     }

@@ -45,6 +45,8 @@ package struct ServerSettings: Sendable {
     package let engine: EngineConfiguration
     /// What the file says of `storage.shards`; nil where it is silent.
     package let configuredShards: Int?
+    /// Nil for a server without RDMA.
+    package let rdma: RDMASettings?
 
     /// Shards to run on a machine that lets this process use `processors`: as configured, or one
     /// for each processor as far as there are drives for them and slabs for their clients.

@@ -64,6 +64,8 @@ package struct KeySchedule: Sendable {
     package let clientToServer: Secret
     /// The key of the frames that the server sends.
     package let serverToClient: Secret
+    /// What the keys of the session's queue pairs are derived from (QueuePairKeys).
+    package let queuePairs: Secret
 
     package init(_ key: AuthenticationKey, _ transcript: Transcript) {
         let root = KeyDerivation.extract(key.secret, salt: Digest.sha256(transcript.words))
@@ -71,5 +73,6 @@ package struct KeySchedule: Sendable {
         clientProof = KeyDerivation.expand(root, "memkv-auth-v1 client proof")
         clientToServer = KeyDerivation.expand(root, "memkv-auth-v1 client to server")
         serverToClient = KeyDerivation.expand(root, "memkv-auth-v1 server to client")
+        queuePairs = KeyDerivation.expand(root, "memkv-auth-v1 queue pairs")
     }
 }

@@ -125,10 +125,8 @@ struct BenchRun {
     }
 
     private func client(of subject: BenchSubject, connections: Int) -> BlockingClient {
-        var configuration = ClientConfiguration(servers: subject.servers, seed: blocks.seed)
-        configuration.key = settings.key
+        var configuration = settings.configuration(servers: subject.servers, seed: blocks.seed)
         configuration.connectionsPerServer = connections
-        configuration.connectMicroseconds = settings.timeoutMicroseconds
         return BlockingClient(configuration)
     }
 

@@ -1,8 +1,9 @@
-// ClientSettings: how memkv finds its servers: a flag wins over the environment, the environment
-// over the file that MEMKV_CONFIG names, the file over the default.
+// ClientSettings: how memkv finds its servers, and what its requests travel by: a flag wins over
+// the environment, the environment over the file that MEMKV_CONFIG names, the file over the
+// default.
 //
 // Refuses, naming the flag, the variable, or the file's line: an unknown key or variable's value,
-// what isn't built, an address that is none, a server named twice.
+// an address that is none, a server or a device named twice.
 
 import Client
 import Foundation
@@ -12,17 +13,18 @@ import Schema
 struct ClientDocument {
     var servers: [Setting<String>]?
     var transport: Setting<String>?
+    var devices: [Setting<String>]?
     var key: Setting<String>?
 
-    static let schema = SectionSchema(
-        keys: ["servers", "transport", "auth_key"], notBuilt: ["rdma_devices"])
-    static let transports = ["auto", "rdma", "tcp"]
+    static let schema = SectionSchema(keys: ["servers", "transport", "rdma_devices", "auth_key"])
+    static let transports = TransportChoice.allCases.map(\.rawValue)
     private static let limitBytes = 1 << 20
 
     init(text: String, file: String) throws(ConfigurationError) {
         let root = try DocumentSection(document: text, file: file, schema: Self.schema)
         servers = try root.texts("servers")
         transport = try root.word("transport", among: Self.transports)
+        devices = try root.texts("rdma_devices")
         key = try root.text("auth_key")
     }
 
@@ -46,19 +48,29 @@ struct ClientSettings {
     let servers: [ServerAddress]
     /// Nobody named a server: it is the default one.
     let isDefault: Bool
+    let transport: TransportChoice
+    /// The RDMA devices to use; any, when none is named.
+    let devices: [String]
     /// The file's key, as it stands there.
     let key: Setting<String>?
 
     static let defaultServer = "127.0.0.1:9900"
 
-    init(serverFlag: String?, environment: [String: String]) throws(ConfigurationError) {
+    init(
+        serverFlag: String?, transportFlag: String?, environment: [String: String]
+    ) throws(ConfigurationError) {
         func variable(_ name: String) -> Setting<String>? {
             guard let value = environment[name], !value.isEmpty else { return nil }
             return Setting(value, key: name, origin: .variable(name))
         }
         var document: ClientDocument?
         if let place = variable("MEMKV_CONFIG") { document = try ClientDocument(at: place) }
-        try Self.check(transport: variable("MEMKV_TRANSPORT") ?? document?.transport)
+        let flag = transportFlag.map {
+            Setting($0, key: "--transport", origin: .flag("--transport"))
+        }
+        transport = try Self.transport(flag ?? variable("MEMKV_TRANSPORT") ?? document?.transport)
+        let named = variable("MEMKV_RDMA_DEVICES").map(Self.split) ?? document?.devices ?? []
+        devices = try Self.devices(named)
         let listed: [Setting<String>]
         if let serverFlag {
             listed = Self.split(Setting(serverFlag, key: "--server", origin: .flag("--server")))
@@ -74,16 +86,32 @@ struct ClientSettings {
         key = document?.key
     }
 
-    private static func check(transport: Setting<String>?) throws(ConfigurationError) {
-        guard let transport else { return }
-        guard ClientDocument.transports.contains(transport.value) else {
-            throw transport.refused(
-                "\"\(transport.value)\" is not one of "
+    private static func transport(
+        _ setting: Setting<String>?
+    ) throws(ConfigurationError) -> TransportChoice {
+        guard let setting else { return .auto }
+        guard let choice = TransportChoice(rawValue: setting.value) else {
+            throw setting.refused(
+                "\"\(setting.value)\" is not one of "
                     + ClientDocument.transports.joined(separator: ", "))
         }
-        if transport.value == "rdma" {
-            throw transport.refused("rdma is not built in this version; use tcp or auto")
+        return choice
+    }
+
+    private static func devices(
+        _ settings: [Setting<String>]
+    ) throws(ConfigurationError) -> [String] {
+        var names: [String] = []
+        for setting in settings {
+            guard !setting.value.isEmpty else {
+                throw setting.refused("a device's name is empty")
+            }
+            guard !names.contains(setting.value) else {
+                throw setting.refused("\(setting.value) is named twice; name each device once")
+            }
+            names.append(setting.value)
         }
+        return names
     }
 
     /// The items of a comma list, each with where it came from.

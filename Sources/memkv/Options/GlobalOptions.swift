@@ -25,6 +25,13 @@ struct GlobalOptions: ParsableArguments {
             valueName: "file"))
     var authKeyFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What requests travel by: auto (RDMA where there is any, TCP meanwhile), rdma or tcp. "
+                + "(default: MEMKV_TRANSPORT, or auto)",
+            valueName: "transport"))
+    var transport: String?
+
     @Flag(help: "Print the answer as JSON.")
     var json = false
 }
@@ -51,6 +58,9 @@ struct Settings {
     let servers: [ServerAddress]
     /// Nobody named a server: it is the default one.
     let serversAreDefault: Bool
+    let transport: TransportChoice
+    /// The RDMA devices to use; any, when none is named.
+    let remoteDevices: [String]
     /// Nil for servers that ask for none.
     let key: AuthenticationKey?
     let namespace: Namespace
@@ -63,12 +73,15 @@ struct Settings {
         let found: ClientSettings
         do throws(ConfigurationError) {
             found = try ClientSettings(
-                serverFlag: inner.server ?? outer.server, environment: environment)
+                serverFlag: inner.server ?? outer.server,
+                transportFlag: inner.transport ?? outer.transport, environment: environment)
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }
         servers = found.servers
         serversAreDefault = found.isDefault
+        transport = found.transport
+        remoteDevices = found.devices
         key = try KeyOption.key(
             file: inner.authKeyFile ?? outer.authKeyFile, environment: environment,
             setting: found.key)
@@ -96,11 +109,17 @@ struct Settings {
 
     /// A client of all servers, with one connection to each.
     func client() -> BlockingClient {
-        var configuration = ClientConfiguration(
-            servers: servers, seed: .random(in: 0 ... .max))
+        BlockingClient(configuration(servers: servers, seed: .random(in: 0 ... .max)))
+    }
+
+    /// What a client of `servers` is told.
+    func configuration(servers: [ServerAddress], seed: UInt64) -> ClientConfiguration {
+        var configuration = ClientConfiguration(servers: servers, seed: seed)
         configuration.key = key
+        configuration.transport = transport
+        configuration.remoteDevices = remoteDevices
         configuration.connectMicroseconds = timeoutMicroseconds
-        return BlockingClient(configuration)
+        return configuration
     }
 
     /// What a server told `client` of its limits.

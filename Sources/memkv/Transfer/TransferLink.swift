@@ -36,7 +36,7 @@ final class TransferLink {
     /// Waiting wouldn't help.
     private var hasWrongKey: Bool {
         client.configuration.servers.indices.contains {
-            client.problem(of: ServerNumber($0))?.isAboutKeys == true
+            client.problem(of: ServerNumber($0))?.isLasting == true
         }
     }
 

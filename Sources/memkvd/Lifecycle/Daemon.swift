@@ -27,6 +27,8 @@ struct Daemon {
     private let started: ContinuousClock.Instant
     private let memoryDescription: String
     private let slabs: SlabPool
+    /// Each shard's memory for RDMA.
+    private let remoteRanges: [ArenaRange]
     private let plans: [ShardPlan]
     private let descriptorShortage: String?
     private let adminSecurity: AdminSecurity
@@ -56,6 +58,7 @@ struct Daemon {
             driveCounts: division.shards.map(\.count))
         memoryDescription = memory.description
         slabs = memory.slabs
+        remoteRanges = memory.remotes
         var engine = settings.engine
         engine.hashSeed = .random(in: 0 ... .max)
         #if PLANTED_BUGS
@@ -116,18 +119,24 @@ struct Daemon {
     /// Serves until `control` is asked to stop or something fails.
     func run(control: DaemonControl) async throws(StartFailure) -> ExitCode {
         logStart()
+        let remote = DaemonRemote(
+            settings, slabs: slabs, ranges: remoteRanges, control: control)
         let (events, source) = AsyncStream<(shard: Int, event: ShardEvent)>.makeStream()
         for plan in plans {
             Threads.start(named: "shard-\(plan.index)") {
-                Shard.run(plan, control: control) { source.yield((plan.index, $0)) }
+                Shard.run(plan, control: control, remote: remote) {
+                    source.yield((plan.index, $0))
+                }
             }
         }
+        let following = Task { await follow(remote) }
         let reloading = Task { await reloadKeys(whenAsked: control) }
         let news = DriveNews(plans.map(\.cells.drives))
         let telling = Task { await tell(news) }
         defer {
             reloading.cancel()
             telling.cancel()
+            following.cancel()
             log(news.take())
         }
         let ending = Ending()
@@ -145,7 +154,7 @@ struct Daemon {
                     control.stop(reason: "no drive is there")
                 } else if progress.opened == plans.count {
                     // Nobody waits for it: it answers until the process ends.
-                    Task { await serveAdmin(control: control, ending: ending) }
+                    Task { await serveAdmin(control: control, ending: ending, remote: remote) }
                 }
             case .ready:
                 news.begin(shard)
@@ -173,7 +182,9 @@ struct Daemon {
         var ended = 0
     }
 
-    private func serveAdmin(control: DaemonControl, ending: Ending) async {
+    private func serveAdmin(
+        control: DaemonControl, ending: Ending, remote: DaemonRemote
+    ) async {
         let model = AdminModel(
             shards: plans.map {
                 .init(
@@ -181,7 +192,7 @@ struct Daemon {
                     driveNumbers: $0.place.driveNumbers)
             }, slabs: slabs,
             blockSizeBytes: settings.engine.blockSizeBytes, started: started,
-            surroundings: surroundings)
+            surroundings: surroundings(remote))
         var quiet = logger
         quiet.logLevel = max(.warning, logger.logLevel)
         let listen = settings.listen
@@ -221,14 +232,20 @@ extension Daemon {
         }
     }
 
-    private var surroundings: AdminModel.Surroundings {
+    private func surroundings(_ remote: DaemonRemote) -> AdminModel.Surroundings {
         let counters = plans.map(\.counters)
+        let cells = plans.map(\.cells)
         let began =
             Double(SystemCalls.wallClockMilliseconds()) / 1000
             - Double(started.duration(to: .now).components.seconds)
         return AdminModel.Surroundings(
             version: ProductVersion.current,
-            transports: { [TransportReading(tcp: counters)] },
+            transports: {
+                let connections = cells.reduce(0) { $0 + $1.value(ShardGauge.rdmaConnections) }
+                let rdma = remote.transportReading(connections: connections)
+                return [TransportReading(tcp: counters)] + (rdma.map { [$0] } ?? [])
+            },
+            rdma: { remote.reading },
             process: { ProcessReading(startSeconds: began) })
     }
 }
@@ -302,6 +319,21 @@ extension Daemon {
             logger.info("draining", metadata: ["reason": "\(control.reason ?? "unknown")"])
         case .stopped: logger.info("stopped")
         case .failed: break  // Said once, as the daemon's last words.
+        }
+    }
+
+    /// Starts RDMA, if there is any, and tells how it is, until the task is cancelled.
+    private func follow(_ remote: DaemonRemote) async {
+        let (reports, source) = AsyncStream<[String]>.makeStream()
+        remote.start { source.yield($0) }
+        for await problems in reports {
+            if problems.isEmpty {
+                logger.notice(
+                    "rdma ready", metadata: ["devices": "\(settings.rdma?.devices ?? [])"])
+            }
+            for problem in problems {
+                logger.error("rdma impaired", metadata: ["reason": "\(problem)"])
+            }
         }
     }
 

@@ -16,6 +16,8 @@ struct DaemonMemory: Sendable {
     let engines: [EngineMemory]
     /// One for each shard.
     let transports: [ArenaRange]
+    /// One for each shard, empty without RDMA.
+    let remotes: [ArenaRange]
     let formatRange: ArenaRange
     /// One sentence: how much, on which pages.
     let description: String
@@ -27,9 +29,10 @@ struct DaemonMemory: Sendable {
         settings: ServerSettings, transport: TransportConfiguration, driveCounts: [Int]
     ) throws(StartFailure) {
         let transportBytes = transport.memoryBytes.roundedUp(to: Self.pageBytes)
+        let remoteBytes = DaemonRemote.memoryBytes(settings).roundedUp(to: Self.pageBytes)
         let formatBytes = DriveFormatter.memoryBytes.roundedUp(to: Self.pageBytes)
         let engineBytes = driveCounts.map {
-            Engine<IOUringDevice, TCPTransport>.privateMemory(
+            Engine<IOUringDevice, ShardTransport>.privateMemory(
                 for: settings.engine, driveCount: $0
             ).roundedUp(to: Self.pageBytes)
         }
@@ -38,7 +41,9 @@ struct DaemonMemory: Sendable {
                 * settings.slabBytes.rawValue)
         let total =
             slabBytes.rawValue + formatBytes.rawValue
-            + engineBytes.reduce(0) { $0 + $1.rawValue + transportBytes.rawValue }
+            + engineBytes.reduce(0) {
+                $0 + $1.rawValue + transportBytes.rawValue + remoteBytes.rawValue
+            }
         let mapping: ArenaMapping
         do throws(SystemError) {
             mapping = try mapArena(bytes: ByteCount(total))
@@ -53,14 +58,17 @@ struct DaemonMemory: Sendable {
             slabBytes: settings.slabBytes)
         var engines: [EngineMemory] = []
         var transports: [ArenaRange] = []
+        var remotes: [ArenaRange] = []
         for bytes in engineBytes {
             engines.append(
                 EngineMemory(
                     arena: mapping.arena, privateRange: Self.take(bytes, &planner), slabs: slabs))
             transports.append(Self.take(transportBytes, &planner))
+            remotes.append(Self.take(remoteBytes, &planner))
         }
         self.engines = engines
         self.transports = transports
+        self.remotes = remotes
         formatRange = Self.take(formatBytes, &planner)
         description = mapping.description
         if let problem = transport.impossibility(with: slabs) {

@@ -41,7 +41,10 @@ struct Shard: ~Copyable {
     private let control: DaemonControl
     private let report: (ShardEvent) -> Void
     private let ring: ShardRing
-    private var engine: Engine<IOUringDevice, TCPTransport>
+    private let tcp: TCPTransport
+    /// Keeps the shard's queue pairs served, if it has any.
+    private let watch: DescriptorWatch?
+    private var engine: Engine<IOUringDevice, ShardTransport>
     private var phase = EnginePhase.recovering
     private var limitReport: LimitReport
     private var refusals = RefusalReports()
@@ -52,10 +55,11 @@ struct Shard: ~Copyable {
     /// Runs the shard of `plan` on the calling thread until it has drained or failed; the last
     /// report says which.
     static func run(
-        _ plan: ShardPlan, control: DaemonControl, report: @escaping (ShardEvent) -> Void
+        _ plan: ShardPlan, control: DaemonControl, remote: DaemonRemote,
+        report: @escaping (ShardEvent) -> Void
     ) {
         do throws(StartFailure) {
-            try open(plan, control, report)
+            try open(plan, control, remote, report)
             report(.stopped)
         } catch {
             report(.failed(error))
@@ -64,14 +68,16 @@ struct Shard: ~Copyable {
 
     /// Works, and closes everything before it returns.
     private static func open(
-        _ plan: ShardPlan, _ control: DaemonControl, _ report: @escaping (ShardEvent) -> Void
+        _ plan: ShardPlan, _ control: DaemonControl, _ remote: DaemonRemote,
+        _ report: @escaping (ShardEvent) -> Void
     ) throws(StartFailure) {
-        var shard = try Shard(plan, control: control, report: report)
+        var shard = try Shard(plan, control: control, remote: remote, report: report)
         try shard.work()
     }
 
     private init(
-        _ plan: ShardPlan, control: DaemonControl, report: @escaping (ShardEvent) -> Void
+        _ plan: ShardPlan, control: DaemonControl, remote: DaemonRemote,
+        report: @escaping (ShardEvent) -> Void
     ) throws(StartFailure) {
         let processor = Self.pin(plan.index)
         let ring = try Self.makeRing(plan)
@@ -86,7 +92,7 @@ struct Shard: ~Copyable {
                 throw StartFailure(error)
             }
         }
-        let transport = TCPTransport(
+        tcp = TCPTransport(
             shard: ring, listener: plan.listener, configuration: plan.transport,
             budget: plan.budget, range: plan.transportRange, slabs: plan.memory.slabs,
             counters: plan.counters,
@@ -96,6 +102,9 @@ struct Shard: ~Copyable {
         self.control = control
         self.report = report
         self.ring = ring
+        let transport: ShardTransport
+        (transport, watch) = remote.transport(
+            over: tcp, of: plan.index, on: ring, slabs: plan.memory.slabs, cells: plan.cells)
         engine = Engine(
             configuration: plan.engine, device: device, transport: transport,
             memory: plan.memory, cells: plan.cells, place: plan.place)
@@ -143,6 +152,7 @@ struct Shard: ~Copyable {
 
     private static func inFlightLimit(_ plan: ShardPlan) -> Int {
         deviceOperationLimit(plan) + TCPTransport.inFlightLimit(for: plan.transport)
+            + DescriptorWatch.inFlightLimit
     }
 
     /// What clients are told when they connect.
@@ -189,11 +199,11 @@ struct Shard: ~Copyable {
             steps += 1
             if !hasWorked || steps % Self.stepsBetweenLooks == 0 {
                 if let counts = limitReport.due(now: now()) { report(.refusals(counts)) }
-                if let event = refusals.next(engine.transport, now: now()) { report(event) }
+                if let event = refusals.next(tcp, now: now()) { report(event) }
             }
             let mayWait = !hasWorked && phase != .stopped
             if mayWait { plan.place.post.willSleep(plan.place.shard) }
-            let wake = min(engine.nextWake, refusals.due(engine.transport))
+            let wake = min(engine.nextWake, refusals.due(tcp))
             ring.enter(wait: mayWait && !engine.hasNews, until: wake)
             if mayWait { plan.place.post.isAwake(plan.place.shard) }
         }
@@ -217,11 +227,11 @@ struct Shard: ~Copyable {
         switch phase {
         case .recovering, .stopped: break
         case .serving:
-            engine.transport.greeting = Self.greeting(plan, storeID: engine.storeID)
-            engine.transport.startListening()
+            tcp.greeting = Self.greeting(plan, storeID: engine.storeID)
+            tcp.startListening()
             report(.ready)
         case .draining:
-            engine.transport.stopListening()
+            tcp.stopListening()
             report(.draining)
         case .refused: throw refusal()
         }

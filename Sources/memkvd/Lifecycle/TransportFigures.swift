@@ -28,8 +28,13 @@ extension TransportReading {
 
 extension TransportCounter {
     /// `refusedAddresses` as logs and metrics write it: `refused_addresses`.
-    var wordsWithUnderscores: String {
-        "\(self)".reduce(into: "") { name, letter in
+    var wordsWithUnderscores: String { "\(self)".withUnderscores }
+}
+
+extension String {
+    /// `refusedAddresses` as logs and metrics write it: `refused_addresses`.
+    var withUnderscores: String {
+        reduce(into: "") { name, letter in
             name += letter.isUppercase ? "_" + letter.lowercased() : String(letter)
         }
     }

@@ -157,6 +157,7 @@ final class ClientWorld {
 
     /// Everything that must hold when all requests have ended and nothing is on its way.
     func judge() -> [String] {
+        problems += network.problems
         for tag in order {
             guard let submitted = requests[tag], let outcome = submitted.outcome else {
                 problems.append("\(tag) never ended")

@@ -22,6 +22,8 @@ struct Faults {
     var answeredTwice = 0
     var longestAnswerMicroseconds: UInt64 = 2000
     var refusedOpenings = 0
+    var refusedQueuePairs = 0
+    var cutQueuePairs = 0
 }
 
 final class SimulatedServer {
@@ -41,6 +43,10 @@ final class SimulatedServer {
     var applied: [BlockKey: [[UInt8]: Int]] = [:]
     var requestCount = 0
     var openingCount = 0
+    /// Requests that came by a queue pair.
+    var remoteCount = 0
+    /// What it answers to RdmaOpen; nil for an offer.
+    var refusesQueuePairs: (status: Status, text: String)? = (.unsupported, "not configured")
 }
 
 final class SimulatedNetwork {
@@ -61,6 +67,16 @@ final class SimulatedNetwork {
     /// In the order of their times, then of their making.
     private var events: [Event] = []
     private(set) var streams: [SimulatedStream] = []
+    var pairs: [SimulatedQueuePair] = []
+    /// Sessions whose offer nobody has taken yet.
+    var offered: [UInt64: SimulatedStream] = [:]
+    var sessionCount: UInt64 = 0
+    /// Why the client's machine has no RDMA device; nil when it has one.
+    var hasNoDevice: String?
+    /// The client's memory can't be registered.
+    var refusesMemory = false
+    /// What the client shouldn't have done.
+    var problems: [String] = []
 
     init(_ servers: [ServerAddress], behaviour: Behaviour, faults: Faults, seed: UInt64) {
         self.servers = Dictionary(uniqueKeysWithValues: zip(servers, servers.indices))
@@ -94,6 +110,7 @@ final class SimulatedNetwork {
         for stream in streams where !stream.isClosed && stream.progress == .pending {
             next = min(next, max(stream.opensAt, now))
         }
+        for pair in pairs { if let time = pair.wakesAt { next = min(next, max(time, now)) } }
         return MonotonicTime(nanoseconds: next)
     }
 
@@ -105,6 +122,7 @@ final class SimulatedNetwork {
             event.run()
         }
         streams.removeAll { $0.isClosed && $0.isBroken }
+        pairs.removeAll { $0.isClosed }
     }
 
     // MARK: Connections
@@ -153,9 +171,12 @@ final class SimulatedNetwork {
             let silent = !isConnect && chance(faults.silent)
             let twice = !isConnect && chance(faults.answeredTwice)
             at(now + delay) { [self] in
-                guard let answer = carryOut(request, on: server, since: begun), !silent else {
-                    return
-                }
+                let isOpening = request.header.operation == .rdmaOpen && server.mode == .serving
+                let response =
+                    isOpening
+                    ? offer(to: stream) : execute(request, on: server, since: begun)
+                guard let response, !silent else { return }
+                let answer = bytes(of: response, to: request)
                 for _ in 0..<(twice ? 2 : 1) where !stream.isBroken { stream.coming += answer }
             }
         }
@@ -180,10 +201,10 @@ final class SimulatedNetwork {
         return request
     }
 
-    /// The answer's bytes; nil when the server died meanwhile.
-    private func carryOut(
+    /// The answer; nil when the server died meanwhile.
+    func execute(
         _ request: ReferenceRequest, on server: SimulatedServer, since begun: UInt64
-    ) -> [UInt8]? {
+    ) -> ReferenceResponse? {
         guard server.mode != .down else { return nil }
         var response: ReferenceResponse
         let told = UInt64(request.header.deadlineMicroseconds) * 1000
@@ -206,6 +227,10 @@ final class SimulatedNetwork {
             }
         }
         if !response.payload.isEmpty, chance(faults.damaged) { response.payload[0] ^= 1 }
+        return response
+    }
+
+    private func bytes(of response: ReferenceResponse, to request: ReferenceRequest) -> [UInt8] {
         let header = FrameHeader(
             operation: request.header.operation, isResponse: true, status: response.status,
             namespace: request.header.namespace, requestID: request.header.requestID,
@@ -259,4 +284,10 @@ struct SimulatedTransport: ClientTransport {
     func open(to server: ServerAddress) -> SimulatedStream { network.open(to: server) }
 
     func drawNonce() -> Nonce { Nonce(using: &network.generator) }
+
+    func queuePairProblem() -> ConnectError? { network.hasNoDevice.map { .noDevice($0) } }
+
+    func openQueuePair(_ offer: QueuePairOffer, keys: QueuePairKeys) -> SimulatedQueuePair {
+        network.openQueuePair(offer)
+    }
 }

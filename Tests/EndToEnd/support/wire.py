@@ -13,7 +13,8 @@ MAGIC = 0x31564B4D
 CONNECT, EXISTS, STAT, PUT, GET, DELETE, BATCH_GET, BATCH_PUT, BATCH_DELETE = (
     0x06, 0x08, 0x0B, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25)
 STATUSES = ("ok notFound noSpace invalidRequest unsupportedVersion tooLarge checksumMismatch deadlineExceeded"
-            " outcomeUnknown driveUnavailable busy shuttingDown unauthenticated forbidden fileSystemFull").split()
+            " outcomeUnknown driveUnavailable busy shuttingDown unauthenticated forbidden fileSystemFull"
+            " unsupported unavailable").split()
 PATIENCE_SECONDS = 60
 DEADLINE_MICROSECONDS = 30_000_000
 

@@ -20,12 +20,15 @@ struct SessionAuthentication: Sendable {
     var incoming: FrameAuthenticator
     var outgoing: FrameAuthenticator
     let tagsPayloads: Bool
+    /// What the keys of its queue pairs follow from.
+    var queuePairs: Secret
 
     /// Overwrites everything that is secret.
     mutating func forget() {
         clientProof.forget()
         incoming.forget()
         outgoing.forget()
+        queuePairs.forget()
     }
 }
 
@@ -96,7 +99,7 @@ extension TCPTransport {
             keyIndex: index, clientProof: schedule.clientProof,
             incoming: FrameAuthenticator(key: schedule.clientToServer),
             outgoing: FrameAuthenticator(key: schedule.serverToClient),
-            tagsPayloads: keys.tagsPayloads)
+            tagsPayloads: keys.tagsPayloads, queuePairs: schedule.queuePairs)
         let place = memory.responseBody(entry).start
         for word in 0..<9 {
             arena.storeWord(responseBody[word], at: place.advanced(by: UInt64(word) * 8))

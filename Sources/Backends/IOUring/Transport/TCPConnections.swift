@@ -57,8 +57,9 @@ extension TCPTransport {
             preconditionFailure("a budget of more sessions than a transport's table holds")
         }
         nextPatrol = min(nextPatrol, now.advanced(byMicroseconds: Self.patrolMicroseconds))
+        openedConnections += 1
         connections[session] = Connection(
-            descriptor: descriptor,
+            descriptor: descriptor, serial: openedConnections,
             machine: ServerSession(
                 limits: frameLimits, outstandingLimit: limits.requestsPerSession),
             address: address, openedAt: now)
@@ -111,6 +112,7 @@ extension TCPTransport {
             case .free, .receiving, .orphaned, .answered: break
             }
         }
+        queuePairs?.sessionEnded(name(of: session))
         // Ends what is in flight, with an error; the descriptor itself stays until it has ended.
         shutdown(connections[session].descriptor, Int32(SHUT_RDWR))
         reclaim(session)

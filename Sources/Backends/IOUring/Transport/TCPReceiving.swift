@@ -108,7 +108,7 @@ extension TCPTransport {
         case .findRoom(let header):
             connections[session].phaseSince = now
             findEntry(session, header, now: now)
-        case .deliver: deliver(session)
+        case .deliver: deliver(session, now: now)
         case .readGreeting:
             counters.add(to: .connectRequests)
             act(session, greet(session), now: now)
@@ -130,7 +130,7 @@ extension TCPTransport {
         }
     }
 
-    private func deliver(_ session: Int) {
+    private func deliver(_ session: Int, now: Instant) {
         let entry = connections[session].incoming
         connections[session].incoming = RequestEntry.none
         counters.add(to: .requests)
@@ -138,6 +138,7 @@ extension TCPTransport {
             forbid(entry)
             return
         }
+        if offersQueuePair(entry, now: now) { return }
         enqueue(entry)
         deliveredSinceLook = true
     }

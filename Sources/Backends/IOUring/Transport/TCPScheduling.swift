@@ -193,7 +193,7 @@ extension TCPTransport {
         case .tcpGet, .tcpBatchGet:
             return connections[entries[entry].session].scheduling.expectedResponseBytes
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
-            .tcpBatchDelete:
+            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
             return 0
         }
     }

@@ -33,6 +33,10 @@ package final class TCPTransport: Transport, CompletionHandler {
     /// `startListening`.
     package var greeting: ConnectResponse
 
+    /// What RdmaOpen is answered by; without it, the engine says that it isn't supported.
+    package weak var queuePairs: (any QueuePairOffering)?
+    var openedConnections: UInt64 = 0
+
     /// The daemon's keys; this shard's own view of them and how often they had been replaced by
     /// then.
     let keys: ServerKeys
@@ -207,7 +211,7 @@ package final class TCPTransport: Transport, CompletionHandler {
         case .tcpGet, .tcpBatchGet:
             connections[session].scheduling.expectedResponseBytes = UInt64(payloadBytes)
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
-            .tcpBatchDelete:
+            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
             break
         }
     }

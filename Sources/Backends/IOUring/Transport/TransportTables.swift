@@ -67,6 +67,8 @@ struct RequestEntry: ~Copyable {
 struct Connection: Sendable {
     /// -1 in an empty place.
     var descriptor: Int32 = -1
+    /// Counts the connections of a shard: no two have the same.
+    var serial: UInt64 = 0
     var machine: ServerSession
     /// The bytes received and not yet used lie between these places of the session's window.
     var windowStart: UInt64 = 0

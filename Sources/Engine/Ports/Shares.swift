@@ -6,17 +6,14 @@
 // the limits move with the load (Choudhury and Hahne, "Dynamic queue length thresholds for
 // shared-memory packet switches", IEEE/ACM Transactions on Networking 6, 1998, with factor 1).
 
-#if IOUring
-
 /// The rule for slabs and for request entries.
-enum Shares {
+package enum Shares {
     /// Whether a session that holds `held` of a pool may take `wanted` more, while `free` are free
     /// and nobody may hold more than `limit`.
-    static func permit(_ wanted: UInt64, held: UInt64, free: UInt64, limit: UInt64) -> Bool {
+    package static func permit(_ wanted: UInt64, held: UInt64, free: UInt64, limit: UInt64) -> Bool
+    {
         if wanted > free { return false }
         if held == 0 { return true }
         return held + wanted <= limit && held + wanted <= free - wanted
     }
 }
-
-#endif

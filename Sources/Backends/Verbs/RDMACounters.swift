@@ -1,0 +1,66 @@
+// What the RDMA transports of a daemon count together: shards and control thread write, any thread
+// reads.
+//
+// Always holds: counters only grow.
+
+#if Verbs
+
+internal import Synchronization
+
+/// Events of RDMA, beyond those in the shards' cells.
+package enum RDMACounter: Int, CaseIterable, Sendable {
+    /// RdmaOpen asked.
+    case openRequests
+    case acceptedQueuePairs
+    case requests, responses
+    /// Of messages and of values.
+    case bytesReceived, bytesSent
+    /// RdmaOpen answered *unavailable*.
+    case refusedOpens
+    /// Private data that is no greeting, or of no offer; used or late nonces.
+    case refusedGreetings
+    /// Greetings with a wrong code; messages with a wrong tag.
+    case forgedGreetings, forgedMessages
+    /// Queue pairs that couldn't be made.
+    case failedQueuePairs
+    /// Queue pairs ended for a message that is none, or one more than the credits.
+    case malformedMessages
+    /// Queue pairs that the device or the client ended.
+    case lostQueuePairs
+    case forbiddenRequests
+    /// Requests answered *deadline exceeded* before the engine took them.
+    case overdueRequests
+    /// Queue pairs ended because values or a response didn't get through in time.
+    case overdueTransfers
+
+    /// True for what ended or refused a client.
+    package var isRefusal: Bool {
+        switch self {
+        case .openRequests, .acceptedQueuePairs, .requests, .responses, .bytesReceived, .bytesSent,
+            .lostQueuePairs:
+            false
+        case .refusedOpens, .refusedGreetings, .forgedGreetings, .forgedMessages,
+            .failedQueuePairs, .malformedMessages, .forbiddenRequests, .overdueRequests,
+            .overdueTransfers:
+            true
+        }
+    }
+}
+
+/// The counters.
+package final class RDMACounters: Sendable {
+    private let cells = Mutex<[UInt64]>(
+        Array(repeating: 0, count: RDMACounter.allCases.count))
+
+    package init() {}
+
+    package func value(_ counter: RDMACounter) -> UInt64 {
+        cells.withLock { $0[counter.rawValue] }
+    }
+
+    func add(_ amount: UInt64 = 1, to counter: RDMACounter) {
+        cells.withLock { $0[counter.rawValue] &+= amount }
+    }
+}
+
+#endif

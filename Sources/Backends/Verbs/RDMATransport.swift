@@ -1,0 +1,563 @@
+// RDMATransport: a shard's clients on queue pairs, with the calls of Engine's `Transport`.
+//
+// Always holds: every table, list and buffer is made at start; a row, and every lease in it, stays
+// as it is while the device may use its memory, which is until its work has completed or its queue
+// pair is destroyed; a place of a queue pair is given away anew only when the engine has answered
+// all its requests. Memory and turns are shared as on TCP: slabs by the rule of Shares, requests in
+// turns between queue pairs, work for the engine in portions.
+//
+// This file holds the tables, the port and the life of queue pairs; RDMAReceiving.swift the way
+// from messages to requests, RDMATransfers.swift the values and the responses.
+
+#if Verbs
+
+package import Engine
+internal import Verbs
+package import Wire
+
+/// What the transport asks about the TCP session of a queue pair.
+package protocol RDMAOwners: AnyObject {
+    /// Whether the session's key opens a namespace, as the keys are now.
+    func mayUse(_ namespace: Namespace, _ owner: OwnerSession) -> Bool
+}
+
+/// The answer to RdmaOpen.
+package enum QueuePairAnswer: Sendable {
+    case offer(QueuePairOffer)
+    case unavailable(String)
+}
+
+/// A shard's RDMA transport. Confined to the shard's thread.
+package final class RDMATransport {
+    let service: RDMAService
+    let shard: Int
+    let configuration: RDMAConfiguration
+    let slabs: SlabPool
+    let arena: Arena
+    let memory: RDMAMemory
+    let cells: ShardCells
+    let counters: RDMACounters
+    /// Who has the TCP sessions; to be set before the first offer.
+    package weak var owners: (any RDMAOwners)?
+    let frameLimits: FrameLimits
+    let slabsPerSession: UInt64
+
+    var rows: FixedArray<RequestRow>
+    var pairs: FixedArray<QueuePairRow>
+    /// Whose turn it is.
+    private var turn = 0
+    var readyCount = 0
+    /// Work that the engine may still be handed before the next look at the network.
+    private var turnLeft: Int64 = 0
+    /// Rows that wait for slabs.
+    var slabWaiters: RingQueue<Int>
+    /// True when a request became ready since the last look.
+    var deliveredSinceLook = false
+    /// Per end: whether its descriptor becomes readable at the next completion.
+    private var isArmed: [Bool]
+    private var nextPatrol = Instant.never
+    /// Queue pairs that are destroyed, and still have to be cleared away.
+    private var endedPairs: [Int] = []
+    private var connectionCount = 0
+    private var toldActive = false
+
+    private static let turnBytes: Int64 = 256 << 10
+    private static let requestCostBytes: UInt64 = 8 << 10
+    private static let patrolMicroseconds: UInt64 = 100_000
+    private static let slabPauseMicroseconds: UInt64 = 1000
+    private static let longestRequestMicroseconds: UInt64 = 60_000_000
+
+    /// The transport of shard `shard` of a daemon with `service`.
+    package init(_ service: RDMAService, shard: Int, slabs: SlabPool, cells: ShardCells) {
+        self.service = service
+        self.shard = shard
+        self.slabs = slabs
+        self.cells = cells
+        let configuration = service.configuration
+        self.configuration = configuration
+        arena = slabs.arena
+        memory = service.memories[shard]
+        counters = service.counters[shard]
+        frameLimits = FrameLimits(
+            maximumBodyBytes: BodyLayout.remoteBodyLimitBytes,
+            maximumPayloadBytes: configuration.payloadLimitBytes)
+        slabsPerSession = configuration.bytesPerSession / slabs.slabBytes.rawValue
+        rows = FixedArray(count: configuration.rows) { _ in RequestRow() }
+        pairs = FixedArray(count: configuration.queuePairs) { _ in QueuePairRow(configuration) }
+        // Twice: one that stopped waiting stays until it is met.
+        slabWaiters = RingQueue(capacity: 2 * configuration.rows)
+        isArmed = service.ends.map { _ in false }
+    }
+
+    func pair(of row: Int) -> Int { row / configuration.rowsPerPair }
+
+    func rows(of pair: Int) -> Range<Int> {
+        (pair * configuration.rowsPerPair)..<((pair + 1) * configuration.rowsPerPair)
+    }
+
+    // MARK: - The port
+
+    package func nextRequest(now: Instant) -> Request? {
+        guard readyCount > 0, turnLeft > 0 else { return nil }
+        for _ in 0..<pairs.count {
+            let pair = turn
+            turn = turn + 1 == pairs.count ? 0 : turn + 1
+            guard let row = pairs[pair].ready.front, mayHandOver(row) else { continue }
+            return handOver(row)
+        }
+        return nil
+    }
+
+    private func mayHandOver(_ row: Int) -> Bool {
+        let pair = pair(of: row)
+        let response = expectedResponseBytes(of: row)
+        let isAlone = pairs[pair].inEngine == 0
+        if response == 0 || isAlone && rows[row].knownResponseBytes == 0 { return true }
+        return hasRoom(pair, forResponseBytes: response)
+    }
+
+    private func expectedResponseBytes(of row: Int) -> UInt64 {
+        if rows[row].knownResponseBytes > 0 { return rows[row].knownResponseBytes }
+        switch rows[row].header.operation {
+        case .read, .batchRead:
+            return min(rows[row].segmentBytes, pairs[pair(of: row)].expectedResponseBytes)
+        default: return 0
+        }
+    }
+
+    private func handOver(_ row: Int) -> Request {
+        let pair = pair(of: row)
+        _ = pairs[pair].ready.popFirst()
+        readyCount -= 1
+        rows[row].state = .taken
+        pairs[pair].inEngine += 1
+        let header = rows[row].header
+        let expected = expectedResponseBytes(of: row)
+        turnLeft -= Int64(UInt64(rows[row].payloadBytes) + expected + Self.requestCostBytes)
+        let bodyBytes = rows[row].shape?.streamBodyBytes ?? header.bodyBytes
+        return Request(
+            handle: RequestHandle(index: UInt32(row), generation: rows[row].generation),
+            operation: header.operation.withValuesInPayload ?? header.operation,
+            namespace: header.namespace, deadline: deadline(of: row), arrival: rows[row].arrival,
+            body: memory.body(row).part(at: 0, length: ByteCount(UInt64(bodyBytes))),
+            responseBody: memory.responseBody(row), payloadBytes: rows[row].payloadBytes,
+            payloadChecksum: header.payloadChecksum,
+            isRepeated: rows[row].knownResponseBytes > 0,
+            expectedResponseBytes: max(1, expected))
+    }
+
+    private func deadline(of row: Int) -> Instant {
+        let given = UInt64(rows[row].header.deadlineMicroseconds)
+        return given == 0 ? .never : rows[row].arrival.advanced(byMicroseconds: given)
+    }
+
+    package func takePayload(of request: RequestHandle) -> SlabLease? {
+        rows[taken(request)].inbound.take()
+    }
+
+    package func admitsResponse(to request: RequestHandle, lengthBytes: UInt64) -> Bool {
+        let row = taken(request)
+        let pair = pair(of: row)
+        pairs[pair].inEngine -= 1
+        if rows[row].state == .orphaned {
+            releaseOrphan(row)
+            return false
+        }
+        releaseOutbound(row)
+        if rows[row].header.operation == .read, lengthBytes > rows[row].segmentBytes {
+            answer(row, .tooLarge, payloadBytes: UInt32(clamping: lengthBytes))
+            return false
+        }
+        guard hasRoom(pair, forResponseBytes: lengthBytes) else {
+            rows[row].knownResponseBytes = lengthBytes
+            enqueue(row)
+            return false
+        }
+        pairs[pair].inEngine += 1
+        rows[row].outboundSlabs = slabs.slabs(for: ByteCount(lengthBytes))
+        pairs[pair].heldSlabs += rows[row].outboundSlabs
+        return true
+    }
+
+    private func hasRoom(_ pair: Int, forResponseBytes bytes: UInt64) -> Bool {
+        Shares.permit(
+            UInt64(slabs.slabs(for: ByteCount(bytes))), held: UInt64(pairs[pair].heldSlabs),
+            free: UInt64(slabs.freeSlabs), limit: slabsPerSession)
+    }
+
+    package func respond(
+        to request: RequestHandle, with response: Response, payload: consuming SlabLease?
+    ) {
+        let row = taken(request)
+        let pair = pair(of: row)
+        pairs[pair].inEngine -= 1
+        if rows[row].state == .orphaned {
+            // The lease, if any, ends here.
+            releaseOrphan(row)
+            return
+        }
+        releaseInbound(row)
+        releaseOutbound(row)
+        precondition(
+            response.bodyBytes <= BodyLayout.bodyLimitBytes
+                && UInt64(response.payloadBytes) <= (payload?.capacity ?? .zero).rawValue,
+            "a response longer than what holds it")
+        if let payload {
+            rows[row].outboundSlabs = payload.count
+            pairs[pair].heldSlabs += payload.count
+            pairs[pair].expectedResponseBytes = UInt64(response.payloadBytes)
+            rows[row].outbound = consume payload
+        }
+        answer(row, response)
+    }
+
+    private func taken(_ request: RequestHandle) -> Int {
+        let row = Int(request.index)
+        precondition(
+            rows[row].generation == request.generation
+                && (rows[row].state == .taken || rows[row].state == .orphaned),
+            "request \(request.index) is answered already")
+        return row
+    }
+
+    /// A request is whole: it waits for its turn.
+    func enqueue(_ row: Int) {
+        rows[row].state = .ready
+        pairs[pair(of: row)].ready.append(row)
+        readyCount += 1
+        deliveredSinceLook = true
+    }
+
+    // MARK: - Memory
+
+    /// Takes slabs for a request's values; false when its queue pair's share, the share of payloads
+    /// on their way in, or the pool has too few now.
+    func findSlabs(_ row: Int) -> Bool {
+        let length = ByteCount(UInt64(rows[row].payloadBytes))
+        let pair = pair(of: row)
+        let wanted = slabs.slabs(for: length)
+        guard
+            Shares.permit(
+                UInt64(wanted), held: UInt64(pairs[pair].heldSlabs),
+                free: UInt64(slabs.freeSlabs), limit: slabsPerSession),
+            service.takeInboundSlabs(wanted)
+        else { return false }
+        guard let lease = slabs.lease(lengthBytes: length) else {
+            service.giveBackInboundSlabs(wanted)
+            return false
+        }
+        rows[row].inbound = consume lease
+        rows[row].inboundSlabs = wanted
+        pairs[pair].heldSlabs += wanted
+        return true
+    }
+
+    func releaseInbound(_ row: Int) {
+        rows[row].inbound = nil
+        service.giveBackInboundSlabs(rows[row].inboundSlabs)
+        pairs[pair(of: row)].heldSlabs -= rows[row].inboundSlabs
+        rows[row].inboundSlabs = 0
+    }
+
+    func releaseOutbound(_ row: Int) {
+        rows[row].outbound = nil
+        pairs[pair(of: row)].heldSlabs -= rows[row].outboundSlabs
+        rows[row].outboundSlabs = 0
+    }
+
+    // MARK: - Life of queue pairs
+
+    /// Offers a queue pair to the client of a TCP session. `secret` is what its keys follow from;
+    /// nil for a session without a key.
+    package func open(for owner: OwnerSession, secret: Secret?, now: Instant) -> QueuePairAnswer {
+        counters.add(to: .openRequests)
+        guard service.isActive else {
+            return unavailable(service.problems.first?.description ?? "RDMA isn't ready yet")
+        }
+        var held = 0
+        var free: Int?
+        for pair in 0..<pairs.count {
+            if pairs[pair].state == .free {
+                if free == nil { free = pair }
+            } else if pairs[pair].owner == owner {
+                held += 1
+            }
+        }
+        guard held < configuration.queuePairsPerSession else {
+            return unavailable("this session has \(held) queue pairs, as many as it may")
+        }
+        guard let pair = free else {
+            return unavailable("all \(pairs.count) queue pairs of this shard are given away")
+        }
+        pairs[pair].state = .offered
+        pairs[pair].owner = owner
+        pairs[pair].expires = now.advanced(byMicroseconds: QueuePairGreeting.nonceMicroseconds)
+        nextPatrol = min(nextPatrol, now.advanced(byMicroseconds: Self.patrolMicroseconds))
+        let (offer, nonce) = service.open(
+            QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation),
+            secret: secret, expires: pairs[pair].expires)
+        pairs[pair].offer = offer
+        let addresses = service.ends.filter(\.isUsable).flatMap(\.addresses).prefix(16)
+        return .offer(
+            QueuePairOffer(
+                port: service.port, credits: UInt16(configuration.credits),
+                messageLimitBytes: UInt32(RDMAMemory.messageBytes), sessionID: offer, nonce: nonce,
+                addresses: addresses.map { DeviceAddress(words: $0.words) }))
+    }
+
+    private func unavailable(_ reason: String) -> QueuePairAnswer {
+        counters.add(to: .refusedOpens)
+        return .unavailable(reason)
+    }
+
+    /// The TCP session has ended, and its queue pairs with it.
+    package func ownerEnded(_ owner: OwnerSession) {
+        for pair in 0..<pairs.count where pairs[pair].owner == owner {
+            switch pairs[pair].state {
+            case .offered: withdraw(pair)
+            case .open: close(pair)
+            case .free, .closing, .ended: break
+            }
+        }
+    }
+
+    /// Ends an offer that nobody has taken; one that was taken ends when its client is here.
+    private func withdraw(_ pair: Int) {
+        if service.take(pairs[pair].offer) != nil {
+            pairs[pair].clear()
+        } else {
+            pairs[pair].isUnwanted = true
+        }
+    }
+
+    private func takeNews() {
+        for news in service.news(of: shard) {
+            let place = news.place
+            guard pairs[place.slot].generation == place.generation else { continue }
+            switch news {
+            case .connected(_, let connection, let end, let keys, let isSigned):
+                adopt(place.slot, connection, end: end, keys: keys, isSigned: isSigned)
+            case .failed:
+                if pairs[place.slot].state == .offered { pairs[place.slot].clear() }
+            case .lost:
+                if pairs[place.slot].state == .open {
+                    counters.add(to: .lostQueuePairs)
+                    close(place.slot)
+                }
+            case .ended: endedPairs.append(place.slot)
+            }
+        }
+    }
+
+    private func adopt(
+        _ pair: Int, _ connection: RDMAConnection, end: Int, keys: QueuePairKeys, isSigned: Bool
+    ) {
+        precondition(pairs[pair].state == .offered, "a client came for no offer")
+        pairs[pair].state = .open
+        pairs[pair].connection = connection
+        pairs[pair].end = end
+        pairs[pair].isSigned = isSigned
+        if isSigned {
+            pairs[pair].incoming = FrameAuthenticator(key: keys.clientToServer)
+            pairs[pair].outgoing = FrameAuthenticator(key: keys.serverToClient)
+        }
+        for row in rows(of: pair) { rows[row].state = .posted }
+        connectionCount += 1
+        if pairs[pair].isUnwanted { close(pair) }
+    }
+
+    /// Has a queue pair destroyed; its requests' responses will go nowhere.
+    func close(_ pair: Int) {
+        guard pairs[pair].state == .open, let connection = pairs[pair].connection else { return }
+        pairs[pair].state = .closing
+        connectionCount -= 1
+        while let row = pairs[pair].ready.popFirst() {
+            readyCount -= 1
+            rows[row].state = .idle
+        }
+        while pairs[pair].transfers.popFirst() != nil {}
+        for row in rows(of: pair) where rows[row].state == .taken {
+            rows[row].state = .orphaned
+            pairs[pair].orphans += 1
+        }
+        pairs[pair].connection = nil
+        service.ask(
+            EndRequest(
+                connection: connection,
+                place: QueuePairPlace(
+                    shard: shard, slot: pair, generation: pairs[pair].generation)))
+    }
+
+    /// A queue pair is destroyed: the device has let go of its memory.
+    private func finish(_ pair: Int) {
+        precondition(pairs[pair].state == .closing, "a queue pair's end that nobody asked for")
+        // What it left in the completion queue must not be there when the place is given away.
+        _ = drain(pairs[pair].end)
+        for row in rows(of: pair) where rows[row].state != .orphaned {
+            rows[row].state = .idle
+            releaseInbound(row)
+            releaseOutbound(row)
+        }
+        pairs[pair].state = .ended
+        if pairs[pair].orphans == 0 { pairs[pair].clear() }
+    }
+
+    /// The engine has answered a request whose queue pair is gone.
+    private func releaseOrphan(_ row: Int) {
+        let pair = pair(of: row)
+        // What the device may still use is given back when the queue pair is destroyed.
+        rows[row].state = .idle
+        pairs[pair].orphans -= 1
+        guard pairs[pair].state == .ended else { return }
+        releaseInbound(row)
+        releaseOutbound(row)
+        if pairs[pair].orphans == 0 { pairs[pair].clear() }
+    }
+
+    // MARK: - Looks at the network
+
+    /// The descriptors that become readable when `look` has something to do.
+    package var descriptors: [Int32] { service.ends.map { $0.queues[shard].descriptor } }
+
+    /// Descriptor `index` became readable.
+    package func notified(_ index: Int) { isArmed[index] = false }
+
+    /// Takes completions and news, and asks for notice of the next ones. True when there is
+    /// something for the engine.
+    package func look(now: Instant) -> Bool {
+        deliveredSinceLook = false
+        turnLeft = Self.turnBytes
+        takeNews()
+        for end in service.ends.indices {
+            _ = drain(end)
+            if isArmed[end] { continue }
+            do throws(VerbsError) {
+                try service.ends[end].queues[shard].arm()
+                isArmed[end] = true
+                // What came between the last look and the arming gives no notice.
+                _ = drain(end)
+            } catch {
+                cells.countRDMAError()
+            }
+        }
+        while let pair = endedPairs.popLast() { finish(pair) }
+        serveSlabWaiters()
+        patrol(now: now)
+        publish()
+        return deliveredSinceLook
+    }
+
+    /// When `look` is due though nothing has come.
+    package func nextLook(now: Instant) -> Instant {
+        if slabWaiters.isEmpty, readyCount == 0 { return nextPatrol }
+        return min(nextPatrol, now.advanced(byMicroseconds: Self.slabPauseMicroseconds))
+    }
+
+    private var counted = -1
+
+    private func publish() {
+        let isActive = service.isActive
+        guard isActive != toldActive || counted != connectionCount else { return }
+        toldActive = isActive
+        counted = connectionCount
+        cells.setRDMA(isActive: isActive, connections: connectionCount)
+    }
+
+    /// Takes every completion of an end; how many.
+    private func drain(_ end: Int) -> Int {
+        var total = 0
+        while true {
+            var count = 0
+            do throws(VerbsError) {
+                count = try service.ends[end].queues[shard].poll { take($0) }
+            } catch {
+                cells.countRDMAError()
+            }
+            total += count
+            if count == 0 { return total }
+        }
+    }
+
+    private func take(_ completion: WorkCompletion) {
+        let name = WorkName(completion.workID)
+        let pair = name.isReceive ? pair(of: name.index) : name.index
+        // Its client may have come just now.
+        if pairs[pair].state == .offered { takeNews() }
+        guard pairs[pair].state == .open,
+            name
+                == WorkName(
+                    isReceive: name.isReceive, generation: pairs[pair].generation, index: name.index
+                )
+        else { return }
+        guard completion.status.isSuccess else {
+            if !completion.status.isFlushed { cells.countRDMAError() }
+            counters.add(to: .lostQueuePairs)
+            close(pair)
+            return
+        }
+        if name.isReceive {
+            received(name.index, bytes: completion.receivedBytes ?? 0)
+        } else {
+            workEnded(pair)
+        }
+    }
+
+    private func serveSlabWaiters() {
+        for _ in 0..<slabWaiters.count {
+            guard let row = slabWaiters.popFirst() else { return }
+            guard rows[row].state == .waiting, pairs[pair(of: row)].state == .open else {
+                continue
+            }
+            if findSlabs(row) { pull(row) } else { slabWaiters.append(row) }
+        }
+    }
+
+    /// Ends offers that nobody took, and requests that nobody takes in time.
+    private func patrol(now: Instant) {
+        guard nextPatrol <= now else { return }
+        var isUsed = false
+        for pair in 0..<pairs.count where pairs[pair].state != .free {
+            isUsed = true
+            if pairs[pair].state == .offered, pairs[pair].expires <= now { withdraw(pair) }
+            if pairs[pair].state == .open { endOverdue(pair, now: now) }
+        }
+        nextPatrol = isUsed ? now.advanced(byMicroseconds: Self.patrolMicroseconds) : .never
+    }
+
+    private func endOverdue(_ pair: Int, now: Instant) {
+        for _ in 0..<pairs[pair].ready.count {
+            guard let row = pairs[pair].ready.popFirst() else { break }
+            if dueTime(of: row) <= now {
+                readyCount -= 1
+                counters.add(to: .overdueRequests)
+                releaseInbound(row)
+                answer(row, .deadlineExceeded)
+            } else {
+                pairs[pair].ready.append(row)
+            }
+        }
+        for row in rows(of: pair) where rows[row].state == .waiting && dueTime(of: row) <= now {
+            counters.add(to: .overdueRequests)
+            answer(row, .deadlineExceeded)
+        }
+        // The device may try for minutes to reach a client that is gone.
+        for row in rows(of: pair)
+        where rows[row].state == .pulling || rows[row].state == .sending {
+            let since = rows[row].transferSince
+            guard since != .never,
+                since.advanced(byMicroseconds: configuration.transferMicroseconds) <= now
+            else { continue }
+            counters.add(to: .overdueTransfers)
+            close(pair)
+            return
+        }
+    }
+
+    private func dueTime(of row: Int) -> Instant {
+        min(
+            deadline(of: row),
+            rows[row].arrival.advanced(byMicroseconds: Self.longestRequestMicroseconds))
+    }
+}
+
+#endif

@@ -1,0 +1,110 @@
+// DaemonRemote: the daemon's RDMA, where it is built in and configured; otherwise a place that
+// holds nothing.
+//
+// Always holds: without usable devices the daemon serves over TCP, and says what is wrong.
+
+#if IOUring
+
+internal import Admin
+internal import Engine
+internal import IOUring
+internal import Settings
+#if Verbs
+internal import RDMA
+#endif
+
+/// What all shards share for RDMA.
+struct DaemonRemote: Sendable {
+    #if Verbs
+    private let service: RDMAService?
+
+    /// Bytes of the arena that each shard needs for it.
+    static func memoryBytes(_ settings: ServerSettings) -> ByteCount {
+        configuration(settings)?.memoryBytes ?? .zero
+    }
+
+    private static func configuration(_ settings: ServerSettings) -> RDMAConfiguration? {
+        guard let rdma = settings.rdma else { return nil }
+        var configuration = RDMAConfiguration(limits: settings.limits)
+        configuration.queuePairs = rdma.queuePairs
+        return configuration
+    }
+
+    /// Opens the devices and registers the memory. `ranges` are each shard's.
+    init(
+        _ settings: ServerSettings, slabs: SlabPool, ranges: [ArenaRange], control: DaemonControl
+    ) {
+        guard let rdma = settings.rdma, let configuration = Self.configuration(settings) else {
+            service = nil
+            return
+        }
+        service = RDMAService(
+            devices: rdma.devices, port: settings.listen.port, configuration: configuration,
+            slabs: slabs, ranges: ranges, wakeShard: { control.wake($0) })
+    }
+
+    /// Starts the control thread. `report` is told what is wrong whenever that changes.
+    func start(_ report: @escaping @Sendable ([String]) -> Void) {
+        guard let service else { return }
+        Threads.start(named: "rdma") { RDMAControl.run(service, report: report) }
+    }
+
+    /// A shard's transport over `tcp`, and the watch that the shard must keep.
+    func transport(
+        over tcp: TCPTransport, of shard: Int, on ring: ShardRing, slabs: SlabPool,
+        cells: ShardCells
+    ) -> (transport: ShardTransport, watch: DescriptorWatch?) {
+        guard let service else { return (ShardTransport(tcp: tcp), nil) }
+        let remote = RemoteTransport(
+            RDMATransport(service, shard: shard, slabs: slabs, cells: cells), beside: tcp)
+        return (ShardTransport(tcp: tcp, remote: remote), DescriptorWatch(remote, on: ring))
+    }
+
+    /// Nil where no RDMA is configured.
+    var reading: RDMAReading? {
+        service.map { RDMAReading(problems: $0.problems.map(\.description)) }
+    }
+
+    /// The queue pairs' figures; `connections` are those that are open.
+    func transportReading(connections: UInt64) -> TransportReading? {
+        guard let service else { return nil }
+        return TransportReading(
+            name: "rdma", connectRequests: service.count(.openRequests),
+            sessionsActive: connections, sessions: service.count(.acceptedQueuePairs),
+            receivedBytes: service.count(.bytesReceived), sentBytes: service.count(.bytesSent),
+            malformedRequests: service.count(.malformedMessages),
+            authenticationFailures: service.count(.forgedGreetings)
+                + service.count(.forgedMessages),
+            refusals: RDMACounter.allCases.filter(\.isRefusal).map {
+                ("\($0)".withUnderscores, service.count($0))
+            })
+    }
+    #else
+    static func memoryBytes(_ settings: ServerSettings) -> ByteCount { .zero }
+
+    init(
+        _ settings: ServerSettings, slabs: SlabPool, ranges: [ArenaRange], control: DaemonControl
+    ) {
+        isWanted = settings.rdma != nil
+    }
+
+    private let isWanted: Bool
+    private static let problem =
+        "this memkvd was built without RDMA (the package trait Verbs); rdma does nothing"
+
+    func start(_ report: @escaping @Sendable ([String]) -> Void) {
+        if isWanted { report([Self.problem]) }
+    }
+
+    func transport(
+        over tcp: TCPTransport, of shard: Int, on ring: ShardRing, slabs: SlabPool,
+        cells: ShardCells
+    ) -> (transport: ShardTransport, watch: DescriptorWatch?) { (ShardTransport(tcp: tcp), nil) }
+
+    var reading: RDMAReading? { isWanted ? RDMAReading(problems: [Self.problem]) : nil }
+
+    func transportReading(connections: UInt64) -> TransportReading? { nil }
+    #endif
+}
+
+#endif
