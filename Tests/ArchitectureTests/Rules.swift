@@ -246,11 +246,9 @@ enum Rules {
         }
         let isAllOfIt = trait.folders.contains { file.path.hasPrefix($0) }
         guard let first = isAllOfIt ? words.startIndex : imports else { return nil }
-        let isConditional = words.indices.prefix(first + 1).contains { index in
-            words[index].text == "if" && words[index].before == "#"
-                && words[index...].contains {
-                    $0.line == words[index].line && $0.text == trait.name
-                }
+        let isConditional = words.indices.prefix(first + 1).contains {
+            words[$0].text == "if" && words[$0].before == "#" && $0 + 1 < words.count
+                && words[$0 + 1].text == trait.name
         }
         if isConditional { return nil }
         return Violation(

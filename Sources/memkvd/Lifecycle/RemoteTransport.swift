@@ -3,7 +3,8 @@
 //
 // Always holds: a queue pair belongs to a TCP session and may do what that may.
 
-#if IOUring && Verbs
+#if IOUring
+#if Verbs
 
 internal import Engine
 internal import IOUring
@@ -74,4 +75,5 @@ final class RemoteTransport: QueuePairOffering, RDMAOwners, Watched {
     func nextLook(now: Instant) -> Instant { transport.nextLook(now: now) }
 }
 
+#endif
 #endif
