@@ -3,6 +3,7 @@
 #include "CHTTP.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,9 @@ enum memkv_http_result memkv_http_get(
         strncpy(answer->problem, curl_easy_strerror(code), sizeof answer->problem - 1);
     }
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status_code);
+    long system_error = 0;
+    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error);
+    int was_refused = code == CURLE_COULDNT_CONNECT && system_error == ECONNREFUSED;
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     if (code == CURLE_OK) {
@@ -78,5 +82,6 @@ enum memkv_http_result memkv_http_get(
         return memkv_http_done;
     }
     free(body.bytes);
-    return body.is_too_long ? memkv_http_too_long : meaning(code);
+    if (body.is_too_long) return memkv_http_too_long;
+    return was_refused ? memkv_http_refused : meaning(code);
 }

@@ -29,6 +29,7 @@ struct memkv_http_answer {
 enum memkv_http_result {
     memkv_http_done,
     memkv_http_host_unknown,
+    memkv_http_refused,
     memkv_http_not_connected,
     memkv_http_timed_out,
     memkv_http_not_http,

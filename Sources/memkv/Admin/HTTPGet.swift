@@ -101,7 +101,7 @@ enum HTTPGet {
         switch result {
         case memkv_http_host_unknown:
             CommandFailure(ConnectError.unknownHost(problem), server: server)
-        case memkv_http_not_connected where problem.hasSuffix("Connection refused"):
+        case memkv_http_refused:
             CommandFailure(ConnectError.refused, server: server)
         case memkv_http_not_connected:
             CommandFailure(ConnectError.unreachable(problem), server: server)
