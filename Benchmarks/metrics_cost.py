@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What it costs that everything is counted and timed: a memkvd as it is, over one that counts nothing.
 
-The second is built with `swift build -c release --traits IOUring,WithoutMetrics --scratch-path .build/without-metrics
+The second is built with `swift build -c release --traits default,WithoutMetrics --scratch-path .build/without-metrics
 --product memkvd`. Both run at once in memory mode, on loopback; each pair is one run of puts or gets on either, in alternating
 order. Prints requests a second and processor time of the shard's thread as the median ratio of the pairs with its
 95 % bootstrap interval; every run goes to a CSV. Ends with 1 when the throughput's median is below the goal.
@@ -59,7 +59,7 @@ def main():
     tool = common.program("engine-benchmark", options.tools)
     programs = {"with": common.program("memkvd", options.memkvd), "without": os.path.join(options.without, "memkvd")}
     if not os.access(programs["without"], os.X_OK):
-        sys.exit(f"{programs['without']} is not built; run: swift build -c release --traits IOUring,WithoutMetrics "
+        sys.exit(f"{programs['without']} is not built; run: swift build -c release --traits default,WithoutMetrics "
                  "--scratch-path .build/without-metrics --product memkvd")
     print(common.machine())
     directory = tempfile.mkdtemp(prefix="memkv-metrics-")

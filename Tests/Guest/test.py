@@ -18,8 +18,9 @@ from harness.drives import Drive
 from harness.failure import NoGuest
 
 # The contract's drives are as small as may be; the others hold a store.
-DRIVES = ["bare512:64M:512", "bare4096:64M:4096", "first:512M:4096", "second:512M:512"]
-SUITES = ("nvme", "softroce", "determinism")
+DRIVES = {"nvme": ["bare512:64M:512", "bare4096:64M:4096", "first:512M:4096", "second:512M:512"],
+          "softroce": ["remote4096:640M:4096", "remote512:640M:512"], "determinism": []}
+SUITES = tuple(DRIVES)
 # Ten times what it takes on an idle machine.
 TIME_LIMIT_SECONDS = 1200
 
@@ -38,7 +39,7 @@ def main():
         environment.append(f"MEMKV_FINGERPRINTS={json.dumps(determinism.fingerprints())}")
     try:
         return guest.run(["env", *environment, "python3", str(HERE / "inside.py"), *suites],
-                         drives=[Drive(text) for text in DRIVES if "nvme" in suites],
+                         drives=[Drive(text) for suite in suites for text in DRIVES[suite]],
                          packages=guest.RDMA_PACKAGES if "softroce" in suites else [],
                          time_limit=TIME_LIMIT_SECONDS)
     except NoGuest as reason:

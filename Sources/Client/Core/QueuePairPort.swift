@@ -21,7 +21,8 @@ package struct Exposure: Sendable {
 
 /// One queue pair, from the moment its connecting begins.
 package protocol ClientQueuePair: AnyObject {
-    /// Open once the server has shown that it is the one that offered it.
+    /// Open once the server has shown that it is the one that offered it. Changes only while the
+    /// transport waits: all of a step sees the same.
     var opening: OpeningProgress { get }
     /// Whether a message can be taken now.
     var maySend: Bool { get }

@@ -68,7 +68,6 @@ final class VerbsQueuePair: ClientQueuePair {
     // MARK: Coming to be
 
     var opening: OpeningProgress {
-        takeEvents()
         if let failure { return .failed(failure) }
         return phase == .open ? .open : .pending
     }
@@ -253,9 +252,14 @@ final class VerbsQueuePair: ClientQueuePair {
 
     var isClosed: Bool { phase == .closed }
 
-    /// Has the next completion end the wait that follows; true when there is something already.
+    /// Takes what has happened, and has the next completion end the wait that follows; true when
+    /// there is something already. Events are taken here rather than by whoever asks `opening`: what
+    /// one part of a step would see and another not, nobody would be woken for.
     func prepareToWait() -> Bool {
-        guard phase == .open, failure == nil, let queue else { return failure != nil }
+        let before = phase
+        takeEvents()
+        if failure != nil || phase != before { return true }
+        guard phase == .open, let queue else { return false }
         do throws(VerbsError) {
             try queue.arm()
         } catch {
