@@ -1,7 +1,8 @@
-"""memkvd on two NVMe drives behind RDMA: a large file in and out, kill -9 in the middle of another, TCP and RDMA clients on the
-same keys.
+"""memkvd on two NVMe drives behind RDMA: a large file in and out, kill -9 in the middle of another, clients by TCP and
+by RDMA on the same keys.
 
-Used by softroce.py, on the drives that test.py gives it. TCP goes over the loopback interface, values by RDMA over the link.
+Used by softroce.py, on the drives that test.py gives it. TCP goes over the loopback interface, values by RDMA over
+the link.
 """
 import json
 import subprocess

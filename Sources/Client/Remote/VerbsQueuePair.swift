@@ -253,8 +253,8 @@ final class VerbsQueuePair: ClientQueuePair {
     var isClosed: Bool { phase == .closed }
 
     /// Takes what has happened, and has the next completion end the wait that follows; true when
-    /// there is something already. Events are taken here rather than by whoever asks `opening`: what
-    /// one part of a step would see and another not, nobody would be woken for.
+    /// there is something already. Events are taken here rather than by whoever asks `opening`:
+    /// what one part of a step would see and another not, nobody would be woken for.
     func prepareToWait() -> Bool {
         let before = phase
         takeEvents()
