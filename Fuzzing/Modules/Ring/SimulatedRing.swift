@@ -169,6 +169,8 @@ package struct Ring: ~Copyable {
         _ file: RingFile, at offset: UInt64, length: UInt64, userData: UInt64
     ) { refuse() }
 
+    package mutating func awaitReadable(_ descriptor: Int32, userData: UInt64) { refuse() }
+
     package mutating func allowBlockedOperations(_ count: Int) {}
 
     package mutating func registerFileTable(count: Int) throws(RingError) { refuse() }
