@@ -196,7 +196,10 @@ struct ClientWorld {
         var answerBody: [UInt64] = []
         var payload: [UInt8] = []
         switch operation {
-        case .connect, .authenticate, .tcpPut, .tcpDelete: break
+        // What belongs to queue pairs isn't sent by these clients.
+        case .connect, .authenticate, .tcpPut, .tcpDelete, .write, .read, .batchWrite, .batchRead,
+            .rdmaOpen:
+            break
         case .stat: answerBody = [UInt64(input.byte()), 1, 2]
         case .tcpGet:
             payload = Self.value.copy(count: Int(input.byte()) * 16)
