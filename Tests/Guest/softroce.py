@@ -1,6 +1,6 @@
-"""Two Soft-RoCE endpoints and Debian's own RDMA programs between them: data, a link that is cut, a bad link.
+"""Two Soft-RoCE endpoints, and between them Debian's own RDMA programs, then memkvd and memkv: data, a link that is cut, a bad link.
 
-Run inside the guest by inside.py. What is shown is the machinery that tests of MemKV's RDMA stand on: that traffic
+Run inside the guest by inside.py. What Debian's programs show is the machinery that MemKV's tests stand on: that traffic
 crosses the link, that the link's end is the traffic's end, and that its return is enough. No program polls without
 a pause: on two emulated processors it would starve rxe, which does its work in a kernel thread.
 """
