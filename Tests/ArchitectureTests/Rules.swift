@@ -81,6 +81,9 @@ enum Rules {
         "Sources/Engine/Memory/SlabPool.swift": (
             "Synchronization", "slabs are shared by all shards: a compare-and-swap list"
         ),
+        "Sources/Engine/Ports/InboundShare.swift": (
+            "Synchronization", "one share for the transports of all shards"
+        ),
         "Sources/Engine/Shards/Mailbox.swift": (
             "Synchronization", "the cursors of a ring between two shards"
         ),

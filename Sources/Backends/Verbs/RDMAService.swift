@@ -64,9 +64,7 @@ package final class RDMAService: Sendable {
     let arena: Arena
     let memories: [RDMAMemory]
     let port: UInt16
-    /// Slabs that payloads on their way in may hold at once, in all shards.
-    let inboundSlabLimit: UInt32
-    private let inboundSlabs = Atomic<UInt32>(0)
+    let inbound: InboundShare
     private let startProblems: [RDMAProblem]
 
     private let openings = Mutex<[UInt64: QueuePairOpening]>([:])
@@ -96,9 +94,10 @@ package final class RDMAService: Sendable {
         memories = ranges.map { RDMAMemory(range: $0) }
         counters = (0...ranges.count).map { _ in RDMACounters() }
         inboxes = ranges.map { _ in Inbox() }
-        inboundSlabLimit = max(
-            slabs.slabCount / 4,
-            slabs.slabs(for: ByteCount(UInt64(configuration.payloadLimitBytes))))
+        inbound = InboundShare(
+            limit: max(
+                slabs.slabCount / 4,
+                slabs.slabs(for: ByteCount(UInt64(configuration.payloadLimitBytes)))))
         var ends: [RDMADeviceEnd] = []
         var problems: [RDMAProblem] = []
         let found = RDMADevice.all()
@@ -197,19 +196,6 @@ package final class RDMAService: Sendable {
             defer { requests.removeAll(keepingCapacity: true) }
             return requests
         }
-    }
-
-    // MARK: - Memory of payloads on their way in
-
-    func takeInboundSlabs(_ count: UInt32) -> Bool {
-        let taken = inboundSlabs.add(count, ordering: .relaxed).newValue
-        if taken <= inboundSlabLimit { return true }
-        inboundSlabs.subtract(count, ordering: .relaxed)
-        return false
-    }
-
-    func giveBackInboundSlabs(_ count: UInt32) {
-        inboundSlabs.subtract(count, ordering: .relaxed)
     }
 }
 

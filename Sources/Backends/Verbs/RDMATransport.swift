@@ -240,10 +240,10 @@ package final class RDMATransport {
             Shares.permit(
                 UInt64(wanted), held: UInt64(pairs[pair].heldSlabs),
                 free: UInt64(slabs.freeSlabs), limit: slabsPerSession),
-            service.takeInboundSlabs(wanted)
+            service.inbound.take(wanted)
         else { return false }
         guard let lease = slabs.lease(lengthBytes: length) else {
-            service.giveBackInboundSlabs(wanted)
+            service.inbound.giveBack(wanted)
             return false
         }
         rows[row].inbound = consume lease
@@ -254,7 +254,7 @@ package final class RDMATransport {
 
     func releaseInbound(_ row: Int) {
         rows[row].inbound = nil
-        service.giveBackInboundSlabs(rows[row].inboundSlabs)
+        service.inbound.giveBack(rows[row].inboundSlabs)
         pairs[pair(of: row)].heldSlabs -= rows[row].inboundSlabs
         rows[row].inboundSlabs = 0
     }

@@ -256,10 +256,10 @@ extension TCPTransport {
             Shares.permit(
                 UInt64(wanted), held: UInt64(connections[session].heldSlabs),
                 free: UInt64(slabs.freeSlabs), limit: slabsPerSession),
-            budget.takeInboundSlabs(wanted)
+            budget.inbound.take(wanted)
         else { return false }
         guard let lease = slabs.lease(lengthBytes: length) else {
-            budget.giveBackInboundSlabs(wanted)
+            budget.inbound.giveBack(wanted)
             return false
         }
         entries[entry].inbound = consume lease
@@ -271,7 +271,7 @@ extension TCPTransport {
     /// Ends the payload's way in: the engine has had its chance to take the lease.
     func releaseInbound(_ entry: Int) {
         entries[entry].inbound = nil
-        budget.giveBackInboundSlabs(entries[entry].inboundSlabs)
+        budget.inbound.giveBack(entries[entry].inboundSlabs)
         if entries[entry].state != .orphaned {
             connections[entries[entry].session].heldSlabs -= entries[entry].inboundSlabs
         }

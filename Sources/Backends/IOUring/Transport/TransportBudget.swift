@@ -34,9 +34,7 @@ package final class TransportBudget: Sendable {
     }
 
     private let limits: SessionLimits
-    /// Slabs that payloads on their way in may hold at once.
-    let inboundSlabLimit: UInt32
-    private let inboundSlabs = Atomic<UInt32>(0)
+    let inbound: InboundShare
     private let sessions: Mutex<Sessions>
 
     /// For transports of `configuration` over `slabs`. `seed` keeps clients from choosing addresses
@@ -46,7 +44,7 @@ package final class TransportBudget: Sendable {
         seed: UInt64 = .random(in: 0 ... .max)
     ) {
         limits = configuration.limits
-        inboundSlabLimit = configuration.inboundSlabs(of: slabs) ?? 0
+        inbound = InboundShare(limit: configuration.inboundSlabs(of: slabs) ?? 0)
         sessions = Mutex(
             Sessions(ofAddress: FixedMap(capacity: configuration.limits.sessions, seed: seed)))
     }
@@ -76,18 +74,6 @@ package final class TransportBudget: Sendable {
                 sessions.ofAddress.set(address, to: held - 1)
             }
         }
-    }
-
-    /// Takes `count` slabs from the share of payloads on their way in; false when it has too few.
-    func takeInboundSlabs(_ count: UInt32) -> Bool {
-        let taken = inboundSlabs.add(count, ordering: .relaxed).newValue
-        if taken <= inboundSlabLimit { return true }
-        inboundSlabs.subtract(count, ordering: .relaxed)
-        return false
-    }
-
-    func giveBackInboundSlabs(_ count: UInt32) {
-        inboundSlabs.subtract(count, ordering: .relaxed)
     }
 }
 
