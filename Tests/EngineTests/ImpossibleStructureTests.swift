@@ -29,7 +29,8 @@ import Wire
     @Test(
         arguments: [
             (7, 0), (9, 1), (10, 0), (10, .max), (16, .max), (17, .max),
-            (18, UInt64(UInt32.max)), (19, 0), (19, .max), (21, .max), (22, .max), (24, .max),
+            (18, UInt64(UInt32.max)), (19, 0), (19, .max), (21, .max), (22, .max), (24, 0),
+            (24, .max),
         ] as [(UInt64, UInt64)])
     func aSuperblockOfImpossibleNumbersIsDamaged(word: UInt64, value: UInt64) throws {
         let reading = try read { $0.storeWord(value, at: ArenaOffset(word * 8)) }

@@ -200,7 +200,7 @@ package struct Superblock: Sendable {
             superblock.blockCount, superblock.changeGeneration, superblock.strayCount,
         ]
         guard superblock.rootCount + superblock.mapDirectoryCount <= pointerLimit,
-            superblock.memberCount <= FormatConstants.memberLimit,
+            (1...FormatConstants.memberLimit).contains(superblock.memberCount),
             Int(superblock.changeCount) <= layout.changeLimit,
             superblock.changeFloor <= lineage.counter + 1,
             superblock.incarnation < .max, superblock.journalStart.rawValue > 0,

@@ -18,7 +18,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func attend(_ drive: DriveIndex) {
         drives[drive].recovery.step = .awaitingAttendance
         hasWorked = true
-        guard let member = drives[drive].member else { return }
+        guard let member = drives[drive].member else {
+            preconditionFailure("a drive that recovers is no member")
+        }
         let changes = (0..<drives[drive].changes.count).map { drives[drive].changes.entry(at: $0) }
         let isEmptied = drives[drive].recovery.isEmptied
         let lineage = drives[drive].superblock.lineage
