@@ -45,7 +45,10 @@ let verbsTargets: [Target.Dependency] = [
     .target(name: "Verbs", condition: .when(traits: ["Verbs"]))
 ]
 let rdmaTargets: [Target.Dependency] =
-    verbsTargets + [.target(name: "RDMA", condition: .when(traits: ["Verbs"]))]
+    verbsTargets + [
+        .target(name: "RDMA", condition: .when(traits: ["Verbs"])),
+        .target(name: "SoftRoCE", condition: .when(traits: ["Verbs"])),
+    ]
 
 let package = Package(
     name: "memkv",
@@ -113,6 +116,9 @@ let package = Package(
         .target(
             name: "RDMA", dependencies: ["Engine", "Wire", "Verbs"],
             path: "Sources/Backends/Verbs", swiftSettings: houseRules),
+        .target(
+            name: "SoftRoCE", dependencies: ["RDMA", "Verbs"], path: "Sources/Backends/SoftRoCE",
+            swiftSettings: houseRules),
         .target(
             name: "Sim", dependencies: ["Engine", "Wire"], path: "Sources/Backends/Sim",
             swiftSettings: houseRules + fastSimulation),
@@ -187,6 +193,7 @@ let package = Package(
         .executableTarget(
             name: "memkv",
             dependencies: ioUringTargets + [
+                .target(name: "SoftRoCE", condition: .when(traits: ["Verbs"])),
                 "CBlkid", "CHTTP", "Client", "Engine", "History", "ScenarioRuns", "Scenarios",
                 "Schema", "Settings", "Simulation", "Timeline", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

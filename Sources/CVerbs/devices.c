@@ -9,6 +9,8 @@
 #include <rdma/rdma_cma.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 // Every device used here has one port that matters.
 enum { PORT = 1, GID_LIMIT = 1024 };
@@ -56,7 +58,8 @@ static bool is_link_local(const uint8_t *address) {
     return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
-int memkv_rdma_addresses(struct ibv_context *device, uint8_t *addresses, int limit) {
+int memkv_rdma_addresses(
+    struct ibv_context *device, uint32_t interface, uint8_t *addresses, int limit) {
     struct ibv_gid_entry *entries = calloc(GID_LIMIT, sizeof *entries);
     if (!entries) return -ENOMEM;
     ssize_t count = ibv_query_gid_table(device, entries, GID_LIMIT, 0);
@@ -70,6 +73,7 @@ int memkv_rdma_addresses(struct ibv_context *device, uint8_t *addresses, int lim
             const uint8_t *address = entries[i].gid.raw;
             if (entries[i].port_num != PORT || entries[i].gid_type != IBV_GID_TYPE_ROCE_V2)
                 continue;
+            if (interface != 0 && entries[i].ndev_ifindex != interface) continue;
             if (is_link_local(address) != (pass == 1)) continue;
             memcpy(
                 addresses + MEMKV_RDMA_ADDRESS_BYTES * taken++, address,
@@ -77,6 +81,21 @@ int memkv_rdma_addresses(struct ibv_context *device, uint8_t *addresses, int lim
         }
     free(entries);
     return taken;
+}
+
+bool memkv_rdma_is_there(struct ibv_context *device) {
+    const char *directory = device->device->dev_path;
+    return directory[0] == 0 || access(directory, F_OK) == 0;
+}
+
+int memkv_rdma_let_go(struct ibv_context *device) {
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0) return -errno;
+    int result = 0;
+    if (dup3(nothing, device->async_fd, O_CLOEXEC) < 0) result = -errno;
+    if (dup3(nothing, device->cmd_fd, O_CLOEXEC) < 0) result = -errno;
+    close(nothing);
+    return result;
 }
 
 struct ibv_pd *memkv_rdma_make_domain(struct ibv_context *device) { return ibv_alloc_pd(device); }
@@ -134,6 +153,20 @@ int memkv_rdma_take_notices(struct ibv_comp_channel *channel) {
         count++;
     }
     return count;
+}
+
+int memkv_rdma_make_set(void) {
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    return set < 0 ? -errno : set;
+}
+
+int memkv_rdma_add_to_set(int set, int descriptor) {
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : -errno;
+}
+
+int memkv_rdma_remove_from_set(int set, int descriptor) {
+    return epoll_ctl(set, EPOLL_CTL_DEL, descriptor, NULL) == 0 ? 0 : -errno;
 }
 
 int memkv_rdma_poll(struct ibv_cq *queue, struct memkv_rdma_completion *out, int limit) {

@@ -9,6 +9,7 @@
 #if Verbs
 
 internal import CVerbs
+internal import Glibc
 
 /// The end of a piece of work.
 package struct WorkCompletion: Hashable, Sendable {
@@ -40,6 +41,7 @@ package final class CompletionQueue: @unchecked Sendable {
     let queue: OpaquePointer
     private let channel: OpaquePointer
     private let batch: UnsafeMutablePointer<memkv_rdma_completion>
+    private var isEnded = false
     private static let batchLimit = 16
 
     /// For `capacity` completions at once.
@@ -62,10 +64,16 @@ package final class CompletionQueue: @unchecked Sendable {
         unsafe batch = .allocate(capacity: Self.batchLimit)
     }
 
-    /// Every connection that completes to it has ended before.
-    deinit {
+    deinit { end() }
+
+    /// Every connection that completes to it has ended before, and nobody uses it after. Without
+    /// this it ends when it is forgotten.
+    package func end() {
+        if isEnded { return }
+        isEnded = true
+        // Of a device that was taken out nothing can be freed any more: any other failure is fine.
         let result = unsafe memkv_rdma_free_queue(queue)
-        precondition(result == 0, "a completion queue ends before its connections")
+        precondition(result != -EBUSY, "a completion queue ends before its connections")
         unsafe memkv_rdma_free_channel(channel)
         unsafe batch.deallocate()
     }

@@ -21,9 +21,13 @@ package final class ConnectionWaker: Sendable {
 
     package func wake() { memkv_rdma_wake(descriptor) }
 
-    /// Blocks until `events` has one, until a wake, or for `milliseconds`.
-    package func wait(for events: ConnectionEvents, milliseconds: Int) {
-        memkv_rdma_wait(events.descriptor, descriptor, Int32(milliseconds))
+    /// Blocks until `events`, if there are any, has one, until a wake, or for `milliseconds`.
+    package func wait(for events: ConnectionEvents?, milliseconds: Int) {
+        memkv_rdma_wait(events?.descriptor ?? -1, descriptor, Int32(milliseconds))
+    }
+
+    package static func pause(milliseconds: Int) {
+        usleep(useconds_t(milliseconds) * 1000)
     }
 
     /// The monotonic clock.

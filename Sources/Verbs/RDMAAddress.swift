@@ -25,7 +25,8 @@ package struct RDMAAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The IPv4 address of these four bytes.
-    package init(v4 bytes: InlineArray<4, UInt8>) {
+    package init(v4 bytes: [UInt8]) {
+        precondition(bytes.count == 4, "an IPv4 address of \(bytes.count) bytes")
         self.init(
             bytes: (0..<Self.byteCount).map {
                 $0 < 10 ? 0 : $0 < 12 ? 0xFF : bytes[$0 - 12]

@@ -43,7 +43,7 @@ private final class OpenedDevices: @unchecked Sendable {
 
 /// An RDMA device. Any thread may use it.
 @safe
-package final class RDMADevice: @unchecked Sendable {
+package final class RDMADevice: Equatable, @unchecked Sendable {
     // Sendable because it is immutable, and libibverbs may be called by several threads at once.
     package let name: String
     let context: OpaquePointer
@@ -53,6 +53,11 @@ package final class RDMADevice: @unchecked Sendable {
         unsafe self.context = context
         self.owner = owner
         name = unsafe String(cString: memkv_rdma_device_name(context))
+    }
+
+    /// Two of one opened device.
+    package static func == (left: RDMADevice, right: RDMADevice) -> Bool {
+        unsafe left.context == right.context
     }
 
     /// All devices that connections can be made with; empty where the kernel has no RDMA.
@@ -88,12 +93,23 @@ package final class RDMADevice: @unchecked Sendable {
             isPortActive: found.is_port_active, isEthernet: found.is_ethernet)
     }
 
-    /// The addresses of its RoCE v2 GIDs, those of one link only last.
-    package func addresses() throws(VerbsError) -> [RDMAAddress] {
+    /// False as soon as the kernel takes it out.
+    package var isThere: Bool { unsafe memkv_rdma_is_there(context) }
+
+    /// Lets go of a device that is to be taken out: some drivers wait for that. Everything made on
+    /// it has ended, and nothing is made on it any more.
+    package func letGo() { _ = unsafe memkv_rdma_let_go(context) }
+
+    /// The addresses of its RoCE v2 GIDs, those of one link only last; with `interface`, only that
+    /// network interface's.
+    package func addresses(
+        on interface: NetworkInterface? = nil
+    ) throws(VerbsError) -> [RDMAAddress] {
         let limit = 64
         let bytes = RDMAAddress.byteCount
         var memory = [UInt8](repeating: 0, count: limit * bytes)
-        let count = unsafe memkv_rdma_addresses(context, &memory, Int32(limit))
+        let count = unsafe memkv_rdma_addresses(
+            context, interface?.index ?? 0, &memory, Int32(limit))
         guard count >= 0 else { throw VerbsError("to read the GIDs of device \(name)", count) }
         return (0..<Int(count)).map { index in
             RDMAAddress(bytes: memory[(index * bytes)..<((index + 1) * bytes)])

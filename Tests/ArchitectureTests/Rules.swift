@@ -24,6 +24,8 @@ enum Rules {
             ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
         ),
         ("Sources/Backends/Verbs/", ["Engine", "Synchronization", "Verbs", "Wire"]),
+        // The one backend on top of another: it gives RDMA a device.
+        ("Sources/Backends/SoftRoCE/", ["Glibc", "RDMA", "Synchronization", "Verbs"]),
         ("Sources/Backends/Sim/", ["Engine", "Wire"]),
         ("Sources/Verbs/", ["CVerbs", "Glibc"]),
         // What judges a simulated run knows the wire's names and nothing of the engine's types.
@@ -63,7 +65,7 @@ enum Rules {
             "Sources/memkvd/",
             [
                 "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "RDMA", "Ring",
-                "Schema", "Settings", "Synchronization", "Wire",
+                "Schema", "Settings", "SoftRoCE", "Synchronization", "Verbs", "Wire",
             ]
         ),
         (
@@ -71,7 +73,7 @@ enum Rules {
             [
                 "ArgumentParser", "CBlkid", "CHTTP", "Client", "Engine", "Foundation", "Glibc",
                 "Histogram", "History", "IOUring", "Ring", "ScenarioRuns", "Scenarios", "Schema",
-                "Settings", "Sim", "Simulation", "Synchronization", "Timeline", "Wire",
+                "Settings", "Sim", "Simulation", "SoftRoCE", "Synchronization", "Timeline", "Wire",
             ]
         ),
     ]
@@ -149,6 +151,9 @@ enum Rules {
         "Sources/Ring/RingWaker.swift": "writes eight bytes to an eventfd",
         "Sources/Ring/ThreadName.swift": "hands a name to the C library",
         "Sources/Ring/SystemError.swift": "reads the C library's error texts",
+        "Sources/Verbs/LockedMemory.swift": "the C library's calls on limits",
+        "Sources/Verbs/NetworkInterface.swift": "the C library's calls on sysfs",
+        "Sources/Verbs/Netlink/NetlinkSocket.swift": "a socket of the C library",
         "Sources/Verbs/VerbsError.swift": "reads the C library's error texts",
         "Sources/Verbs/RDMADevices.swift": "libibverbs' devices, through the shim",
         "Sources/Verbs/RDMAMemory.swift": "domains and registrations of libibverbs",
@@ -236,8 +241,8 @@ enum Rules {
             name: "IOUring", modules: ["CIOURing", "IOUring", "Ring"],
             folders: ["Sources/Ring/", "Sources/Backends/IOUring/"]),
         Trait(
-            name: "Verbs", modules: ["CVerbs", "RDMA", "Verbs"],
-            folders: ["Sources/Verbs/", "Sources/Backends/Verbs/"]),
+            name: "Verbs", modules: ["CVerbs", "RDMA", "SoftRoCE", "Verbs"],
+            folders: ["Sources/Verbs/", "Sources/Backends/Verbs/", "Sources/Backends/SoftRoCE/"]),
     ]
 
     private static func conditions(_ file: SourceText) -> [Violation] {

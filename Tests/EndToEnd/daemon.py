@@ -202,6 +202,26 @@ storage:
         stops("a store in memory", process, signal.SIGTERM)
 
 
+def soft_roce():
+    """What can't be had costs RDMA alone, and the reason says what to do."""
+    reasons = {"nothere0": "no network interface nothere0; there are: "}
+    if not pathlib.Path("/sys/class/infiniband").exists():
+        reasons["lo"] = "modprobe rdma_rxe"
+    for interface, reason in reasons.items():
+        port = free_ports()
+        config = write("roce.yaml", f"""
+network: {{ address: "127.0.0.1:{port}" }}
+storage: {{ mode: memory, max_size: 1 GiB }}
+rdma: {{ soft_roce: {interface} }}
+""")
+        with serving("--config", config, port=port) as process:
+            health, status = (json.loads(get(port, path)[1]) for path in ("/v1/health", "/v1/status"))
+            check(f"Soft-RoCE on {interface} can't be had", health["status"] == "degraded"
+                  and not health["rdma_active"] and reason in status["rdma"]["problems"][0], (health, status["rdma"]))
+            stops("a server that wanted Soft-RoCE", process, signal.SIGTERM)
+            check("the log says why", "rdma impaired" in process.log() and reason in process.log(), process.log())
+
+
 def refusals(store):
     code, said, _ = run("--version")
     check("--version", code == 0 and said.strip() != "", said)
@@ -228,8 +248,10 @@ def refusals(store):
             "--data", store)
     wrong = write("rdma.yaml", "rdma: { device: mlx5_0 }\n")
     refused("RDMA without drives", 2, "no drives", "--config", wrong)
-    wrong = write("rdma.yaml", "rdma: { soft_roce: eth0 }\n")
-    refused("a key that isn't built", 2, "rdma.soft_roce: not built in this version", "--config", wrong)
+    wrong = write("rdma.yaml", "rdma: { device: mlx5_0, num_worker_threads: 8 }\n")
+    refused("a key that isn't built", 2, "rdma.num_worker_threads: not built in this version", "--config", wrong)
+    wrong = write("rdma.yaml", "rdma: { device: mlx5_0, soft_roce: eth0 }\n")
+    refused("two ways to a device", 2, "rdma.device: give one device, a list", "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)
 
@@ -263,6 +285,7 @@ storage: {{ mode: direct, drives: [ {{ media: "{zeros}" }} ] }}
 try:
     made = lifecycle()
     configuration_file(made)
+    soft_roce()
     refusals(made)
 except Exception as error:  # whatever stops the script is a failure, not an end without a result
     check("the script", False, repr(error))

@@ -50,8 +50,8 @@ final class PairServer: Sendable {
         else { preconditionFailure("an arena too small for its own plan") }
         pool = SlabPool(arena: arena, region: slabs, slabBytes: ByteCount(UInt64(16 << 10)))
         service = RDMAService(
-            devices: [device], port: port, configuration: configuration, slabs: pool,
-            ranges: [messages], wakeShard: { _ in })
+            devices: [NamedDevice(device)], network: RDMAAddress(v4: [0, 0, 0, 0]), port: port,
+            configuration: configuration, slabs: pool, ranges: [messages], wakeShard: { _ in })
         unsafe start(runControl)
         unsafe start(runShard)
     }

@@ -134,22 +134,31 @@ private let twoFileDrives = """
     @Test func rdmaNamesItsDevices() throws {
         #expect(try settings("", data: "/x").rdma == nil)
         let one = try settings("rdma: { device: mlx5_0 }", data: "/x").rdma
-        #expect(one?.devices == ["mlx5_0"])
+        #expect(one?.devices == [.named("mlx5_0")])
         #expect(one?.queuePairs == RDMASettings.standardQueuePairs)
         let two = try settings("rdma: { devices: [a, b], queue_pairs: 7 }", data: "/x").rdma
-        #expect(two?.devices == ["a", "b"])
+        #expect(two?.devices == [.named("a"), .named("b")])
         #expect(two?.queuePairs == 7)
+        func choice(_ text: String) throws -> [RDMADeviceChoice]? {
+            try settings("rdma: { \(text) }", data: "/x").rdma?.devices
+        }
+        #expect(try choice("soft_roce: eth0") == [.softRoCE("eth0")])
+        #expect(try choice("interface: eth0") == [.interface("eth0")])
+        #expect(try choice("device: auto") == [.automatic])
+        let several = "give one device, a list in rdma.devices, rdma.interface or rdma.soft_roce, "
         #expect(
             refusal("rdma: { device: a, devices: [b] }", data: "/x")
-                == "memkvd.yaml:1: rdma.device: give one device, or a list in rdma.devices, and "
-                + "not both")
+                == "memkvd.yaml:1: rdma.device: \(several)and not several of them")
+        #expect(
+            refusal("rdma: { interface: a, soft_roce: a }", data: "/x")
+                == "memkvd.yaml:1: rdma.interface: \(several)and not several of them")
         #expect(
             refusal("rdma: { devices: [a, a] }", data: "/x")
                 == "memkvd.yaml:1: rdma.devices[1]: a is listed twice")
         #expect(
             refusal("rdma:", "  queue_pairs: 3", data: "/x")
                 == "memkvd.yaml:1: rdma.device: missing; name the RDMA device (rdma link shows "
-                + "them)")
+                + "them), or give rdma.interface or rdma.soft_roce a network interface")
     }
 
     @Test func shardsNeedADriveAndSlabsEach() throws {

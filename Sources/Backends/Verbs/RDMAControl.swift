@@ -13,112 +13,213 @@ internal import Engine
 internal import Verbs
 internal import Wire
 
+/// What the control thread tells of RDMA whenever it changes.
+package struct RDMAReport: Sendable {
+    /// What keeps RDMA from being whole; empty when nothing does.
+    package var problems: [String]
+    /// The devices that can be reached.
+    package var devices: [String]
+    /// What was done, as sentences.
+    package var news: [String]
+}
+
 /// The control thread's state; confined to it.
 package final class RDMAControl {
     private let service: RDMAService
-    private let events: ConnectionEvents
     private let waker: ConnectionWaker
-    private var listeners: [(end: Int, connection: RDMAConnection)] = []
-    private var places: [ConnectionName: QueuePairPlace] = [:]
+    private let report: (RDMAReport) -> Void
+    /// Nil until there is a device: without one librdmacm has none.
+    private var events: ConnectionEvents?
+    private var listeners: [Listener] = []
+    private var places: [ConnectionName: (place: QueuePairPlace, connection: RDMAConnection)] = [:]
     private var nextLook: UInt64 = 0
+    /// What was last reported.
+    private var told: (problems: [String], devices: [String])?
+
+    private struct Listener {
+        let slot: Int
+        let address: RDMAAddress
+        let connection: RDMAConnection
+    }
 
     private static let lookMilliseconds = 500
     private static let backlog = 64
 
-    /// Serves until the process ends; at once without a device. Problems are told to `report`,
-    /// those too that are over, as an empty list.
+    /// Serves until the service is stopped.
     package static func run(
-        _ service: RDMAService, report: @escaping @Sendable ([String]) -> Void
+        _ service: RDMAService, report: @escaping @Sendable (RDMAReport) -> Void
     ) {
-        guard !service.ends.isEmpty else {
-            report(service.problems.map(\.description))
+        guard let waker = service.waker else {
+            report(
+                RDMAReport(
+                    problems: [VerbsError("to make an eventfd", 24).description], devices: [],
+                    news: []))
+            service.setStopped()
             return
         }
-        do throws(VerbsError) {
-            guard let waker = service.waker else {
-                throw VerbsError("to make an eventfd", 24)
-            }
-            let control = try RDMAControl(service, waker)
-            control.work(report)
-        } catch {
-            report(service.problems.map(\.description) + [error.description])
-        }
+        RDMAControl(service, waker, report).work()
+        service.setStopped()
     }
 
-    private init(_ service: RDMAService, _ waker: ConnectionWaker) throws(VerbsError) {
+    private init(
+        _ service: RDMAService, _ waker: ConnectionWaker, _ report: @escaping (RDMAReport) -> Void
+    ) {
         self.service = service
         self.waker = waker
-        events = try ConnectionEvents()
-        for (number, end) in service.ends.enumerated() {
-            for address in end.addresses {
-                let listener = try RDMAConnection(events)
-                _ = try listener.listen(on: address, port: service.port, backlog: Self.backlog)
-                listeners.append((number, listener))
-            }
-        }
-        service.setListening()
+        self.report = report
     }
 
-    private func work(_ report: ([String]) -> Void) {
-        report(service.problems.map(\.description))
-        while true {
-            waker.wait(for: events, milliseconds: Self.lookMilliseconds)
-            for request in service.takeRequests() { end(request) }
-            takeEvents()
+    private func work() {
+        while !service.mustStop {
             let now = ConnectionWaker.nanoseconds
             if now >= nextLook {
                 nextLook = now + UInt64(Self.lookMilliseconds) * 1_000_000
-                var hasChanged = false
-                for end in service.ends where end.look() { hasChanged = true }
-                if hasChanged { report(service.problems.map(\.description)) }
+                look()
             }
+            waker.wait(for: events, milliseconds: Self.lookMilliseconds)
+            for request in service.takeRequests() { serve(request) }
+            takeEvents()
+        }
+        stop()
+    }
+
+    private func serve(_ request: ControlRequest) {
+        switch request {
+        case .end(let connection, let place):
+            places[connection.name] = nil
+            connection.disconnect()
+            connection.end()
+            service.tell(.ended(place))
+        case .released(let slot):
+            // It may be back already.
+            if service.slots[slot].released() { nextLook = 0 }
         }
     }
 
-    private func end(_ request: EndRequest) {
-        places[request.connection.name] = nil
-        request.connection.disconnect()
-        request.connection.end()
-        service.tell(.ended(request.place))
+    // MARK: - Devices
+
+    /// Looks at every device, and for those that are missing.
+    private func look() {
+        for number in service.slots.indices {
+            let slot = service.slots[number]
+            if let end = slot.end {
+                if end.device.isThere { _ = slot.look() } else { leave(number) }
+            } else {
+                service.attach(number)
+            }
+            listen(number)
+        }
+        service.letGoOfOthers()
+        tell()
     }
 
+    /// Has a slot's device given up by everybody: it is being taken out.
+    private func leave(_ slot: Int) {
+        guard service.slots[slot].end != nil else { return }
+        endListeners { $0.slot == slot }
+        service.slots[slot].leave(shardCount: service.memories.count)
+        service.tellAll(.leaves(slot))
+    }
+
+    /// Listens on the addresses that a slot's device has now, and on no others.
+    private func listen(_ slot: Int) {
+        guard service.slots[slot].end != nil else { return }
+        let addresses = service.slots[slot].facts.addresses
+        endListeners { $0.slot == slot && !addresses.contains($0.address) }
+        var problem: VerbsError?
+        for address in addresses
+        where !listeners.contains(where: { $0.slot == slot && $0.address == address }) {
+            do throws(VerbsError) {
+                let events = try channel()
+                let listener = try RDMAConnection(events)
+                _ = try listener.listen(
+                    on: address, port: service.port, backlog: Self.backlog)
+                listeners.append(
+                    Listener(slot: slot, address: address, connection: listener))
+            } catch {
+                problem = error
+            }
+        }
+        service.slots[slot].listens(
+            listeners.contains { $0.slot == slot }, problem: problem)
+    }
+
+    private func channel() throws(VerbsError) -> ConnectionEvents {
+        if let events { return events }
+        let made = try ConnectionEvents()
+        events = made
+        return made
+    }
+
+    private func endListeners(_ isOver: (Listener) -> Bool) {
+        listeners.removeAll { listener in
+            guard isOver(listener) else { return false }
+            listener.connection.end()
+            return true
+        }
+    }
+
+    /// Reports what has changed.
+    private func tell() {
+        let problems = service.problems.map(\.description)
+        let devices = service.devices
+        let news = service.slots.flatMap { $0.source.takeNews() }
+        if news.isEmpty, let told, told == (problems, devices) { return }
+        told = (problems, devices)
+        report(RDMAReport(problems: problems, devices: devices, news: news))
+        service.wakeAll()
+    }
+
+    /// Ends everything: no shard is left.
+    private func stop() {
+        for request in service.takeRequests() {
+            if case .end(let connection, _) = request { connection.end() }
+        }
+        for (_, connection) in places.values { connection.end() }
+        places = [:]
+        endListeners { _ in true }
+        for slot in service.slots {
+            slot.letGo()
+            slot.source.finish()
+        }
+        let news = service.slots.flatMap { $0.source.takeNews() }
+        if !news.isEmpty { report(RDMAReport(problems: [], devices: [], news: news)) }
+    }
+
+    // MARK: - Events
+
     private func takeEvents() {
+        guard let events else { return }
         do throws(VerbsError) {
-            while let event = try events.next() { take(event) }
+            while let event = try events.next() { take(event, events) }
         } catch {
             service.controlCounters.add(to: .failedQueuePairs)
         }
     }
 
-    private func take(_ event: ConnectionEvent) {
+    private func take(_ event: ConnectionEvent, _ events: ConnectionEvents) {
         switch event.kind {
-        case .request: answer(event)
+        case .request: answer(event, events)
         case .failed, .rejected, .disconnected: lose(event.connection)
         case .deviceRemoved:
             lose(event.connection)
-            removeListener(event.connection)
+            if let listener = listeners.first(where: { $0.connection.name == event.connection }) {
+                leave(listener.slot)
+                tell()
+            }
         case .established, .addressResolved, .routeResolved, .other: break
         }
     }
 
     private func lose(_ name: ConnectionName) {
-        guard let place = places.removeValue(forKey: name) else { return }
+        guard let (place, _) = places[name] else { return }
         service.tell(.lost(place))
-    }
-
-    private func removeListener(_ name: ConnectionName) {
-        guard let index = listeners.firstIndex(where: { $0.connection.name == name }) else {
-            return
-        }
-        let (number, listener) = listeners.remove(at: index)
-        service.ends[number].remove()
-        listener.end()
     }
 
     // MARK: - Clients
 
     /// Accepts or rejects somebody who asks for a connection.
-    private func answer(_ event: ConnectionEvent) {
+    private func answer(_ event: ConnectionEvent, _ events: ConnectionEvents) {
         let connection = RDMAConnection(request: event, of: events)
         guard let greeting = Self.greeting(event.privateData),
             let opening = service.take(greeting.sessionID)
@@ -139,13 +240,24 @@ package final class RDMAControl {
             refuse(connection, opening.place)
             return
         }
-        guard let number = service.ends.firstIndex(where: { connection.isOn($0.device) }),
-            accept(connection, event, opening, greeting.sessionID, number)
+        guard let (number, end) = end(of: connection),
+            accept(connection, event, opening, greeting.sessionID, number, end)
         else {
             service.controlCounters.add(to: .failedQueuePairs)
             refuse(connection, opening.place)
             return
         }
+    }
+
+    /// The device that a connection came by, if it's in use.
+    private func end(of connection: RDMAConnection) -> (slot: Int, end: RDMADeviceEnd)? {
+        for number in service.slots.indices {
+            guard let end = service.slots[number].end, connection.isOn(end.device) else {
+                continue
+            }
+            return (number, end)
+        }
+        return nil
     }
 
     private static func greeting(_ bytes: [UInt8]) -> QueuePairGreeting? {
@@ -161,9 +273,8 @@ package final class RDMAControl {
     /// False when the queue pair can't be made; its shard knows nothing of it then.
     private func accept(
         _ connection: RDMAConnection, _ event: ConnectionEvent, _ opening: QueuePairOpening,
-        _ offer: UInt64, _ number: Int
+        _ offer: UInt64, _ number: Int, _ end: RDMADeviceEnd
     ) -> Bool {
-        let end = service.ends[number]
         let place = opening.place
         do throws(VerbsError) {
             try connection.makeQueuePair(
@@ -173,7 +284,7 @@ package final class RDMAControl {
         } catch {
             return false
         }
-        places[connection.name] = place
+        places[connection.name] = (place, connection)
         service.tell(
             .connected(
                 place, connection, end: number, keys: opening.keys, isSigned: opening.isSigned))

@@ -3,14 +3,14 @@
 //
 // Always holds: an offer is taken once, by the first greeting that names it or by the shard that
 // takes it back, whichever comes first; what the control thread tells a shard of a connection is
-// there before any completion of that connection. A device that can't be used costs RDMA on it and
-// nothing else. Nothing here ends before the process.
+// there before any completion of that connection, and behind the news of its device. A device that
+// can't be used costs RDMA on it and nothing else.
 
 #if Verbs
 
 package import Engine
 internal import Synchronization
-internal import Verbs
+package import Verbs
 internal import Wire
 
 /// Where a queue pair has its place.
@@ -39,20 +39,28 @@ enum ShardNews: Sendable {
     case lost(QueuePairPlace)
     /// The queue pair is destroyed.
     case ended(QueuePairPlace)
+    /// A device is there: this is slot `Int`'s.
+    case came(Int, RDMADeviceEnd)
+    /// The device of a slot is to be taken out: to be released.
+    case leaves(Int)
 
-    var place: QueuePairPlace {
+    /// Of what concerns one queue pair.
+    var place: QueuePairPlace? {
         switch self {
         case .connected(let place, _, _, _, _), .failed(let place), .lost(let place),
             .ended(let place):
             place
+        case .came, .leaves: nil
         }
     }
 }
 
-/// What a shard asks of the control thread.
-struct EndRequest: Sendable {
-    let connection: RDMAConnection
-    let place: QueuePairPlace
+/// What a shard asks of the control thread, or tells it.
+enum ControlRequest: Sendable {
+    /// To end a connection.
+    case end(RDMAConnection, QueuePairPlace)
+    /// The shard holds nothing of the slot's device any more.
+    case released(slot: Int)
 }
 
 /// The service. Shared by the shards' threads and the control thread.
@@ -60,20 +68,23 @@ package final class RDMAService: Sendable {
     package let configuration: RDMAConfiguration
     /// One for each shard; the last one is the control thread's.
     let counters: [RDMACounters]
-    let ends: [RDMADeviceEnd]
+    /// One for each device of the configuration.
+    let slots: [RDMADeviceSlot]
     let arena: Arena
     let memories: [RDMAMemory]
     let port: UInt16
     let inbound: InboundShare
-    private let startProblems: [RDMAProblem]
 
     private let openings = Mutex<[UInt64: QueuePairOpening]>([:])
     private let nextOffer = Atomic<UInt64>(1)
     private let inboxes: [Inbox]
-    private let requests = Mutex<[EndRequest]>([])
+    private let requests = Mutex<[ControlRequest]>([])
     let waker: ConnectionWaker?
     let wakeShard: @Sendable (Int) -> Void
-    private let isListening = Atomic<Bool>(false)
+    /// All devices that were opened the last time, those too that nobody uses.
+    private let opened = Mutex<[RDMADevice]>([])
+    private let isStopping = Atomic<Bool>(false)
+    private let hasStopped = Atomic<Bool>(false)
 
     /// One shard's news.
     private final class Inbox: Sendable {
@@ -81,11 +92,13 @@ package final class RDMAService: Sendable {
         let news = Mutex<[ShardNews]>([])
     }
 
-    /// A service on the devices called `names`, those that can be used; `ranges` are each shard's
-    /// memory, `configuration.memoryBytes` of the pool's arena.
+    /// A service on the devices of `sources`, those that can be used; `ranges` are each shard's
+    /// memory, `configuration.memoryBytes` of the pool's arena. `network` is the server's own
+    /// address.
     package init(
-        devices names: [String], port: UInt16, configuration: RDMAConfiguration, slabs: SlabPool,
-        ranges: [ArenaRange], wakeShard: @escaping @Sendable (Int) -> Void
+        devices sources: [any DeviceSource], network: RDMAAddress, port: UInt16,
+        configuration: RDMAConfiguration, slabs: SlabPool, ranges: [ArenaRange],
+        wakeShard: @escaping @Sendable (Int) -> Void
     ) {
         self.configuration = configuration
         self.port = port
@@ -98,41 +111,83 @@ package final class RDMAService: Sendable {
             limit: max(
                 slabs.slabCount / 4,
                 slabs.slabs(for: ByteCount(UInt64(configuration.payloadLimitBytes)))))
-        var ends: [RDMADeviceEnd] = []
-        var problems: [RDMAProblem] = []
-        let found = RDMADevice.all()
-        for name in names {
-            do throws(RDMAProblem) {
-                guard let device = found.first(where: { $0.name == name }) else {
-                    let existing = RDMADevice.names
-                    throw existing.isEmpty ? .noRDMA : .noSuchDevice(name, existing: existing)
-                }
-                ends.append(
-                    try RDMADeviceEnd(
-                        device, arena: slabs.arena, completions: configuration.completions,
-                        shardCount: ranges.count))
-            } catch {
-                if !problems.contains(error) { problems.append(error) }
+        slots = sources.map { RDMADeviceSlot($0, network: network) }
+        waker = try? ConnectionWaker()
+        for slot in slots.indices { attach(slot) }
+    }
+
+    private static let attemptsOfNew = 100
+
+    /// Has a slot get its device, if it is there.
+    func attach(_ slot: Int) {
+        let place = slots[slot]
+        let now = ConnectionWaker.nanoseconds
+        guard place.isDue(now: now) else { return }
+        do throws(RDMAProblem) {
+            try place.source.prepare()
+        } catch {
+            place.fail(error, now: now)
+            return
+        }
+        let attempts = place.source.isNew ? Self.attemptsOfNew : 1
+        for attempt in 1...attempts {
+            let devices = RDMADevice.all()
+            opened.withLock { $0 = devices }
+            let isThere = place.attach(
+                devices, arena: arena, completions: configuration.completions,
+                shardCount: inboxes.count, now: now)
+            if isThere, let end = place.end {
+                tellAll(.came(slot, end))
+                return
+            }
+            if attempt < attempts { ConnectionWaker.pause(milliseconds: 20) }
+        }
+    }
+
+    /// Lets go of devices that are to be taken out and that nobody here uses: librdmacm opens all
+    /// there are.
+    func letGoOfOthers() {
+        let used = slots.compactMap(\.device)
+        opened.withLock { opened in
+            opened.removeAll { device in
+                if device.isThere { return false }
+                if !used.contains(device) { device.letGo() }
+                return true
             }
         }
-        self.ends = ends
-        waker = try? ConnectionWaker()
-        startProblems = problems
     }
 
     // MARK: - How it is
 
     /// True while some device can be reached.
-    package var isActive: Bool {
-        isListening.load(ordering: .relaxed) && ends.contains(where: \.isUsable)
-    }
+    package var isActive: Bool { slots.contains(where: \.facts.isUsable) }
 
     /// What keeps RDMA from being whole; empty when nothing does.
     package var problems: [RDMAProblem] {
-        startProblems
-            + ends.filter { !$0.isUsable }.map {
-                $0.isThere ? .portDown(device: $0.device.name) : .removed(device: $0.device.name)
+        var found: [RDMAProblem] = []
+        for facts in slots.map(\.facts) {
+            if let problem = facts.problem {
+                if !found.contains(problem) { found.append(problem) }
+            } else if !facts.isPortActive, let name = facts.name {
+                found.append(.portDown(device: name))
+            } else if let problem = facts.listenProblem {
+                found.append(problem)
             }
+        }
+        return found
+    }
+
+    /// The devices in use, each with its addresses and the bytes of its packets.
+    package var devices: [String] {
+        slots.map(\.facts).filter(\.isUsable).map {
+            "\($0.name ?? "") (\($0.addresses.map(\.description).joined(separator: " ")), "
+                + "packets of \($0.packetBytes) bytes)"
+        }
+    }
+
+    /// Where clients may connect to.
+    var addresses: [RDMAAddress] {
+        Array(slots.map(\.facts).filter(\.isUsable).flatMap(\.addresses).prefix(16))
     }
 
     /// The sum over shards and control thread.
@@ -143,7 +198,18 @@ package final class RDMAService: Sendable {
     /// For the control thread.
     var controlCounters: RDMACounters { counters[counters.count - 1] }
 
-    func setListening() { isListening.store(true, ordering: .relaxed) }
+    /// Has the control thread end everything: when all shards have ended, once.
+    package func stop() {
+        isStopping.store(true, ordering: .releasing)
+        waker?.wake()
+    }
+
+    var mustStop: Bool { isStopping.load(ordering: .acquiring) }
+
+    func setStopped() { hasStopped.store(true, ordering: .releasing) }
+
+    /// The control thread has ended.
+    package var isStopped: Bool { hasStopped.load(ordering: .acquiring) }
 
     // MARK: - Offers
 
@@ -168,9 +234,22 @@ package final class RDMAService: Sendable {
 
     // MARK: - News
 
-    /// To a shard, which is woken.
+    /// About a queue pair, to its shard.
     func tell(_ news: ShardNews) {
-        let shard = news.place.shard
+        guard let place = news.place else { preconditionFailure("news of no queue pair") }
+        tell(news, shard: place.shard)
+    }
+
+    /// To all shards.
+    func tellAll(_ news: ShardNews) {
+        for shard in inboxes.indices { tell(news, shard: shard) }
+    }
+
+    /// Has all shards look at how RDMA is.
+    func wakeAll() { for shard in inboxes.indices { wakeShard(shard) } }
+
+    /// To a shard, which is woken.
+    private func tell(_ news: ShardNews, shard: Int) {
         inboxes[shard].news.withLock { $0.append(news) }
         inboxes[shard].hasNews.store(true, ordering: .releasing)
         wakeShard(shard)
@@ -185,13 +264,13 @@ package final class RDMAService: Sendable {
         }
     }
 
-    /// Has the control thread destroy a queue pair.
-    func ask(_ request: EndRequest) {
+    /// Has the control thread do something.
+    func ask(_ request: ControlRequest) {
         requests.withLock { $0.append(request) }
         waker?.wake()
     }
 
-    func takeRequests() -> [EndRequest] {
+    func takeRequests() -> [ControlRequest] {
         requests.withLock { requests in
             defer { requests.removeAll(keepingCapacity: true) }
             return requests

@@ -139,7 +139,7 @@ extension RDMATransport {
             isReceive: false, generation: pairs[pair].generation, index: pair)
         return RDMAWork(
             kind: .send, workID: name.number, isSignalled: false, localAddress: 0,
-            localKey: service.ends[pairs[pair].end].memory.localKey, lengthBytes: 0)
+            localKey: end(of: pair).memory.localKey, lengthBytes: 0)
     }
 
     /// Posts; false when the queue pair has failed with it.
@@ -326,7 +326,7 @@ extension RDMATransport {
         do throws(VerbsError) {
             unsafe try connection.postReceive(
                 into: arena.bytes(memory.request(row)),
-                localKey: service.ends[pairs[pair].end].memory.localKey, workID: name.number)
+                localKey: end(of: pair).memory.localKey, workID: name.number)
         } catch {
             cells.countRDMAError()
             counters.add(to: .lostQueuePairs)

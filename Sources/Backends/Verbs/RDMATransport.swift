@@ -53,7 +53,13 @@ package final class RDMATransport {
     var slabWaiters: RingQueue<Int>
     /// True when a request became ready since the last look.
     var deliveredSinceLook = false
-    /// Per end: whether its descriptor becomes readable at the next completion.
+    /// Per slot: its device as long as it is used here.
+    private var ends: [RDMADeviceEnd?]
+    /// Per slot: the device is to be released.
+    private var isLeaving: [Bool]
+    /// Readable while one of their queues has a notice; nil without a descriptor to be had.
+    private let notices = try? CompletionSet()
+    /// Per slot: whether its queue gives notice at the next completion.
     private var isArmed: [Bool]
     private var nextPatrol = Instant.never
     /// Queue pairs that are destroyed, and still have to be cleared away.
@@ -86,7 +92,17 @@ package final class RDMATransport {
         pairs = FixedArray(count: configuration.queuePairs) { _ in QueuePairRow(configuration) }
         // Twice: one that stopped waiting stays until it is met.
         slabWaiters = RingQueue(capacity: 2 * configuration.rows)
-        isArmed = service.ends.map { _ in false }
+        ends = service.slots.map { _ in nil }
+        isLeaving = service.slots.map { _ in false }
+        isArmed = service.slots.map { _ in false }
+    }
+
+    /// The device of a queue pair that is open.
+    func end(of pair: Int) -> RDMADeviceEnd {
+        guard let end = ends[pairs[pair].end] else {
+            preconditionFailure("queue pair \(pair) is open on a device that was released")
+        }
+        return end
     }
 
     func pair(of row: Int) -> Int { row / configuration.rowsPerPair }
@@ -297,12 +313,11 @@ package final class RDMATransport {
             QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation),
             secret: secret, expires: pairs[pair].expires)
         pairs[pair].offer = offer
-        let addresses = service.ends.filter(\.isUsable).flatMap(\.addresses).prefix(16)
         return .offer(
             QueuePairOffer(
                 port: service.port, credits: UInt16(configuration.credits),
                 messageLimitBytes: UInt32(RDMAMemory.messageBytes), sessionID: offer, nonce: nonce,
-                addresses: addresses.map { DeviceAddress(words: $0.words) }))
+                addresses: service.addresses.map { DeviceAddress(words: $0.words) }))
     }
 
     private func unavailable(_ reason: String) -> QueuePairAnswer {
@@ -332,22 +347,60 @@ package final class RDMATransport {
 
     private func takeNews() {
         for news in service.news(of: shard) {
-            let place = news.place
-            guard pairs[place.slot].generation == place.generation else { continue }
+            if let place = news.place, pairs[place.slot].generation != place.generation {
+                continue
+            }
             switch news {
-            case .connected(_, let connection, let end, let keys, let isSigned):
+            case .connected(let place, let connection, let end, let keys, let isSigned):
                 adopt(place.slot, connection, end: end, keys: keys, isSigned: isSigned)
-            case .failed:
+            case .failed(let place):
                 if pairs[place.slot].state == .offered { pairs[place.slot].clear() }
-            case .lost:
+            case .lost(let place):
                 if pairs[place.slot].state == .open {
                     counters.add(to: .lostQueuePairs)
                     close(place.slot)
                 }
-            case .ended: endedPairs.append(place.slot)
+            case .ended(let place): endedPairs.append(place.slot)
+            case .came(let slot, let end): use(end, slot)
+            case .leaves(let slot): leave(slot)
             }
         }
     }
+
+    // MARK: - Devices
+
+    private func use(_ end: RDMADeviceEnd, _ slot: Int) {
+        ends[slot] = end
+        isArmed[slot] = false
+        do throws(VerbsError) {
+            try notices?.add(end.queues[shard])
+        } catch {
+            cells.countRDMAError()
+        }
+    }
+
+    /// A device is to be taken out: its queue pairs end, then it is released.
+    private func leave(_ slot: Int) {
+        isLeaving[slot] = true
+        for pair in 0..<pairs.count where pairs[pair].end == slot && pairs[pair].state == .open {
+            counters.add(to: .lostQueuePairs)
+            close(pair)
+        }
+        releaseIfUnused(slot)
+    }
+
+    private func releaseIfUnused(_ slot: Int) {
+        guard isLeaving[slot], let end = ends[slot] else { return }
+        for pair in 0..<pairs.count where pairs[pair].end == slot {
+            if pairs[pair].state == .open || pairs[pair].state == .closing { return }
+        }
+        notices?.remove(end.queues[shard])
+        ends[slot] = nil
+        isLeaving[slot] = false
+        service.ask(.released(slot: slot))
+    }
+
+    // MARK: - Queue pairs come and go
 
     private func adopt(
         _ pair: Int, _ connection: RDMAConnection, end: Int, keys: QueuePairKeys, isSigned: Bool
@@ -382,10 +435,9 @@ package final class RDMATransport {
         }
         pairs[pair].connection = nil
         service.ask(
-            EndRequest(
-                connection: connection,
-                place: QueuePairPlace(
-                    shard: shard, slot: pair, generation: pairs[pair].generation)))
+            .end(
+                connection,
+                QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation)))
     }
 
     /// A queue pair is destroyed: the device has let go of its memory.
@@ -399,6 +451,7 @@ package final class RDMATransport {
             releaseOutbound(row)
         }
         pairs[pair].state = .ended
+        releaseIfUnused(pairs[pair].end)
         if pairs[pair].orphans == 0 { pairs[pair].clear() }
     }
 
@@ -417,10 +470,12 @@ package final class RDMATransport {
     // MARK: - Looks at the network
 
     /// The descriptors that become readable when `look` has something to do.
-    package var descriptors: [Int32] { service.ends.map { $0.queues[shard].descriptor } }
+    package var descriptors: [Int32] { notices.map { [$0.descriptor] } ?? [] }
 
-    /// Descriptor `index` became readable.
-    package func notified(_ index: Int) { isArmed[index] = false }
+    /// The descriptor became readable: whose queue it was, the look shows.
+    package func notified(_ index: Int) {
+        for slot in isArmed.indices { isArmed[slot] = false }
+    }
 
     /// Takes completions and news, and asks for notice of the next ones. True when there is
     /// something for the engine.
@@ -428,14 +483,14 @@ package final class RDMATransport {
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
         takeNews()
-        for end in service.ends.indices {
-            _ = drain(end)
-            if isArmed[end] { continue }
+        for slot in ends.indices {
+            _ = drain(slot)
+            guard !isArmed[slot], let end = ends[slot] else { continue }
             do throws(VerbsError) {
-                try service.ends[end].queues[shard].arm()
-                isArmed[end] = true
+                try end.queues[shard].arm()
+                isArmed[slot] = true
                 // What came between the last look and the arming gives no notice.
-                _ = drain(end)
+                _ = drain(slot)
             } catch {
                 cells.countRDMAError()
             }
@@ -463,13 +518,14 @@ package final class RDMATransport {
         cells.setRDMA(isActive: isActive, connections: connectionCount)
     }
 
-    /// Takes every completion of an end; how many.
-    private func drain(_ end: Int) -> Int {
+    /// Takes every completion of a slot's device; how many.
+    private func drain(_ slot: Int) -> Int {
+        guard let queue = ends[slot]?.queues[shard] else { return 0 }
         var total = 0
         while true {
             var count = 0
             do throws(VerbsError) {
-                count = try service.ends[end].queues[shard].poll { take($0) }
+                count = try queue.poll { take($0) }
             } catch {
                 cells.countRDMAError()
             }

@@ -45,8 +45,16 @@ struct memkv_rdma_attributes {
 };
 int memkv_rdma_query(struct ibv_context *device, struct memkv_rdma_attributes *attributes);
 // The IP addresses of a port's RoCE v2 GIDs, link-local ones last, one behind the other; how many, `limit`
-// at most.
-int memkv_rdma_addresses(struct ibv_context *device, uint8_t *addresses, int limit);
+// at most. Only those of the network interface with this index, unless it is 0.
+int memkv_rdma_addresses(
+    struct ibv_context *device, uint32_t interface, uint8_t *addresses, int limit);
+// False as soon as the kernel takes the device out: its character device is the first to go.
+bool memkv_rdma_is_there(struct ibv_context *device);
+// Ends the use of a device that is to be taken out, after everything made on it has ended. Drivers
+// without disassociation, rxe among them, wait for the last file that is open on the device, and
+// librdmacm closes its own only when it finds another device in its place: so these files become
+// /dev/null, under the same numbers. The context is good for nothing afterwards.
+int memkv_rdma_let_go(struct ibv_context *device);
 
 // Protection domains and memory. Registering and ending a registration may block.
 struct ibv_pd *memkv_rdma_make_domain(struct ibv_context *device);
@@ -73,6 +81,11 @@ int memkv_rdma_free_queue(struct ibv_cq *queue);
 int memkv_rdma_arm(struct ibv_cq *queue);
 // Takes the channel's notices; how many there were.
 int memkv_rdma_take_notices(struct ibv_comp_channel *channel);
+
+// A descriptor that is readable while one of those added to it is. It doesn't keep them open.
+int memkv_rdma_make_set(void);
+int memkv_rdma_add_to_set(int set, int descriptor);
+int memkv_rdma_remove_from_set(int set, int descriptor);
 
 struct memkv_rdma_completion {
     uint64_t work_id;

@@ -130,14 +130,16 @@ struct Daemon {
                 }
             }
         }
-        let following = Task { await follow(remote) }
+        let reports = AsyncStream<RemoteReport>.makeStream()
+        let following = Task {
+            await follow(remote, (stream: reports.stream, source: reports.continuation))
+        }
         let reloading = Task { await reloadKeys(whenAsked: control) }
         let news = DriveNews(plans.map(\.cells.drives))
         let telling = Task { await tell(news) }
         defer {
             reloading.cancel()
             telling.cancel()
-            following.cancel()
             log(news.take())
         }
         let ending = Ending()
@@ -170,6 +172,9 @@ struct Daemon {
             }
             if progress.ended == plans.count { break }
         }
+        await remote.stop()
+        reports.continuation.finish()
+        await following.value
         if let failure = ending.failure { throw failure }
         return .stopped
     }
@@ -323,20 +328,28 @@ extension Daemon {
         }
     }
 
-    /// Starts RDMA, if there is any, and tells how it is, until the task is cancelled.
-    private func follow(_ remote: DaemonRemote) async {
-        let (reports, source) = AsyncStream<[String]>.makeStream()
-        remote.start { source.yield($0) }
-        for await problems in reports {
-            if problems.isEmpty {
-                logger.notice(
-                    "rdma ready", metadata: ["devices": "\(settings.rdma?.devices ?? [])"])
-            }
-            for problem in problems {
-                logger.error("rdma impaired", metadata: ["reason": "\(problem)"])
-            }
+    /// Starts RDMA, if there is any, and tells how it is, until `reports` end.
+    private func follow(_ remote: DaemonRemote, _ reports: RemoteReports) async {
+        remote.start { reports.source.yield($0) }
+        for await report in reports.stream { log(report) }
+    }
+
+    private func log(_ report: RemoteReport) {
+        for sentence in report.news {
+            logger.notice("rdma link", metadata: ["what": "\(sentence)"])
+        }
+        if report.problems.isEmpty, !report.devices.isEmpty {
+            logger.notice(
+                "rdma ready", metadata: ["devices": "\(report.devices.joined(separator: ", "))"])
+        }
+        for problem in report.problems {
+            logger.error("rdma impaired", metadata: ["reason": "\(problem)"])
         }
     }
+
+    private typealias RemoteReports = (
+        stream: AsyncStream<RemoteReport>, source: AsyncStream<RemoteReport>.Continuation
+    )
 
     /// Tells what changes about the drives, until the task is cancelled.
     private func tell(_ news: DriveNews) async {

@@ -1,7 +1,8 @@
 // DaemonRemote: the daemon's RDMA, where it is built in and configured; otherwise a place that
 // holds nothing.
 //
-// Always holds: without usable devices the daemon serves over TCP, and says what is wrong.
+// Always holds: without usable devices the daemon serves over TCP, and says what is wrong. What was
+// made in the kernel for it is removed when the daemon has stopped.
 
 #if IOUring
 
@@ -11,7 +12,16 @@ internal import IOUring
 internal import Settings
 #if Verbs
 internal import RDMA
+internal import SoftRoCE
+internal import Verbs
 #endif
+
+/// What there is to tell of RDMA when it changes.
+struct RemoteReport: Sendable {
+    var problems: [String]
+    var devices: [String] = []
+    var news: [String] = []
+}
 
 /// What all shards share for RDMA.
 struct DaemonRemote: Sendable {
@@ -38,15 +48,45 @@ struct DaemonRemote: Sendable {
             service = nil
             return
         }
+        let network = RDMAAddress(v4: settings.listen.octets)
         service = RDMAService(
-            devices: rdma.devices, port: settings.listen.port, configuration: configuration,
-            slabs: slabs, ranges: ranges, wakeShard: { control.wake($0) })
+            devices: rdma.devices.map { Self.source($0, network) }, network: network,
+            port: settings.listen.port, configuration: configuration, slabs: slabs,
+            ranges: ranges, wakeShard: { control.wake($0) })
     }
 
-    /// Starts the control thread. `report` is told what is wrong whenever that changes.
-    func start(_ report: @escaping @Sendable ([String]) -> Void) {
+    private static func source(
+        _ choice: RDMADeviceChoice, _ network: RDMAAddress
+    ) -> any DeviceSource {
+        switch choice {
+        case .named(let name): NamedDevice(name)
+        case .interface(let name): InterfaceDevice(name)
+        case .softRoCE(let name): SoftRoCELink(interface: name)
+        case .automatic: AnyDevice(preferred: network)
+        }
+    }
+
+    /// Starts the control thread. `report` is told how RDMA is whenever that changes.
+    func start(_ report: @escaping @Sendable (RemoteReport) -> Void) {
         guard let service else { return }
-        Threads.start(named: "rdma") { RDMAControl.run(service, report: report) }
+        Threads.start(named: "rdma") {
+            RDMAControl.run(service) {
+                report(
+                    RemoteReport(problems: $0.problems, devices: $0.devices, news: $0.news))
+            }
+        }
+    }
+
+    private static let longestStop = Duration.seconds(10)
+
+    /// Ends the use of all devices, after all shards have ended.
+    func stop() async {
+        guard let service else { return }
+        service.stop()
+        let end = ContinuousClock.now.advanced(by: Self.longestStop)
+        while !service.isStopped, ContinuousClock.now < end {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
     }
 
     /// A shard's transport over `tcp`, and the watch that the shard must keep.
@@ -92,9 +132,11 @@ struct DaemonRemote: Sendable {
     private static let problem =
         "this memkvd was built without RDMA (the package trait Verbs); rdma does nothing"
 
-    func start(_ report: @escaping @Sendable ([String]) -> Void) {
-        if isWanted { report([Self.problem]) }
+    func start(_ report: @escaping @Sendable (RemoteReport) -> Void) {
+        if isWanted { report(RemoteReport(problems: [Self.problem])) }
     }
+
+    func stop() async {}
 
     func transport(
         over tcp: TCPTransport, of shard: Int, on ring: ShardRing, slabs: SlabPool,
