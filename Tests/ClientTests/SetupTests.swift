@@ -56,6 +56,19 @@ import Testing
                 """)
     }
 
+    @Test func theConfigurationHasTheRDMADeviceThatWasNamed() throws {
+        func end(_ rdma: SetupRDMA?) throws -> String {
+            let plan = try SetupPlan(
+                paths: ["/data/drive-0"], maximumFileBytes: 64 << 30, blockBytes: 4 << 20,
+                minimumSlotBytes: 64 << 10, rdma: rdma)
+            return plan.configurationYAML.components(separatedBy: "enabled: true\n")[1]
+        }
+        #expect(try end(nil) == "")
+        #expect(try end(.device("mlx5_0")) == "rdma:\n  device: mlx5_0\n")
+        #expect(try end(.softRoCE("eth0")) == "rdma:\n  soft_roce: eth0\n")
+        #expect(try end(.softRoCE("7:é")) == "rdma:\n  soft_roce: \"7:é\"\n")
+    }
+
     @Test func aStoreIsFormattedOnlyWhereNothingIsLost() throws {
         let two = try plan(["/nowhere/a", "/nowhere/b"])
         let whole = [store(drive: 1), store(drive: 2)]

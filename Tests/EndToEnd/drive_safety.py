@@ -331,6 +331,24 @@ def files():
         spared("an odd size", USAGE, "multiple of 4 KiB", [directory / "odd"], "--max-size", "100000001")
 
 
+def soft_roce():
+    """An interface is checked before any drive is touched; the configuration serves, with RDMA or without."""
+    with workshop("soft-roce") as (stack, directory):
+        drive = directory / "drive"
+        making = ("setup", "--max-size", "96 MiB", "--drives", drive, "--soft-roce")
+        code, output, errors = memkv(*making, "nothere0")
+        report.check("setup refuses an interface that isn't there, and nothing is made", code == USAGE and output == ""
+                     and "no network interface nothere0; there are: " in errors and not drive.exists(), (code, errors))
+        code, output, errors = memkv(*making, "lo", "--rdma", "mlx5_0")
+        report.check("setup refuses both a device and an interface", code != 0 and not drive.exists(), (code, errors))
+        code, output, errors = memkv(*making, "lo")
+        report.check("setup prints the interface", code == 0 and output.endswith("rdma:\n  soft_roce: lo\n"),
+                     (code, output, errors))
+        config = directory / "printed.yaml"
+        config.write_text(output)
+        serves(stack, directory, "for Soft-RoCE", config).terminate()
+
+
 def unheard():
     """An answer that can't be written is no success, and nothing is formatted for it."""
     program = report.binaries() / "memkv"
@@ -378,6 +396,7 @@ report.run([
     ("two drives as in the README", the_readme),
     ("names of files that aren't there yet", names),
     ("files", files),
+    ("a configuration with Soft-RoCE", soft_roce),
     ("a file system without room", no_room),
     ("answers that nobody hears", unheard),
 ])

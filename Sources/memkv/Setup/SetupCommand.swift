@@ -9,6 +9,9 @@ import ArgumentParser
 import Client
 import Engine
 import Settings
+#if Verbs
+import SoftRoCE
+#endif
 
 struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,6 +37,16 @@ struct Setup: ParsableCommand {
     @Option(help: "The smallest slot.")
     var minSlot = ByteSize(bytes: 64 << 10)
 
+    @Option(help: ArgumentHelp("Serve by this RDMA device too.", valueName: "device"))
+    var rdma: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve by RDMA too, without a network card for it: on this network interface, by "
+                + "the kernel's Soft-RoCE. memkvd makes the device when it starts.",
+            valueName: "interface"))
+    var softRoce: String?
+
     @Flag(help: "Format whatever the drives carry; it is gone then. Never a drive in use.")
     var force = false
 
@@ -48,6 +61,9 @@ struct Setup: ParsableCommand {
             throw ValidationError("name at least one path after --drives")
         }
         guard drives.count <= 64 else { throw ValidationError("a store has 64 drives at most") }
+        guard rdma == nil || softRoce == nil else {
+            throw ValidationError("--rdma names a device, --soft-roce has one made: give one")
+        }
         guard !(force && idempotent) else {
             throw ValidationError("--force makes anew, --idempotent keeps: give one of them")
         }
@@ -56,7 +72,7 @@ struct Setup: ParsableCommand {
     func run() throws {
         let plan = try SetupPlan(
             paths: drives, maximumFileBytes: maxSize?.bytes, blockBytes: blockSize.bytes,
-            minimumSlotBytes: minSlot.bytes)
+            minimumSlotBytes: minSlot.bytes, rdma: try remote())
         if let (path, other) = FileIdentity.firstPair(in: drives) {
             let names = path.utf8.elementsEqual(other.utf8) ? path : "\(path), also \(other),"
             throw CommandFailure(.usage, "\(names) is named twice after --drives")
@@ -73,6 +89,21 @@ struct Setup: ParsableCommand {
                 "\(error.message); the drives are ready, and the same `memkv setup` with "
                     + "--idempotent instead of --force prints their configuration again")
         }
+    }
+
+    /// Refuses an interface that can have no Soft-RoCE device.
+    private func remote() throws(CommandFailure) -> SetupRDMA? {
+        if let rdma { return .device(rdma) }
+        guard let softRoce else { return nil }
+        #if Verbs
+        if let obstacle = SoftRoCELink.obstacle(on: softRoce) {
+            throw CommandFailure(.usage, "\(obstacle); nothing was changed")
+        }
+        return .softRoCE(softRoce)
+        #else
+        throw CommandFailure(
+            .usage, "--soft-roce: this build has no RDMA, the package trait Verbs")
+        #endif
     }
 
     #if IOUring

@@ -15,16 +15,34 @@ struct SetupContent: Hashable {
     var sizeBytes: UInt64?
 }
 
+/// By which RDMA device the store is served besides TCP.
+enum SetupRDMA: Hashable {
+    case device(String)
+    /// A network interface, on which memkvd makes a device.
+    case softRoCE(String)
+
+    var setting: (key: String, value: String) {
+        switch self {
+        case .device(let name): ("device", name)
+        case .softRoCE(let interface): ("soft_roce", interface)
+        }
+    }
+}
+
 struct SetupPlan {
     enum Decision { case format, keep }
 
     let drives: [SetupDrive]
     let blockBytes: UInt64
     let minimumSlotBytes: UInt64
+    /// Nil for TCP alone.
+    let rdma: SetupRDMA?
 
     init(
-        paths: [String], maximumFileBytes: UInt64?, blockBytes: UInt64, minimumSlotBytes: UInt64
+        paths: [String], maximumFileBytes: UInt64?, blockBytes: UInt64, minimumSlotBytes: UInt64,
+        rdma: SetupRDMA? = nil
     ) throws(CommandFailure) {
+        self.rdma = rdma
         guard minimumSlotBytes >= 4096, minimumSlotBytes.nonzeroBitCount == 1 else {
             throw CommandFailure(.usage, "--min-slot must be a power of two of at least 4 KiB")
         }
@@ -187,6 +205,9 @@ struct SetupPlan {
             }
         }
         lines += ["  eviction:", "    enabled: true"]
+        if let (key, value) = rdma?.setting {
+            lines += ["rdma:", "  \(key): \(Self.quoted(value))"]
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 
