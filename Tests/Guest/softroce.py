@@ -12,6 +12,7 @@ import time
 
 import remote_store
 import served
+import soft_roce_backend
 import transfers as transfers_by_memkv
 from harness import roce
 from support import report
@@ -38,6 +39,7 @@ def parts(stack, directory):
         ("the link is cut", cut),
         ("the link has returned", lambda: returned(directory)),
         ("a link that loses, delays and duplicates", lambda: impaired(directory)),
+        *soft_roce_backend.parts(stack, directory),
         ("both endpoints are removed", remove),
     ]
 

@@ -1,0 +1,180 @@
+"""memkvd with `rdma.soft_roce`: it makes its link, keeps to its own, takes one over, lets go of one, and says what is missing.
+
+Used by softroce.py. Client and server are on one link on one interface, as on a machine without a second one. The
+drivers' modules stay loaded; both endpoints are put back at the end.
+"""
+import json
+import os
+import pathlib
+import resource
+import subprocess
+
+from harness import roce
+from support import report
+from support.content import random_file, sha256
+from support.daemon import Daemon, clean_environment, free_port
+
+SERVER, CLIENT = roce.ENDPOINTS
+MADE = f"memkv_{SERVER.interface}"
+LOADER = pathlib.Path("/proc/sys/kernel/modprobe")
+SEED = 20261127
+FILE_MEBIBYTES = 4
+PATIENCE_SECONDS = 60
+NOBODY = 65534
+
+
+class Backend:
+    def __init__(self, stack, directory):
+        self.stack, self.directory = stack, directory
+        self.daemon = None
+
+    def path(self, name, rdma):
+        """A configuration with a store in memory."""
+        self.port = free_port()
+        path = self.directory / f"{name}.yaml"
+        path.write_text(f"network: {{ address: \"127.0.0.1:{self.port}\" }}\n"
+                        f"storage: {{ mode: memory, max_size: 64 MiB, shards: 1 }}\n"
+                        f"rdma: {{ {rdma} }}\n")
+        return path
+
+    def start(self, name, rdma):
+        path = self.path(name, rdma)
+        self.daemon = Daemon(self.stack, self.directory, self.port, "--config", path)
+        self.daemon.start()
+
+    def health(self):
+        return json.loads(self.daemon.admin("/v1/health")[1])
+
+    def problems(self):
+        return json.loads(self.daemon.admin("/v1/status")[1])["rdma"]["problems"]
+
+    def wait_for_rdma(self):
+        roce.wait("RDMA is active", lambda: self.health()["rdma_active"])
+
+    def round_trip(self, name, device):
+        """A file in and out by RDMA alone."""
+        path, manifest, copy = (self.directory / f"{name}{end}" for end in ("", ".manifest", ".copy"))
+        digest = random_file(path, f"{SEED} {name}", FILE_MEBIBYTES)
+        said = []
+        for words in (("import", "--block-size", "1 MiB", path, "-o", manifest), ("export", manifest, "-o", copy)):
+            done = subprocess.run(
+                [report.binaries() / "memkv", words[0], "--transport", "rdma", "--server", f"127.0.0.1:{self.port}",
+                 "--timeout", str(PATIENCE_SECONDS), *map(str, words[1:])], capture_output=True, text=True,
+                env=clean_environment(SWIFT_BACKTRACE="enable=no", MEMKV_RDMA_DEVICES=device))
+            said.append((done.returncode, done.stdout + done.stderr))
+        well = [code for code, _ in said] == [0, 0] and sha256(copy) == digest
+        report.check(f"{FILE_MEBIBYTES} MiB go in and out by RDMA, {name}", well, f"{said} {self.daemon.log()[-3000:]}")
+
+    # Parts, in their order.
+
+    def module(self):
+        """Without the module memkvd says so, and begins by itself once it can be loaded."""
+        for endpoint in roce.ENDPOINTS:
+            roce.command("rdma", "link", "delete", endpoint.device)
+        roce.command("modprobe", "-r", "rdma_rxe")
+        loader = LOADER.read_text()
+        LOADER.write_text("/bin/false\n")
+        try:
+            self.start("made", f"soft_roce: {SERVER.interface}")
+            report.check("without the module the reason says what to load",
+                         self.health()["status"] == "degraded" and "modprobe rdma_rxe" in self.problems()[0],
+                         (self.health(), self.problems()))
+        finally:
+            LOADER.write_text(loader)
+        self.wait_for_rdma()
+        report.check("memkvd has made its link once the kernel could load the module", links() == [MADE], links())
+        self.round_trip("on the link that memkvd made", MADE)
+
+    def taken_over(self):
+        """The link of a memkvd that was killed is the next one's, which removes it."""
+        self.daemon.kill()
+        report.check("a killed memkvd leaves its link", links() == [MADE], links())
+        self.daemon.start()
+        self.wait_for_rdma()
+        report.check("the next one takes it over", f"took over {MADE}" in self.daemon.log(), self.daemon.log())
+        self.round_trip("on the link taken over", MADE)
+
+    def removed_and_back(self):
+        """Whoever removes the link needn't wait for memkvd's end, and memkvd makes another."""
+        before = device_index(MADE)
+        done = subprocess.run(["rdma", "link", "delete", MADE], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        report.check("the link can be removed while memkvd serves", done.returncode == 0, done.stderr)
+        roce.wait("another link is there", lambda: links() == [MADE] and device_index(MADE) != before)
+        self.wait_for_rdma()
+        self.round_trip("after the link's return", MADE)
+        code = self.daemon.terminate()
+        report.check("a memkvd that stops cleanly removes its link", code == 0 and links() == [],
+                     (code, links(), self.daemon.log()[-2000:]))
+
+    def somebody_elses(self):
+        """A link that was there is used and left; one that comes back under another name is found."""
+        add(SERVER.device)
+        self.start("used", f"soft_roce: {SERVER.interface}")
+        self.wait_for_rdma()
+        report.check("a link that is there is used", links() == [SERVER.device], links())
+        code = self.daemon.terminate()
+        report.check("and is left where it was", code == 0 and links() == [SERVER.device], (code, links()))
+        self.start("interface", f"interface: {SERVER.interface}")
+        self.wait_for_rdma()
+        roce.command("rdma", "link", "delete", SERVER.device)
+        roce.wait("RDMA isn't active", lambda: not self.health()["rdma_active"])
+        report.check("a device that is gone is named", SERVER.device in self.problems()[0]
+                     and self.health()["status"] == "degraded", (self.problems(), self.health()))
+        add("rxe7")
+        self.wait_for_rdma()
+        report.check("nothing is wrong any more", self.problems() == [], self.problems())
+        self.round_trip("on a device that came back under another name", "rxe7")
+        self.daemon.terminate()
+
+    def without_rights(self):
+        """As nobody: locked memory is limited; no link can be made."""
+        os.chmod(self.directory, 0o755)
+        said = self.as_nobody("locked", f"soft_roce: {SERVER.interface}")
+        report.check("a limit of locked memory is named", "limit of locked memory, which is 64 KiB" in said, said)
+        roce.command("rdma", "link", "delete", "rxe7")
+        said = self.as_nobody("rights", f"soft_roce: {SERVER.interface}")
+        report.check("a missing capability is named", "CAP_NET_ADMIN" in said, said)
+        for endpoint in roce.ENDPOINTS:
+            add(endpoint.device, endpoint.interface)
+        roce.wait("both endpoints are ready", lambda: all(each.ready() for each in roce.ENDPOINTS))
+
+    def as_nobody(self, name, rdma):
+        """What a memkvd without rights says of RDMA."""
+        path, log = self.path(name, rdma), self.directory / f"{name}.log"
+        path.chmod(0o644)
+        with open(log, "w") as file:
+            process = subprocess.Popen([report.binaries() / "memkvd", "--config", path], stderr=file,
+                                       stdout=subprocess.DEVNULL, env=clean_environment(), user=NOBODY, group=NOBODY,
+                                       extra_groups=[], preexec_fn=limit_locked_memory)
+        try:
+            roce.wait("memkvd says how RDMA is",
+                      lambda: process.poll() is not None or "rdma impaired" in log.read_text())
+        finally:
+            process.kill()
+            process.wait()
+        return log.read_text()
+
+
+def limit_locked_memory():
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 << 10, 64 << 10))
+
+
+def add(device, interface=SERVER.interface):
+    roce.command("rdma", "link", "add", device, "type", "rxe", "netdev", interface)
+
+
+def links():
+    """The names of all RDMA devices."""
+    return sorted(each["ifname"] for each in json.loads(roce.command("rdma", "-j", "link")))
+
+
+def device_index(name):
+    return next((each["ifindex"] for each in json.loads(roce.command("rdma", "-j", "link")) if each["ifname"] == name), None)
+
+
+def parts(stack, directory):
+    """(name, function) of each part, in their order."""
+    backend = Backend(stack, directory)
+    return [("memkvd makes a Soft-RoCE link", backend.module), ("a link left behind", backend.taken_over),
+            ("a link that is removed under memkvd", backend.removed_and_back),
+            ("somebody else's link", backend.somebody_elses), ("no rights", backend.without_rights)]
