@@ -18,7 +18,7 @@ SERVER, CLIENT = roce.ENDPOINTS
 MADE = f"memkv_{SERVER.interface}"
 LOADER = pathlib.Path("/proc/sys/kernel/modprobe")
 SEED = 20261127
-FILE_MEBIBYTES = 4
+FILE_MEBIBYTES, LARGE_MEBIBYTES = 4, 64
 PATIENCE_SECONDS = 60
 NOBODY = 65534
 
@@ -33,7 +33,7 @@ class Backend:
         self.port = free_port()
         path = self.directory / f"{name}.yaml"
         path.write_text(f"network: {{ address: \"127.0.0.1:{self.port}\" }}\n"
-                        f"storage: {{ mode: memory, max_size: 64 MiB, shards: 1 }}\n"
+                        f"storage: {{ mode: memory, max_size: 128 MiB, shards: 1 }}\n"
                         f"rdma: {{ {rdma} }}\n")
         return path
 
@@ -48,8 +48,18 @@ class Backend:
     def problems(self):
         return json.loads(self.daemon.admin("/v1/status")[1])["rdma"]["problems"]
 
+    def connections(self):
+        return json.loads(self.daemon.admin("/v1/status")[1])["rdma"]["active_connections"]
+
     def wait_for_rdma(self):
         roce.wait("RDMA is active", lambda: self.health()["rdma_active"])
+
+    def memkv(self, device, *words):
+        """A client by RDMA alone."""
+        return subprocess.Popen(
+            [report.binaries() / "memkv", words[0], "--transport", "rdma", "--server", f"127.0.0.1:{self.port}",
+             "--timeout", str(PATIENCE_SECONDS), *map(str, words[1:])], stdout=subprocess.PIPE, text=True,
+            stderr=subprocess.STDOUT, env=clean_environment(SWIFT_BACKTRACE="enable=no", MEMKV_RDMA_DEVICES=device))
 
     def round_trip(self, name, device):
         """A file in and out by RDMA alone."""
@@ -57,12 +67,9 @@ class Backend:
         digest = random_file(path, f"{SEED} {name}", FILE_MEBIBYTES)
         said = []
         for words in (("import", "--block-size", "1 MiB", path, "-o", manifest), ("export", manifest, "-o", copy)):
-            done = subprocess.run(
-                [report.binaries() / "memkv", words[0], "--transport", "rdma", "--server", f"127.0.0.1:{self.port}",
-                 "--timeout", str(PATIENCE_SECONDS), *map(str, words[1:])], capture_output=True, text=True,
-                env=clean_environment(SWIFT_BACKTRACE="enable=no", MEMKV_RDMA_DEVICES=device))
-            said.append((done.returncode, done.stdout + done.stderr))
-        well = [code for code, _ in said] == [0, 0] and sha256(copy) == digest
+            client = self.memkv(device, *words)
+            said.append((client.communicate()[0], client.returncode))
+        well = [code for _, code in said] == [0, 0] and sha256(copy) == digest
         report.check(f"{FILE_MEBIBYTES} MiB go in and out by RDMA, {name}", well, f"{said} {self.daemon.log()[-3000:]}")
 
     # Parts, in their order.
@@ -83,7 +90,6 @@ class Backend:
             LOADER.write_text(loader)
         self.wait_for_rdma()
         report.check("memkvd has made its link once the kernel could load the module", links() == [MADE], links())
-        self.round_trip("on the link that memkvd made", MADE)
 
     def taken_over(self):
         """The link of a memkvd that was killed is the next one's, which removes it."""
@@ -95,13 +101,24 @@ class Backend:
         self.round_trip("on the link taken over", MADE)
 
     def removed_and_back(self):
-        """Whoever removes the link needn't wait for memkvd's end, and memkvd makes another."""
+        """Whoever removes the link under a transfer needn't wait for memkvd's end, and memkvd makes another."""
         before = device_index(MADE)
-        done = subprocess.run(["rdma", "link", "delete", MADE], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
-        report.check("the link can be removed while memkvd serves", done.returncode == 0, done.stderr)
+        large = self.directory / "large"
+        random_file(large, f"{SEED} large", LARGE_MEBIBYTES)
+        client = self.memkv(MADE, "import", "--block-size", "1 MiB", large, "-o", self.directory / "large.manifest")
+        roce.wait("a queue pair is open", lambda: client.poll() is not None or self.connections() > 0)
+        removing = subprocess.Popen(["rdma", "link", "delete", MADE], stderr=subprocess.PIPE, text=True)
+        try:
+            roce.wait("memkvd has let go", lambda: self.connections() == 0 and not self.health()["rdma_active"])
+            report.check("the link goes under a client's queue pairs", client.poll() is None, client.poll())
+        finally:
+            # It has the device open too.
+            client.kill()
+            client.communicate()
+        errors = removing.communicate(timeout=PATIENCE_SECONDS)[1]
+        report.check("the removal has ended, and memkvd serves", removing.returncode == 0, errors)
         roce.wait("another link is there", lambda: links() == [MADE] and device_index(MADE) != before)
         self.wait_for_rdma()
-        self.round_trip("after the link's return", MADE)
         code = self.daemon.terminate()
         report.check("a memkvd that stops cleanly removes its link", code == 0 and links() == [],
                      (code, links(), self.daemon.log()[-2000:]))
