@@ -7,7 +7,7 @@
 //                                  └─ found too ─► removingOlder ─► main, at the newer
 //   put      lookingSecond ─ nothing ─► main, at the first ─► answered
 //                 └─ found ─► main, at the first, listed ─► removingStray ─► answered
-//            main, at the first, which is stalled and has nothing ─► main, at the second ─► answered
+//            main, at the first, stalled and without the key ─► main, at the second ─► answered
 //   delete   removingStray, at the second ─► main, at the first ─► answered
 //
 // Only main while the key's second drive can have no strays, or the first one is out. Always holds:
