@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -31,14 +32,13 @@ def check(what, condition, detail=""):
 
 
 def free_ports():
-    """A data port whose neighbours are free too."""
+    """A data port whose neighbours are free too, below those that the kernel hands out by itself: who asks whether
+    somebody listens on one of those may be connected with himself."""
     while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-            sockets[0].bind(("127.0.0.1", 0))
-            port = sockets[0].getsockname()[1]
-            sockets[1].bind(("127.0.0.1", port + 1))
-            sockets[2].bind(("127.0.0.1", port - 1))
+        port = random.SystemRandom().randrange(20000, 32000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number in (port - 1, port, port + 1):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
             return port
 
 
@@ -250,7 +250,8 @@ def refusals(store):
     refused("RDMA without drives", 2, "no drives", "--config", wrong)
     wrong = write("rdma.yaml", "rdma: { device: mlx5_0, num_worker_threads: 8 }\n")
     refused("a key that isn't built", 2, "rdma.num_worker_threads: not built in this version", "--config", wrong)
-    wrong = write("rdma.yaml", "rdma: { device: mlx5_0, soft_roce: eth0 }\n")
+    wrong = write("rdma.yaml", "storage: { mode: memory, max_size: 1 GiB }\n"
+                                "rdma: { device: mlx5_0, soft_roce: eth0 }\n")
     refused("two ways to a device", 2, "rdma.device: give one device, a list", "--config", wrong)
     wrong.write_bytes(b"network: \xff\n")
     refused("a file that is no text", 2, "is not UTF-8", "--config", wrong)
