@@ -125,10 +125,13 @@ class Backend:
 
     def somebody_elses(self):
         """A link that was there is used and left; one that comes back under another name is found."""
-        add(SERVER.device)
+        for endpoint in roce.ENDPOINTS:
+            add(endpoint.device, endpoint.interface)
         self.start("used", f"soft_roce: {SERVER.interface}")
         self.wait_for_rdma()
-        report.check("a link that is there is used", links() == [SERVER.device], links())
+        report.check("a link that is there is used", links() == [SERVER.device, CLIENT.device], links())
+        roce.command("rdma", "link", "delete", CLIENT.device, timeout=PATIENCE_SECONDS)
+        report.check("memkvd doesn't keep a device that it doesn't use", links() == [SERVER.device], links())
         code = self.daemon.terminate()
         report.check("and is left where it was", code == 0 and links() == [SERVER.device], (code, links()))
         self.start("interface", f"interface: {SERVER.interface}")
