@@ -107,12 +107,12 @@ class Backend:
         random_file(large, f"{SEED} large", LARGE_MEBIBYTES)
         client = self.memkv(MADE, "import", "--block-size", "1 MiB", large, "-o", self.directory / "large.manifest")
         roce.wait("a queue pair is open", lambda: client.poll() is not None or self.connections() > 0)
+        report.check("a client transfers", client.poll() is None, client.poll())
         removing = subprocess.Popen(["rdma", "link", "delete", MADE], stderr=subprocess.PIPE, text=True)
         try:
             roce.wait("memkvd has let go", lambda: self.connections() == 0 and not self.health()["rdma_active"])
-            report.check("the link goes under a client's queue pairs", client.poll() is None, client.poll())
         finally:
-            # It has the device open too.
+            # It has the device open too, unless it has given up already.
             client.kill()
             client.communicate()
         errors = removing.communicate(timeout=PATIENCE_SECONDS)[1]
