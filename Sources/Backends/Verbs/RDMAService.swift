@@ -140,7 +140,9 @@ package final class RDMAService: Sendable {
                 tellAll(.came(slot, end))
                 return
             }
-            if attempt < attempts { ConnectionWaker.pause(milliseconds: 20) }
+            // What only time mends is due again at once.
+            guard attempt < attempts, place.isDue(now: now) else { return }
+            ConnectionWaker.pause(milliseconds: 20)
         }
     }
 
