@@ -11,9 +11,16 @@ package struct RDMASettings: Hashable, Sendable {
     package let devices: [String]
     /// Queue pairs of one shard at once.
     package let queuePairs: Int
+    /// Leases of one session at once, and how long each lives at most.
+    package let leasesPerSession: Int
+    package let leaseMicroseconds: UInt64
 
     package static let standardQueuePairs = 32
     static let mostQueuePairs = 1024
+    package static let standardLeases = 16
+    static let mostLeases = 256
+    package static let standardLeaseMicroseconds: UInt64 = 30_000_000
+    static let leaseRange: ClosedRange<UInt64> = 1_000_000...3_600_000_000
     static let mostDevices = 8
 
     /// Nil when the file doesn't ask for RDMA.
@@ -42,6 +49,8 @@ package struct RDMASettings: Hashable, Sendable {
         }
         devices = names
         queuePairs = section.queuePairs?.value ?? Self.standardQueuePairs
+        leasesPerSession = section.leases?.value ?? Self.standardLeases
+        leaseMicroseconds = section.leaseTime?.value ?? Self.standardLeaseMicroseconds
     }
 }
 
@@ -51,14 +60,19 @@ struct RDMADocument: Sendable {
     let device: Setting<String>?
     let devices: [Setting<String>]?
     let queuePairs: Setting<Int>?
+    let leases: Setting<Int>?
+    let leaseTime: Setting<UInt64>?
 
     static let schema = SectionSchema(
-        keys: ["device", "devices", "queue_pairs"], notBuilt: ["soft_roce"])
+        keys: ["device", "devices", "queue_pairs", "leases_per_session", "lease_time"],
+        notBuilt: ["soft_roce"])
 
     init(_ section: DocumentSection) throws(ConfigurationError) {
         origin = section.origin
         device = try section.text("device")
         devices = try section.texts("devices")
         queuePairs = try section.number("queue_pairs", in: 1...RDMASettings.mostQueuePairs)
+        leases = try section.number("leases_per_session", in: 1...RDMASettings.mostLeases)
+        leaseTime = try section.microseconds("lease_time", in: RDMASettings.leaseRange)
     }
 }
