@@ -65,6 +65,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case straysNotLookedFor
     case straysNotRemoved
     case forkUndetected
+    case placedElsewhereUnlooked
     // What drives that stall, slow down or fail bring to light.
     case noShareOfADrive
     case stalledWritesWait
@@ -80,6 +81,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     package static let ofSeveralDrives: Set<PlantedBug> = [
         .epochNotDurable, .epochNotAwaited, .changeListNotApplied, .changeListOverflowIgnored,
         .lowerVersionWins, .straysNotLookedFor, .straysNotRemoved, .forkUndetected,
+        .placedElsewhereUnlooked,
     ]
 
     /// Those that the enumeration of crash points finds, each by an assertion of its own.

@@ -57,6 +57,8 @@ final class AbsentDrivesModel {
     private var images: [DriveImage]
     private var bench: ShardsBench
     private var absent: Set<Int> = []
+    /// The drive that completes no flush for now.
+    private var stalled: Int?
     private var round: UInt64 = 0
     /// The drives that know all that was changed: one of them at least is there at every start.
     /// Without them nobody could know.
@@ -68,6 +70,8 @@ final class AbsentDrivesModel {
     /// Starts and drives fenced so far; what each key's last acknowledged put saw of them.
     private var upheavals = 0
     private var freshness: [UInt64: Int] = [:]
+    /// The last get was answered *busy*, rightly.
+    private var isTurnedAway = false
     /// Keys last changed while one of their drives was away.
     private var putElsewhere: Set<UInt64> = []
     private(set) var violation: String?
@@ -157,6 +161,8 @@ final class AbsentDrivesModel {
         knowing = present
         let fenced = settings.hasFaults && random.chance(percent: 40) ? anyDrive() : nil
         let fencedAt = random.below(UInt64(settings.stepsPerRound))
+        let stallAt = settings.hasFaults && random.chance(percent: 40) ? fencedAt / 2 : nil
+        let stallEnd = fencedAt / 2 + 4 + random.below(UInt64(settings.stepsPerRound))
         for step in 0..<settings.stepsPerRound where violation == nil {
             if let fenced, step == fencedAt {
                 fence(fenced)
@@ -167,8 +173,16 @@ final class AbsentDrivesModel {
                     return
                 }
             }
+            if let stallAt, step == stallAt { try stall(anyDrive()) }
+            if stalled != nil, step == stallEnd { try endStall() }
             try change()
         }
+        // A stall that lasts until the power fails, or ends before the store does.
+        if violation == nil, settings.hasFaults, stalled != nil, random.chance(percent: 50) {
+            try cutPower()
+            return
+        }
+        try endStall()
         if fenced != nil, !present.isEmpty {
             // Every drive that is left is to know.
             try bench.run("an epoch") { bench.shards.allSatisfy { $0.engine.epochs.isActive } }
@@ -234,6 +248,7 @@ final class AbsentDrivesModel {
 
     private func start(absent away: Set<Int>) throws {
         absent = away
+        stalled = nil
         tell(nil, "starts without \(away.sorted())")
         upheavals += 1
         try open(absent: away)
@@ -320,6 +335,35 @@ final class AbsentDrivesModel {
         note("fenced")
     }
 
+    /// What is submitted to `drive` from now on completes when the stall ends, flushes alone; a put
+    /// that is stuck for long enough shows it.
+    private func stall(_ drive: Int) throws {
+        guard !absent.contains(drive), settings.drives > 1 else { return }
+        let key = (0..<settings.keys).first { drives(of: $0).first == drive }
+        guard let key else { return }
+        note("stalled")
+        tell(nil, "drive \(drive) completes no flush")
+        stalled = drive
+        setFlush(of: drive, microseconds: 30_000_000)
+        try change(key, to: takeValue())
+        try bench.pass(milliseconds: 2_500)
+    }
+
+    private func endStall() throws {
+        guard let drive = stalled else { return }
+        setFlush(of: drive, microseconds: 100)
+        try bench.pass(milliseconds: 35_000)
+        tell(nil, "drive \(drive) completes flushes")
+        stalled = nil
+    }
+
+    private func setFlush(of drive: Int, microseconds: UInt64) {
+        let (shard, index) = bench.place(of: drive)
+        var latency = DriveLatency()
+        latency.set(.flush, fixedMicroseconds: microseconds, randomMicroseconds: 0)
+        shard.device.setLatency(latency, of: index)
+    }
+
     // MARK: Requests
 
     private func takeValue() -> UInt64 {
@@ -355,7 +399,14 @@ final class AbsentDrivesModel {
         case .ok, .notFound:
             histories[Int(key)].acknowledge(value)
             freshness[key] = value == nil ? nil : upheavals
-            if isWhole(key) { putElsewhere.remove(key) } else { putElsewhere.insert(key) }
+            let isAtHome = isWhole(key) && drives(of: key).first != stalled
+            if isAtHome { putElsewhere.remove(key) } else { putElsewhere.insert(key) }
+            if value != nil, stalled != nil, drives(of: key).first == stalled {
+                note("placed elsewhere")
+            }
+        case .busy where stalled.map(drives(of: key).contains) ?? false: note("turned away")
+        // The stalled drive must note that another one is away, before changes that need that.
+        case .deadlineExceeded where stalled != nil && !isWhole(key): note("waited")
         case .driveUnavailable:
             note("refused")
             if isPlaceable(key) { accuse(key, "was refused") }
@@ -380,6 +431,7 @@ final class AbsentDrivesModel {
         for value in values { histories[Int(key)].leaveInDoubt(value) }
         let isAcknowledged = statuses.contains(.ok)
         guard let found = try value(of: key) else {
+            if isTurnedAway { return }
             if isAcknowledged, isPlaceable(key), absent.isEmpty {
                 accuse(key, "is gone after two puts at once")
             }
@@ -390,6 +442,8 @@ final class AbsentDrivesModel {
         } else if isAcknowledged, !values.contains(found) {
             accuse(key, "is \(found) after \(values) were put at once")
         }
+        // Otherwise what was in doubt before is so still.
+        guard isAcknowledged else { return }
         histories[Int(key)].candidates = [found]
         // The other one may have been cut short on a drive that went away.
         if statuses.contains(where: { $0 != .ok }) {
@@ -409,9 +463,13 @@ final class AbsentDrivesModel {
         return [ranks.first, ranks.second].compactMap { $0 }
     }
 
-    /// The number of the value that a get answers; nil for a miss.
+    /// The number of the value that a get answers; nil for a miss, and when it is turned away:
+    /// what must be removed first is on the drive that is stalled.
     private func value(of key: UInt64) throws -> UInt64? {
-        guard let bytes = try bench.get(EngineBench.key(key)) else { return nil }
+        let reply = try bench.answer(to: RequestOrder(.tcpGet, EngineBench.key(key)))
+        isTurnedAway = reply.status == .busy && stalled != nil
+        guard reply.status == .ok, reply.isPayloadWhole else { return nil }
+        let bytes = reply.payload
         for count in [600, 9000] where bytes.count == count {
             for number in (1...nextValue).reversed()
             where EngineBench.value(number, 8)[...] == bytes[..<8] {
@@ -424,7 +482,7 @@ final class AbsentDrivesModel {
 
     private func read(_ key: UInt64) throws {
         let found = try value(of: key)
-        if violation != nil { return }
+        if violation != nil || isTurnedAway { return }
         // A drive that is away explains a miss, but not of what was put since it went.
         if found == nil, freshness[key] != upheavals,
             drives(of: key).contains(where: absent.contains)
@@ -459,6 +517,7 @@ final class AbsentDrivesModel {
             to: RequestOrder(
                 operation: .tcpBatchGet, bodyWords: [words[0], words[1], words[2], words[3]]))
         let found = try value(of: key)
+        if isTurnedAway { return }
         let isThere = found != nil
         let existing = exists.bodyWords.first == UInt64(Status.ok.rawValue)
         let inBatch = (batch.bodyWords.first ?? 0) & 0xFF == UInt64(Status.ok.rawValue)

@@ -31,12 +31,17 @@ import Wire
         // What is in hand is told so, what comes is turned away; neither waits for its deadline.
         #expect(bench.condition(0).causes == ["writes_stalled"])
         #expect(bench.reply(to: stuckPut)?.status == .outcomeUnknown)
-        let refused = try bench.send(put(later))
+        // A key that the drive has nothing of goes to its next one.
+        let placed = try bench.send(put(later))
+        let refused = try bench.send(put(kept))
         let deleted = try bench.send(RequestOrder(.tcpDelete, EngineBench.key(kept)))
         try bench.settleNow()
         #expect(bench.reply(to: refused)?.status == .busy)
         #expect(bench.reply(to: deleted)?.status == .busy)
-        #expect(bench.counter(.shedStalled, of: 0) == 2)
+        #expect(bench.counter(.shedStalled, of: 0) == 3)
+        try bench.pass(milliseconds: 20)
+        #expect(bench.reply(to: placed)?.status == .ok)
+        #expect(try bench.get(EngineBench.key(later)) == EngineBench.value(later, 4096))
         #expect(try bench.get(EngineBench.key(kept)) == EngineBench.value(kept, 4096))
         let other = bench.number(on: 1)
         #expect(try bench.put(EngineBench.key(other), number: other, count: 4096) == .ok)
@@ -47,7 +52,11 @@ import Wire
         try bench.pass(milliseconds: 2000)
         #expect(bench.condition(0) == DriveCondition(state: .online))
         #expect(try bench.get(EngineBench.key(stuck)) == EngineBench.value(stuck, 4096))
+        // The next put brings the key home.
+        #expect(try bench.get(EngineBench.key(later)) == EngineBench.value(later, 4096))
         #expect(try bench.put(EngineBench.key(later), number: later, count: 4096) == .ok)
+        #expect((0..<4).allSatisfy { bench.engine.drives[DriveIndex($0)].strayCount == 0 })
+        #expect(try bench.get(EngineBench.key(later)) == EngineBench.value(later, 4096))
     }
 
     @Test func aDriveIsNeverFencedForAFlushThatTakesMinutes() throws {
@@ -115,10 +124,13 @@ import Wire
         #expect(bench.reply(to: stuck)?.status == .notFound)
         #expect(bench.condition(0).causes == ["unresponsive"])
         let shed = try bench.send(get(kept[1]))
-        let refused = try bench.send(put(bench.number(on: 0, from: 1000)))
+        let placed = try bench.send(put(bench.number(on: 0, from: 1000)))
+        let refused = try bench.send(put(kept[2]))
         try bench.settleNow()
         #expect(bench.reply(to: shed)?.status == .notFound)
         #expect(bench.reply(to: refused)?.status == .busy)
+        try bench.pass(milliseconds: 20)
+        #expect(bench.reply(to: placed)?.status == .ok)
         let other = bench.number(on: 1)
         #expect(try bench.put(EngineBench.key(other), number: other, count: 4096) == .ok)
         try bench.pass(milliseconds: 59_000)
@@ -149,13 +161,15 @@ import Wire
         let bench = try EngineBench(.four)
         try bench.serve()
         bench.stall([.flush], on: 0, seconds: 12)
-        try bench.send(put(bench.number(on: 0)))
+        let stuck = bench.number(on: 0)
+        try bench.send(put(stuck))
         try bench.pass(milliseconds: 2200)
         let keys = (0..<4).map { EngineBench.key(bench.number(on: $0, from: 500)) }
-        let reply = try bench.answer(to: EngineBench.batchPut(of: keys))
+        let reply = try bench.answer(
+            to: EngineBench.batchPut(of: [EngineBench.key(stuck)] + keys))
         #expect(reply.status == .ok)
         let statuses = reply.bodyWords.map { UInt8($0) }
-        #expect(statuses == [Status.busy, .ok, .ok, .ok].map(\.rawValue))
+        #expect(statuses == [Status.busy, .ok, .ok, .ok, .ok].map(\.rawValue))
     }
 
     @Test func timeInWhichTheProcessWasFrozenIsNotHeldAgainstADrive() throws {

@@ -106,8 +106,17 @@ final class ShardsBench {
 
     // MARK: Time
 
-    /// Steps until `condition`; fails when the engines spin or have nothing left to wait for.
-    func run(_ goal: String, until condition: () -> Bool) throws {
+    /// Lets `milliseconds` pass.
+    func pass(milliseconds: UInt64) throws {
+        let end = world.now.advanced(byMicroseconds: milliseconds * 1000)
+        try run("time", upTo: end) { world.now >= end }
+    }
+
+    /// Steps until `condition`; fails when the engines spin or have nothing left to wait for. There
+    /// is always `limit` to wait for, when one is given.
+    func run(
+        _ goal: String, upTo limit: Instant? = nil, until condition: () -> Bool
+    ) throws {
         var busyTurns = 0
         for _ in 0..<400_000 {
             if condition() { return }
@@ -130,7 +139,7 @@ final class ShardsBench {
             }
             if condition() { return }
             busyTurns = 0
-            guard let next = nextInstant else {
+            guard let next = [nextInstant, limit].compactMap(\.self).min() else {
                 throw BenchFailure(description: "\(goal): nothing left to wait for")
             }
             world.advance(to: next)

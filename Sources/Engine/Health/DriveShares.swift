@@ -26,6 +26,14 @@ enum ShedCause: Sendable {
     case unresponsive
     case overShare
 
+    /// The drive doesn't complete what it has: nobody knows for how long.
+    var isStall: Bool {
+        switch self {
+        case .writesStalled, .unresponsive: true
+        case .overShare: false
+        }
+    }
+
     var counter: DriveCounter {
         switch self {
         case .writesStalled: .shedStalled

@@ -134,6 +134,13 @@ struct Operation: ~Copyable {
     var listing = Listing.none
     /// A put: an older entry of its key is on the key's second drive.
     var replacesStray = false
+    /// A put: its drive has nothing of its key, and has lost nothing that could be found again.
+    var isKeyNew = false
+    /// A put: every entry of its key elsewhere has a lower version.
+    var versionFloor = Version(0)
+    /// A put that its key's first drive, which has nothing of the key, doesn't take now: it may go
+    /// to the second with a version not below this one.
+    var elsewhere: Version?
     /// A delete that had nothing to remove but must be remembered.
     var hadNothing = false
 }

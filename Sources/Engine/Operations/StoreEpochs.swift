@@ -168,7 +168,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// One more block on `drive`.
     mutating func countBlock(_ key: BlockKey, on drive: DriveIndex) {
         drives[drive].blockCount += 1
-        if isStray(key, on: drive) { drives[drive].strayCount += 1 }
+        guard isStray(key, on: drive) else { return }
+        drives[drive].strayCount += 1
+        // While the key's first drive is out, this one is looked at anyway.
+        if epochs.isDecided, !epochs.isOut(placement.ranks(of: key).first),
+            let member = drives[drive].member,
+            !place.post.attendance.mayHaveStrays.contains(member)
+        {
+            place.post.attendance.noteStrays(of: member, true)
+        }
     }
 
     /// One block less on `drive`.

@@ -86,6 +86,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             payload: bringsMemory ? payload(of: index) : nil,
             payloadOffset: operations[index].payloadOffset,
             replacesStray: operations[index].replacesStray,
+            versionFloor: operations[index].versionFloor,
             admittedBytes: operations[index].admittedBytes)
     }
 
@@ -126,7 +127,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 operations[index].entry.lengthBytes = reply.lengthBytes
                 operations[index].entry.checksum = reply.checksum
             }
-            if operations[index].kind == .put { operations[index].entry.version = reply.version }
+            if operations[index].kind == .put {
+                operations[index].entry.version = reply.version
+                operations[index].elsewhere = reply.elsewhere
+            }
             finish(index, reply.status)
         case .lookups, .batchGet: lookedUpElsewhere(index, reply)
         case .batchPut, .batchDelete, .peerLookup, .evictor:

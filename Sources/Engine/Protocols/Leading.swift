@@ -7,6 +7,7 @@
 //                                  └─ found too ─► removingOlder ─► main, at the newer
 //   put      lookingSecond ─ nothing ─► main, at the first ─► answered
 //                 └─ found ─► main, at the first, listed ─► removingStray ─► answered
+//            main, at the first, stalled and without the key ─► main, at the second ─► answered
 //   delete   removingStray, at the second ─► main, at the first ─► answered
 //
 // Only main while the key's second drive can have no strays, or the first one is out. Always holds:
@@ -131,10 +132,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         switch lead.leg {
         case .lookingSecond where operations[index].kind == .put:
-            // What can't be looked up may be there.
-            let isGone = isOut && route(of: operations[index].key).isSecondOut
-            lead.leg = isGone ? .unrouted : .main
-            operations[index].replacesStray = reply.status != .notFound
+            if isOut, !route(of: operations[index].key).isSecondOut {
+                // What can't be looked up may be there, and newer than what would be put now.
+                operations[index].lead = nil
+                finish(index, .busy)
+                return
+            }
+            lead.leg = isOut ? .unrouted : .main
+            operations[index].replacesStray = reply.status == .ok
+            if reply.status == .ok { operations[index].versionFloor = reply.version.next }
         case .lookingSecond:
             lead.secondVersion = reply.version
             lead.leg = reply.status == .ok ? .lookingFirst : .main
@@ -184,6 +190,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             guard route(of: operations[index].key).home != lead.first else { return false }
             beginAnew(index)
             return true
+        case (.put, .busy):
+            guard let floor = operations[index].elsewhere else { return false }
+            return goesElsewhere(index, from: floor)
+        case (.remove, .busy) where lead.hasRemovedStray:
+            leaveInDoubt(index)
+            return true
         case (.remove, .notFound) where lead.hasRemovedStray:
             operations[index].lead = nil
             finish(index, .ok)
@@ -194,6 +206,25 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return true
         default: return false
         }
+    }
+
+    /// The first drive of a put's key is stalled and has nothing of it: the second is next, so that
+    /// the key is there while the first one can't say for how long it will be stalled. An older
+    /// stray is replaced there.
+    private mutating func goesElsewhere(_ index: OperationIndex, from floor: Version) -> Bool {
+        let ranks = placement.ranks(of: operations[index].key)
+        seeOuts()
+        guard let second = ranks.second, !epochs.isOut(ranks.first), !epochs.isOut(second) else {
+            return false
+        }
+        prepareAnew(index)
+        let home = placement.home(ofMember: second)
+        operations[index].shard = home.shard
+        operations[index].drive = home.drive
+        operations[index].replacesStray = false
+        operations[index].versionFloor = max(operations[index].versionFloor, floor)
+        operations.append(index, to: &ready)
+        return true
     }
 
     /// A put is durable on its first drive: its stray is next, when there can be one.
@@ -235,12 +266,17 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     }
 
     private mutating func beginAnew(_ index: OperationIndex) {
+        prepareAnew(index)
         operations[index].lead?.leg = .unrouted
+        operations.append(index, to: &ready)
+    }
+
+    private mutating func prepareAnew(_ index: OperationIndex) {
         operations[index].state = .begun
         operations[index].hasPrevious = false
         operations[index].previous = .none
         operations[index].hadNothing = false
         operations[index].deviceError = nil
-        operations.append(index, to: &ready)
+        operations[index].elsewhere = nil
     }
 }

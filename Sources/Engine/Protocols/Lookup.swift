@@ -10,7 +10,8 @@ import Wire
 /// What a lookup found.
 enum LookupResult {
     case found(BlockEntry)
-    case absent
+    /// `isCertain`: not only is nothing found, nothing was lost that could be found again.
+    case absent(isCertain: Bool)
     /// The operation is in a queue and will be resumed.
     case waiting
     /// The drive isn't online, or doesn't answer.
@@ -24,10 +25,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         let key = operations[index].key
         guard drives[drive].state == .online else { return .unavailable }
         if let dirty = drives[drive].dirty(key) {
-            return dirty.isTombstone ? .absent : owned(dirty.entry, on: drive)
+            return dirty.isTombstone
+                ? .absent(isCertain: true) : owned(dirty.entry, on: drive)
         }
-        guard let position = drives[drive].tree.locate(key) else { return .absent }
-        guard mayContain(key, at: position, on: drive) else { return .absent }
+        guard let position = drives[drive].tree.locate(key) else {
+            return .absent(isCertain: true)
+        }
+        guard mayContain(key, at: position, on: drive) else {
+            return .absent(isCertain: !drives[drive].tree.child(position).isCondemned)
+        }
         let page = drives[drive].tree.page(at: position)
         if !drives[drive].leaves.isReady(page) {
             if let cause = readRefusal(index, slabs: 0) {
@@ -43,7 +49,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard
             let entry = LeafPage.find(
                 memory.arena, place, key, layout: drives[drive].superblock.layout)
-        else { return .absent }
+        else { return .absent(isCertain: true) }
         return owned(entry, on: drive)
     }
 
@@ -51,7 +57,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// doubt: nothing is read or freed by it.
     @inline(__always)
     private func owned(_ entry: BlockEntry, on drive: DriveIndex) -> LookupResult {
-        drives[drive].space.isCommitted(entry.extent) ? .found(entry) : .absent
+        drives[drive].space.isCommitted(entry.extent)
+            ? .found(entry) : .absent(isCertain: false)
     }
 
     private func mayContain(

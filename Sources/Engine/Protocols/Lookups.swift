@@ -120,6 +120,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch request.operation {
         case .stat:
             guard let found else { return }
+            let noted = memory.arena.loadWord(body.advanced(by: 16))
+            if operations[index].isFound, noted > found.version.rawValue { return }
             memory.arena.storeWord(UInt64(found.lengthBytes), at: body)
             memory.arena.storeWord(found.checksum, at: body.advanced(by: 8))
             memory.arena.storeWord(found.version.rawValue, at: body.advanced(by: 16))

@@ -54,6 +54,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         operations[index].payload = request.payload
         operations[index].payloadOffset = request.payloadOffset
         operations[index].replacesStray = request.replacesStray
+        operations[index].versionFloor = request.versionFloor
         operations[index].isPlanned = operations[index].kind == .get && request.payload != nil
         operations[index].admittedBytes = request.admittedBytes
         if case .removeOlder(let bound) = request.kind {
@@ -86,6 +87,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 reply.payload = lease.handOver()
             }
         }
+        reply.elsewhere = operations[index].elsewhere
         if caller.shard == place.shard {
             take(reply)
             return

@@ -5,6 +5,9 @@
 //                                                          │         ─► awaitingVoid ─► noSpace
 //                                                          └─ no slot and none to come ─► noSpace
 //
+// A stalled drive turns a put away (busy), but not before it has looked: when it is sure to have
+// nothing of the key, whoever leads may put it to the key's second drive.
+//
 // Always holds: the payload is verified against its checksum before anything is staged; the records
 // (Alloc and Commit, together) and the payload go out at the same time; the answer is given only
 // when a flush that was submitted after both had completed has succeeded. A deadline that passes
@@ -45,9 +48,28 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// False when the drive turned the put away.
     private mutating func isTaken(_ index: OperationIndex) -> Bool {
         guard let cause = changeRefusal(index, slabs: slabs(of: index)) else { return true }
+        if cause.isStall, hasSecondDrive(index) {
+            guard case .placing = operations[index].state else { return true }
+            var isSure = operations[index].isKeyNew
+            #if PLANTED_BUGS
+            if isPlanted(.placedElsewhereUnlooked) { isSure = true }
+            #endif
+            if isSure {
+                // Newer than whatever was here.
+                operations[index].elsewhere = drives[operations[index].drive].nextVersion
+            }
+        }
         count(cause, on: operations[index].drive)
         finish(index, .busy)
         return false
+    }
+
+    /// Whether the put is at its key's first drive, and the second is in.
+    private mutating func hasSecondDrive(_ index: OperationIndex) -> Bool {
+        seeOuts()
+        let ranks = placement.ranks(of: operations[index].key)
+        guard let second = ranks.second, epochs.isDecided else { return false }
+        return drives[operations[index].drive].member == ranks.first && !epochs.isOut(second)
     }
 
     /// Whether the put owns its key; otherwise it waits for it, or was turned away.
@@ -64,10 +86,12 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch lookUp(index) {
         case .waiting: return
         case .unavailable: finish(index, refusalStatus(of: operations[index].drive))
-        case .absent:
+        case .absent(let isCertain):
             operations[index].hasPrevious = false
+            operations[index].isKeyNew = isCertain
             enterPlacing(index)
         case .found(let entry):
+            operations[index].isKeyNew = false
             operations[index].hasPrevious = true
             operations[index].previous = entry.extent
             enterPlacing(index)
@@ -97,6 +121,11 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             return
         }
         guard isTaken(index) else { return }
+        if operations[index].versionFloor.epoch > drives[drive].superblock.lineage.counter {
+            // A moment, and this drive has noted that epoch too.
+            finish(index, .busy)
+            return
+        }
         let slabs = slabs(of: index)
         guard isWithinShare(index, slabs: slabs) else {
             if mayWait(index) { waitForShare(index) }
@@ -118,7 +147,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         cells.record(
             now.microseconds(since: operations[index].handedOver), in: .slotAllocate)
-        entry.version = drives[drive].nextVersion
+        entry.version = max(drives[drive].nextVersion, operations[index].versionFloor)
         entry.sizeClass = extent.sizeClass
         entry.slots = extent.slots
         drives[drive].nextVersion = entry.version.next

@@ -34,7 +34,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     /// Whether the removal owns its key; otherwise it waits for it, or was turned away.
     private mutating func ownsKeyToRemove(_ index: OperationIndex) -> Bool {
         if operations[index].holdsKey { return true }
-        if let cause = changeRefusal(index, slabs: 0) {
+        // Of what a stalled drive doesn't have nothing needs to be written.
+        if let cause = changeRefusal(index, slabs: 0), !cause.isStall {
             count(cause, on: operations[index].drive)
             finish(index, .busy)
             return false

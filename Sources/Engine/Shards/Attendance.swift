@@ -42,8 +42,9 @@ final class Attendance: Sendable {
         noted[member].load(ordering: .acquiring) > counter
     }
 
-    /// Members whose drives may hold strays. A member that has none any more gets none while its
-    /// keys' first drives are in; while they are out, it is looked at anyway.
+    /// Members whose drives may hold strays of keys whose first drives are in: known to all shards
+    /// before the first such stray is acknowledged. While a first drive is out, its keys' second
+    /// ones are looked at anyway.
     var mayHaveStrays: MemberSet { MemberSet(bits: strays.load(ordering: .acquiring)) }
 
     func noteStrays(of member: Int, _ has: Bool) {

@@ -46,6 +46,8 @@ struct PeerRequest: Sendable {
     var payloadOffset: UInt64 = 0
     /// An older entry of what is put is on the key's second drive.
     var replacesStray = false
+    /// What the version of what is put must not be below.
+    var versionFloor = Version(0)
     /// The longest value that a get with memory of its own may bring.
     var admittedBytes: UInt64 = 0
 }
@@ -60,6 +62,9 @@ struct PeerReply: Sendable {
     var lengthBytes: UInt32 = 0
     var checksum: UInt64 = 0
     var version = Version(0)
+    /// A put that was turned away may go to the key's second drive, with this version or a higher
+    /// one.
+    var elsewhere: Version?
     /// The slabs that a get read into, handed over.
     var payload: SlabChain?
 }
