@@ -82,7 +82,8 @@ extension RemoteSegment {
     /// `count` bytes from byte `offset` of it, inside or outside.
     func part(at offset: Int, _ count: Int) -> RemoteSegment {
         RemoteSegment(
-            address: address &+ UInt64(bitPattern: Int64(offset)), remoteKey: remoteKey, lengthBytes: UInt32(count))
+            address: address &+ UInt64(bitPattern: Int64(offset)), remoteKey: remoteKey,
+            lengthBytes: UInt32(count))
     }
 }
 
