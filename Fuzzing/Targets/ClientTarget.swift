@@ -198,7 +198,7 @@ struct ClientWorld {
         switch operation {
         // What belongs to queue pairs isn't sent by these clients.
         case .connect, .authenticate, .tcpPut, .tcpDelete, .write, .read, .batchWrite, .batchRead,
-            .rdmaOpen:
+            .rdmaOpen, .allocate, .commit, .lookup, .release:
             break
         case .stat: answerBody = [UInt64(input.byte()), 1, 2]
         case .tcpGet:

@@ -43,7 +43,13 @@ package struct RDMAReading: Sendable {
     /// What keeps it from being whole, a sentence each; empty when nothing does.
     package let problems: [String]
 
-    package init(problems: [String]) { self.problems = problems }
+    /// Leases of server memory that clients have.
+    package let activeLeases: UInt64
+
+    package init(problems: [String], activeLeases: UInt64 = 0) {
+        self.problems = problems
+        self.activeLeases = activeLeases
+    }
 }
 
 /// What the system says of the server's process.

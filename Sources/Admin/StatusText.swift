@@ -27,7 +27,10 @@ enum StatusText {
         let connections = ("active_connections", JSONText.number(reading.sum(.rdmaConnections)))
         guard let rdma = reading.rdma else { return .object([connections]) }
         // Beyond the contract.
-        return .object([connections, ("problems", .list(rdma.problems.map(JSONText.text)))])
+        return .object([
+            connections, ("active_leases", .number(rdma.activeLeases)),
+            ("problems", .list(rdma.problems.map(JSONText.text))),
+        ])
     }
 
     private static func storage(_ reading: ServerReading) -> JSONText {

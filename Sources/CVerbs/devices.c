@@ -112,7 +112,7 @@ struct ibv_mr *memkv_rdma_register(
     return ibv_reg_mr(domain, memory, bytes, flags);
 }
 
-void memkv_rdma_deregister(struct ibv_mr *memory) { ibv_dereg_mr(memory); }
+int memkv_rdma_deregister(struct ibv_mr *memory) { return -ibv_dereg_mr(memory); }
 
 uint32_t memkv_rdma_local_key(const struct ibv_mr *memory) { return memory->lkey; }
 

@@ -15,15 +15,18 @@ package final class TCPConnection: BlockingPerformer {
     private var ready: [RequestOutcome] = []
 
     /// Connects and agrees on version and limits, all before `deadline`; with `key`, only with a
-    /// server that has it too.
+    /// server that has it too; with `asksForQueuePair`, only with one that offers a queue pair.
     package init(
-        to server: ServerAddress, key: AuthenticationKey? = nil, deadline: MonotonicTime
+        to server: ServerAddress, key: AuthenticationKey? = nil, asksForQueuePair: Bool = false,
+        deadline: MonotonicTime
     ) throws(ConnectError) {
         self.server = server
         var generator = SystemRandomNumberGenerator()
         let nonce = Nonce(using: &generator)
         bytes = SessionBytes(
-            ClientSession(credentials: key.map { Credentials(key: $0, nonce: nonce) }))
+            ClientSession(
+                credentials: key.map { Credentials(key: $0, nonce: nonce) },
+                asksForQueuePair: asksForQueuePair))
         socket = try Socket.connect(to: server, until: deadline)
         bytes.session.start()
         while !bytes.session.isReady {
@@ -46,6 +49,19 @@ package final class TCPConnection: BlockingPerformer {
         }
         return limits
     }
+
+    /// The queue pair that the server offers, and its keys; nil when none was asked for.
+    var queuePair: (offer: QueuePairOffer, keys: QueuePairKeys)? {
+        guard let offer = bytes.session.offer else { return nil }
+        let secret = bytes.session.queuePairSecret
+        return (
+            offer,
+            QueuePairKeys(secret: secret, sessionID: offer.sessionID, nonce: offer.nonce)
+        )
+    }
+
+    /// Whether its queue pair's frames are signed.
+    var signsFrames: Bool { bytes.session.queuePairSecret != nil }
 
     /// Why the connection can't be used any more; nil while it can.
     package var failure: SessionFailure? { bytes.session.failure }

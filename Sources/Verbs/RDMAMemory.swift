@@ -32,7 +32,7 @@ package final class ProtectionDomain: @unchecked Sendable {
 package enum RemoteAccess: Hashable, Sendable {
     case none, read, write, readAndWrite
 
-    fileprivate var flags: UInt32 {
+    var flags: UInt32 {
         let local = UInt32(MEMKV_RDMA_LOCAL_WRITE)
         let read = UInt32(MEMKV_RDMA_REMOTE_READ)
         let write = UInt32(MEMKV_RDMA_REMOTE_WRITE)

@@ -20,6 +20,14 @@ package enum OperationCode: UInt8, Sendable, CaseIterable {
     case batchWrite = 0x12
     /// Over a queue pair: batch of keys, with memory for each one's value.
     case batchRead = 0x13
+    /// Over a queue pair with leases: one key and a length; memory of the server's to write to.
+    case allocate = 0x14
+    /// Over a queue pair with leases: what was written is a value.
+    case commit = 0x15
+    /// Over a queue pair with leases: one key; memory of the server's to read its value from.
+    case lookup = 0x16
+    /// Over a queue pair with leases: memory is given back.
+    case release = 0x17
     /// One key, its value as payload.
     case tcpPut = 0x20
     /// One key; the value comes back as payload.
@@ -46,7 +54,7 @@ extension OperationCode {
         case .batchWrite: .tcpBatchPut
         case .batchRead: .tcpBatchGet
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpGet, .tcpDelete, .tcpBatchGet,
-            .tcpBatchPut, .tcpBatchDelete, .rdmaOpen:
+            .tcpBatchPut, .tcpBatchDelete, .rdmaOpen, .allocate, .commit, .lookup, .release:
             nil
         }
     }
@@ -59,7 +67,7 @@ extension OperationCode {
         case .tcpBatchPut: .batchWrite
         case .tcpBatchGet: .batchRead
         case .connect, .authenticate, .exists, .stat, .write, .read, .batchWrite, .batchRead,
-            .tcpDelete, .tcpBatchDelete, .rdmaOpen:
+            .tcpDelete, .tcpBatchDelete, .rdmaOpen, .allocate, .commit, .lookup, .release:
             nil
         }
     }

@@ -36,4 +36,7 @@ package enum Status: UInt8, Error, Sendable, CaseIterable {
     case unsupported = 15
     /// The server does this, and can't at present.
     case unavailable = 16
+    /// No such lease of this queue pair: never granted, expired, committed or released; nothing was
+    /// changed.
+    case unknownLease = 17
 }

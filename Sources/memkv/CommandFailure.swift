@@ -83,7 +83,7 @@ extension CommandFailure {
         case .checksumMismatch: .damaged
         case .noSpace, .fileSystemFull, .invalidRequest, .unsupportedVersion, .tooLarge,
             .driveUnavailable, .busy, .shuttingDown, .unauthenticated, .forbidden,
-            .unsupported, .unavailable:
+            .unsupported, .unavailable, .unknownLease:
             .refused
         }
     }
@@ -109,6 +109,7 @@ extension CommandFailure {
         case .forbidden: "the key doesn't open this namespace"
         case .unsupported: "the server doesn't do this, as it is built or configured"
         case .unavailable: "the server can't do this at present"
+        case .unknownLease: "the lease has expired; nothing was changed, try again"
         }
     }
 }

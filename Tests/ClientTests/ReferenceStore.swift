@@ -62,7 +62,8 @@ enum ReferenceStore {
         }
         let keys = items.map(request.key)
         switch request.header.operation {
-        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
             return ReferenceResponse(status: .invalidRequest)
         case .exists:
             return ReferenceResponse(

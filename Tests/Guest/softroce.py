@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 
+import leases
 import remote_store
 import served
 import soft_roce_backend
@@ -35,6 +36,7 @@ def parts(stack, directory):
         ("files travel by RDMA", lambda: served.files(stack, directory)),
         ("a device that isn't there", lambda: served.without_device(stack, directory)),
         *transfers_by_memkv.parts(stack, directory),
+        *leases.parts(stack, directory),
         *remote_store.parts(stack, directory),
         ("the link is cut", cut),
         ("the link has returned", lambda: returned(directory)),

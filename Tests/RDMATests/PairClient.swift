@@ -18,10 +18,11 @@ final class PairClient {
     private let events: ConnectionEvents
     private let waker: ConnectionWaker
     private let queue: CompletionQueue
+    private let role: QueuePairRole
     private let domain: ProtectionDomain
     private let block: UnsafeMutableRawBufferPointer
-    private let registered: RegisteredMemory
-    private let connection: RDMAConnection
+    let registered: RegisteredMemory
+    let connection: RDMAConnection
     private let keys: QueuePairKeys
     private let offer: QueuePairOffer
     private var incoming: FrameAuthenticator?
@@ -30,12 +31,13 @@ final class PairClient {
     private var completions: [WorkCompletion] = []
 
     init(
-        device: String, offer: QueuePairOffer, secret: Secret?
+        device: String, offer: QueuePairOffer, secret: Secret?, role: QueuePairRole = .client
     ) throws(VerbsError) {
         guard let device = RDMADevice.all().first(where: { $0.name == device }) else {
             throw VerbsError("to find device \(device)", ENODEV)
         }
         self.offer = offer
+        self.role = role
         keys = QueuePairKeys(secret: secret, sessionID: offer.sessionID, nonce: offer.nonce)
         if secret != nil {
             outgoing = FrameAuthenticator(key: keys.clientToServer)
@@ -76,13 +78,13 @@ final class PairClient {
             in: domain, completingTo: queue, lengths: QueuePairLengths(sends: 64, receives: 64))
         for index in 0..<Int(offer.credits) { try postReceive(index) }
         let greeting = QueuePairGreeting(
-            from: .client, sessionID: offer.sessionID, nonce: offer.nonce, keys: keys)
+            from: role, sessionID: offer.sessionID, nonce: offer.nonce, keys: keys)
         var bytes = (0..<48).map {
             UInt8(truncatingIfNeeded: greeting.words[$0 / 8] >> UInt64($0 % 8 * 8))
         }
         if spoils { bytes[40] ^= 1 }
         try connection.connect(
-            ConnectionAgreement(privateData: bytes, readsAccepted: 16, readsInFlight: 1))
+            ConnectionAgreement(privateData: bytes, readsAccepted: 16, readsInFlight: 4))
         let event = try nextEvent()
         switch event.kind {
         case .established:
@@ -137,6 +139,15 @@ final class PairClient {
         var body: [UInt64] = [key, 0, 0, 0]
         if !segments.isEmpty { body.append(UInt64(segments.count)) }
         for segment in segments { body += [segment.words[0], segment.words[1]] }
+        try send(
+            operation, body, namespace: namespace, payloadBytes: payloadBytes, checksum: checksum,
+            spoilsTag: spoilsTag)
+    }
+
+    func send(
+        _ operation: OperationCode, _ body: [UInt64], namespace: UInt32 = 0, payloadBytes: Int = 0,
+        checksum: UInt64 = 0, spoilsTag: Bool = false
+    ) throws(VerbsError) {
         next += 1
         let header = FrameHeader(
             operation: operation, namespace: Namespace(namespace), requestID: next,
@@ -178,7 +189,7 @@ final class PairClient {
         return nil
     }
 
-    private func nextCompletion() throws(VerbsError) -> WorkCompletion? {
+    func nextCompletion() throws(VerbsError) -> WorkCompletion? {
         if completions.isEmpty {
             var taken: [WorkCompletion] = []
             _ = try queue.poll { taken.append($0) }

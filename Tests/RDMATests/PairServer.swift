@@ -22,6 +22,8 @@ private final class OpenToAll: RDMAOwners {
 /// A server on its own thread, for one client.
 final class PairServer: Sendable {
     static let owner = OwnerSession(42)
+    static let leasesPerSession = 4
+    static let slabBytes = 16 << 10
     let service: RDMAService
     let pool: SlabPool
     let cells = ShardCells(driveCount: 1)
@@ -30,16 +32,21 @@ final class PairServer: Sendable {
     private let offers = Mutex<[QueuePairAnswer]>([])
     private let wantsOffer = Atomic<Bool>(false)
     private let endsOwner = Atomic<Bool>(false)
+    private let drains = Atomic<Bool>(false)
     private let isStopping = Atomic<Bool>(false)
     private let isStopped = Atomic<Bool>(false)
 
-    init(device: String, port: UInt16, secret: Secret?) throws {
+    init(
+        device: String, port: UInt16, secret: Secret?, leaseMicroseconds: UInt64 = 60_000_000
+    ) throws {
         self.secret = secret
         var limits = SessionLimits()
         limits.payloadLimitBytes = 4 << 20
         limits.bytesPerSession = 8 << 20
         var configuration = RDMAConfiguration(limits: limits)
         configuration.queuePairs = 4
+        configuration.leasesPerSession = Self.leasesPerSession
+        configuration.leaseMicroseconds = leaseMicroseconds
         let slabBytes = ByteCount(UInt64(16 << 10) * 1024)
         arena = try mapArena(
             bytes: ByteCount(slabBytes.rawValue + configuration.memoryBytes.rawValue + 8192)
@@ -84,6 +91,9 @@ final class PairServer: Sendable {
     /// Ends the TCP session that the queue pairs belong to.
     func endOwner() { endsOwner.store(true, ordering: .releasing) }
 
+    /// As a daemon that is asked to stop does.
+    func drain() { drains.store(true, ordering: .releasing) }
+
     func eventually(_ condition: (PairServer) -> Bool) -> Bool {
         for _ in 0..<3000 {
             if condition(self) { return true }
@@ -92,9 +102,11 @@ final class PairServer: Sendable {
         return condition(self)
     }
 
-    /// No slab and no queue pair in use.
-    var isAtStart: Bool {
-        pool.freeSlabs == Int(pool.slabCount) && cells.value(ShardGauge.rdmaConnections) == 0
+    /// No slab, no lease and no queue pair in use.
+    var isAtStart: Bool { hasNoLease && cells.value(ShardGauge.rdmaConnections) == 0 }
+
+    var hasNoLease: Bool {
+        pool.freeSlabs == Int(pool.slabCount) && service.activeLeases == 0
     }
 
     fileprivate func run() {
@@ -110,6 +122,7 @@ final class PairServer: Sendable {
             if endsOwner.exchange(false, ordering: .acquiring) {
                 transport.ownerEnded(Self.owner)
             }
+            if drains.exchange(false, ordering: .acquiring) { transport.beginDrain() }
             // No ring here: every look is as if a descriptor had become readable.
             for index in transport.descriptors.indices { transport.notified(index) }
             var hasWorked = transport.look(now: now())

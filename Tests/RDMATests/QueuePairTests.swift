@@ -10,7 +10,7 @@ import Testing
 import Verbs
 import Wire
 
-private struct Ends {
+struct Ends {
     let server: String
     let client: String
     let address: RDMAAddress
@@ -28,26 +28,30 @@ private struct Ends {
     static let given = Ends(ProcessInfo.processInfo.environment["MEMKV_TEST_RDMA"])
 }
 
-private let secret = Secret(words: [1, 2, 3, 4])
+let secret = Secret(words: [1, 2, 3, 4])
 nonisolated(unsafe) private var nextPort: UInt16 = 18_400
 
 @Suite(.serialized, .enabled(if: Ends.given != nil))
 struct QueuePairTests {
     /// Runs `body` with a server and a client that is offered a queue pair; everything of the
     /// server's must be free again afterwards.
-    private func withPair(
-        secret: Secret? = secret, spoils: Bool = false,
+    func withPair(
+        secret: Secret? = secret, spoils: Bool = false, as role: QueuePairRole = .client,
+        leaseMicroseconds: UInt64 = 60_000_000,
         _ body: (PairServer, PairClient, PairOutcome) throws -> Void
     ) throws {
         let ends = try #require(Ends.given)
         unsafe nextPort += 1
-        let server = try PairServer(device: ends.server, port: unsafe nextPort, secret: secret)
+        let server = try PairServer(
+            device: ends.server, port: unsafe nextPort, secret: secret,
+            leaseMicroseconds: leaseMicroseconds)
         #expect(server.eventually { $0.service.isActive }, "\(server.service.problems)")
         guard case .offer(let offer) = server.offer() else {
             Issue.record("no offer: \(server.service.problems)")
             return
         }
-        let client = try PairClient(device: ends.client, offer: offer, secret: secret)
+        let client = try PairClient(
+            device: ends.client, offer: offer, secret: secret, role: role)
         let outcome = try client.connect(spoils: spoils, from: ends.address)
         try body(server, client, outcome)
         client.end()
@@ -55,7 +59,7 @@ struct QueuePairTests {
         server.stop()
     }
 
-    private func fill(_ client: PairClient, _ count: Int) -> UInt64 {
+    func fill(_ client: PairClient, _ count: Int) -> UInt64 {
         let value = unsafe client.value
         // Byte by byte would take an emulated machine long.
         unsafe value[..<count].withMemoryRebound(to: UInt8.self) {
@@ -67,14 +71,14 @@ struct QueuePairTests {
         return unsafe Digest.xxh3(UnsafeRawBufferPointer(rebasing: value[..<count]))
     }
 
-    private func clear(_ client: PairClient, _ count: Int) {
+    func clear(_ client: PairClient, _ count: Int) {
         let value = unsafe client.value
         unsafe value[..<count].withMemoryRebound(to: UInt8.self) {
             unsafe $0.initialize(repeating: 0)
         }
     }
 
-    private func checksum(_ client: PairClient, _ count: Int) -> UInt64 {
+    func checksum(_ client: PairClient, _ count: Int) -> UInt64 {
         unsafe Digest.xxh3(UnsafeRawBufferPointer(rebasing: client.value[..<count]))
     }
 

@@ -136,9 +136,14 @@ private let twoFileDrives = """
         let one = try settings("rdma: { device: mlx5_0 }", data: "/x").rdma
         #expect(one?.devices == [.named("mlx5_0")])
         #expect(one?.queuePairs == RDMASettings.standardQueuePairs)
-        let two = try settings("rdma: { devices: [a, b], queue_pairs: 7 }", data: "/x").rdma
+        #expect(one?.leasesPerSession == RDMASettings.standardLeases)
+        #expect(one?.leaseMicroseconds == RDMASettings.standardLeaseMicroseconds)
+        let numbers = "queue_pairs: 7, leases_per_session: 3, lease_time: 5 s"
+        let two = try settings("rdma: { devices: [a, b], \(numbers) }", data: "/x").rdma
         #expect(two?.devices == [.named("a"), .named("b")])
         #expect(two?.queuePairs == 7)
+        #expect(two?.leasesPerSession == 3)
+        #expect(two?.leaseMicroseconds == 5_000_000)
         func choice(_ text: String) throws -> [RDMADeviceChoice]? {
             try settings("rdma: { \(text) }", data: "/x").rdma?.devices
         }

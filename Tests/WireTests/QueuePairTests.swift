@@ -4,6 +4,44 @@
 import Testing
 import Wire
 
+@Suite struct LeaseGrantTests {
+    private let grant = LeaseGrant(
+        leaseID: 0x1_0000_0002, timeToLiveMilliseconds: 30_000,
+        segments: [
+            RemoteSegment(address: 0x7F00_1234_5000, remoteKey: 7, lengthBytes: 4096),
+            RemoteSegment(address: 0x7F00_1235_0000, remoteKey: 8, lengthBytes: 5),
+        ])
+
+    @Test func aGrantIsTheSameAfterItsWords() throws {
+        #expect(try LeaseGrant(words: grant.words) == grant)
+        #expect(
+            grant.words == [
+                0x1_0000_0002, 30_000 | 2 << 32, 0x7F00_1234_5000, 7 | 4096 << 32,
+                0x7F00_1235_0000, 8 | 5 << 32,
+            ])
+    }
+
+    @Test func aGrantNamesALeaseAndItsMemory() {
+        var words = grant.words
+        words[0] = 0
+        #expect(throws: LeaseGrantError.noLease) { try LeaseGrant(words: words) }
+        words[0] = 1
+        words[3] = 7
+        #expect(throws: LeaseGrantError.segment(.noBytes)) { try LeaseGrant(words: words) }
+        for count in 0..<6 {
+            #expect(throws: LeaseGrantError.wrongLength(words: count)) {
+                try LeaseGrant(words: Array(grant.words.prefix(count)))
+            }
+        }
+        #expect(throws: LeaseGrantError.wrongLength(words: 2)) {
+            try LeaseGrant(words: [1, 30_000])
+        }
+        #expect(throws: LeaseGrantError.wrongLength(words: 2)) {
+            try LeaseGrant(words: [1, UInt64.max])
+        }
+    }
+}
+
 @Suite struct RemoteSegmentTests {
     @Test func aSegmentIsTheSameAfterItsWords() throws {
         let segment = RemoteSegment(
@@ -168,6 +206,10 @@ import Wire
         words[0] = words[0] & ~(0xFFFF << 48) | 2 << 48
         let changed = try QueuePairGreeting(words: words, from: .server)
         #expect(!changed.hasCode(of: keys(secret)))
+        // Nor does it become one of a client with leases.
+        words[0] = words[0] & ~(0xFFFF << 48) | 3 << 48
+        let asked = try QueuePairGreeting(words: words, from: .leaseholder)
+        #expect(!asked.hasCode(of: keys(secret)))
     }
 
     @Test func bytesAreReadAsTheyCome() throws {

@@ -19,6 +19,9 @@ package struct RDMAConfiguration: Hashable, Sendable {
     package var queuePairsPerSession = 8
     /// Requests of one queue pair that may be unanswered.
     package var credits = 16
+    /// Leases of one TCP session at once, and how long each of them lives at most.
+    package var leasesPerSession = 16
+    package var leaseMicroseconds: UInt64 = 30_000_000
     /// Longest payload, and bytes of payloads that one queue pair may hold.
     package var payloadLimitBytes: UInt32
     package var bytesPerSession: UInt64
@@ -55,6 +58,13 @@ struct RDMAMemory: Sendable {
     static let rowBytes = requestStride + (responseBytes + 63) / 64 * 64
 
     let range: ArenaRange
+
+    /// All messages of a queue pair.
+    func messages(of pair: Int, rowsPerPair: Int) -> ArenaRange {
+        range.part(
+            at: UInt64(pair * rowsPerPair) * Self.rowBytes,
+            length: ByteCount(UInt64(rowsPerPair) * Self.rowBytes))
+    }
 
     func request(_ row: Int) -> ArenaRange { part(row, 0, Self.messageBytes) }
     /// Body and tag of the request.

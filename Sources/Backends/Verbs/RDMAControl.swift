@@ -1,5 +1,6 @@
 // RDMAControl: the thread that does for all shards what may block: it listens, makes queue pairs
-// for clients that show the right greeting, and destroys queue pairs.
+// for clients that show the right greeting, destroys queue pairs, and lets clients reach leased
+// memory (LeaseRegistrar.swift).
 //
 // Always holds: a greeting's offer is spent before the greeting is looked at; a queue pair has all
 // its receives posted, and its shard knows of it, before it is accepted. Whatever is wrong with a
@@ -32,6 +33,7 @@ package final class RDMAControl {
     private var events: ConnectionEvents?
     private var listeners: [Listener] = []
     private var places: [ConnectionName: (place: QueuePairPlace, connection: RDMAConnection)] = [:]
+    private var leases = LeaseRegistrar()
     private var nextLook: UInt64 = 0
     /// What was last reported.
     private var told: (problems: [String], devices: [String])?
@@ -89,7 +91,13 @@ package final class RDMAControl {
             places[connection.name] = nil
             connection.disconnect()
             connection.end()
+            leases.end(place)
             service.tell(.ended(place))
+        case .expose(let lease, let ranges, let access):
+            let outcome = leases.expose(lease, ranges, of: service.arena, for: access)
+            service.tell(.lease(lease, outcome))
+        case .revoke(let lease):
+            service.tell(.lease(lease, .revoked(isOver: leases.revoke(lease))))
         case .released(let slot):
             // It may be back already.
             if service.slots[slot].released() { nextLook = 0 }
@@ -173,9 +181,14 @@ package final class RDMAControl {
     /// Ends everything: no shard is left.
     private func stop() {
         for request in service.takeRequests() {
-            if case .end(let connection, _) = request { connection.end() }
+            guard case .end(let connection, let place) = request else { continue }
+            connection.end()
+            leases.end(place)
         }
-        for (_, connection) in places.values { connection.end() }
+        for (place, connection) in places.values {
+            connection.end()
+            leases.end(place)
+        }
         places = [:]
         endListeners { _ in true }
         for slot in service.slots {
@@ -241,7 +254,7 @@ package final class RDMAControl {
             return
         }
         guard let (number, end) = end(of: connection),
-            accept(connection, event, opening, greeting.sessionID, number, end)
+            accept(connection, event, opening, greeting, number, end)
         else {
             service.controlCounters.add(to: .failedQueuePairs)
             refuse(connection, opening.place)
@@ -261,39 +274,55 @@ package final class RDMAControl {
     }
 
     private static func greeting(_ bytes: [UInt8]) -> QueuePairGreeting? {
-        try? QueuePairGreeting(bytes: bytes.span, from: .client)
+        (try? QueuePairGreeting(bytes: bytes.span, from: .client))
+            ?? (try? QueuePairGreeting(bytes: bytes.span, from: .leaseholder))
     }
 
     private func refuse(_ connection: RDMAConnection, _ place: QueuePairPlace? = nil) {
         connection.reject()
         connection.end()
-        if let place { service.tell(.failed(place)) }
+        guard let place else { return }
+        leases.end(place)
+        service.tell(.failed(place))
     }
 
     /// False when the queue pair can't be made; its shard knows nothing of it then.
     private func accept(
         _ connection: RDMAConnection, _ event: ConnectionEvent, _ opening: QueuePairOpening,
-        _ offer: UInt64, _ number: Int, _ end: RDMADeviceEnd
+        _ greeting: QueuePairGreeting, _ number: Int, _ end: RDMADeviceEnd
     ) -> Bool {
         let place = opening.place
+        let isForLeases = greeting.role == .leaseholder
+        var (domain, localKey) = (end.domain, end.memory.localKey)
         do throws(VerbsError) {
+            if isForLeases {
+                let messages = service.memories[place.shard].messages(
+                    of: place.slot, rowsPerPair: service.configuration.rowsPerPair)
+                (domain, localKey) = try leases.open(
+                    place, on: end.device, messages: messages, of: service.arena)
+            }
             try connection.makeQueuePair(
-                in: end.domain, completingTo: end.queues[place.shard],
+                in: domain, completingTo: end.queues[place.shard],
                 lengths: service.configuration.lengths)
-            try postReceives(connection, place, localKey: end.memory.localKey)
+            try postReceives(connection, place, localKey: localKey)
         } catch {
             return false
         }
         places[connection.name] = (place, connection)
         service.tell(
             .connected(
-                place, connection, end: number, keys: opening.keys, isSigned: opening.isSigned))
-        let greeting = QueuePairGreeting(
-            from: .server, sessionID: offer, nonce: opening.nonce, keys: opening.keys)
+                place,
+                NewQueuePair(
+                    connection: connection, end: number, localKey: localKey,
+                    isForLeases: isForLeases, keys: opening.keys, isSigned: opening.isSigned)))
+        let answer = QueuePairGreeting(
+            from: .server, sessionID: greeting.sessionID, nonce: opening.nonce, keys: opening.keys)
+        // Only clients with leases read here.
+        let reads = min(Int(event.readsAccepted), end.attributes.readsAccepted, 16)
         do throws(VerbsError) {
             try connection.accept(
                 ConnectionAgreement(
-                    privateData: Self.bytes(greeting.words), readsAccepted: 1,
+                    privateData: Self.bytes(answer.words), readsAccepted: UInt8(max(1, reads)),
                     readsInFlight: UInt8(
                         min(Int(event.readsInFlight), end.attributes.readsInFlight, 16))))
             service.controlCounters.add(to: .acceptedQueuePairs)

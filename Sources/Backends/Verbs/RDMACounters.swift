@@ -32,16 +32,21 @@ package enum RDMACounter: Int, CaseIterable, Sendable {
     case overdueRequests
     /// Queue pairs ended because values or a response didn't get through in time.
     case overdueTransfers
+    /// Leases that began, and leases that are over.
+    case grantedLeases, endedLeases
+    /// Requests for a lease that found too few slabs or too many leases; that named a lease that
+    /// isn't there; leases taken back when their time was over.
+    case refusedLeases, unknownLeases, expiredLeases
 
     /// True for what ended or refused a client.
     package var isRefusal: Bool {
         switch self {
         case .openRequests, .acceptedQueuePairs, .requests, .responses, .bytesReceived, .bytesSent,
-            .lostQueuePairs:
+            .lostQueuePairs, .grantedLeases, .endedLeases:
             false
         case .refusedOpens, .refusedGreetings, .forgedGreetings, .forgedMessages,
             .failedQueuePairs, .malformedMessages, .forbiddenRequests, .overdueRequests,
-            .overdueTransfers:
+            .overdueTransfers, .refusedLeases, .unknownLeases, .expiredLeases:
             true
         }
     }

@@ -91,7 +91,9 @@ extension RDMATransport {
             answer(row, .forbidden)
             return
         }
-        if let refusal = understand(row) {
+        if header.operation.isAboutLeases {
+            beginLeaseRequest(row)
+        } else if let refusal = understand(row) {
             answer(row, refusal)
         } else if rows[row].payloadBytes == 0 {
             enqueue(row)
@@ -109,8 +111,11 @@ extension RDMATransport {
         switch header.operation {
         case .exists, .stat, .tcpDelete, .tcpBatchDelete:
             return header.payloadBytes == 0 ? nil : .invalidRequest
-        case .write, .read, .batchWrite, .batchRead: break
-        case .connect, .authenticate, .tcpPut, .tcpGet, .tcpBatchPut, .tcpBatchGet, .rdmaOpen:
+        case .write, .read, .batchWrite, .batchRead:
+            // Its domain doesn't hold the slabs that the server would move values from and to.
+            if pairs[pair(of: row)].isForLeases { return .invalidRequest }
+        case .connect, .authenticate, .tcpPut, .tcpGet, .tcpBatchPut, .tcpBatchGet, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
             return .invalidRequest
         }
         guard let shape = RemoteBodyShape(of: header.operation, bodyBytes: header.bodyBytes),

@@ -32,13 +32,15 @@ struct QueuePairOpening: Sendable {
 /// What the control thread tells a shard.
 enum ShardNews: Sendable {
     /// A client has come: receives are posted, and requests may come.
-    case connected(QueuePairPlace, RDMAConnection, end: Int, keys: QueuePairKeys, isSigned: Bool)
+    case connected(QueuePairPlace, NewQueuePair)
     /// A client has come, and its queue pair couldn't be made.
     case failed(QueuePairPlace)
     /// The connection is lost.
     case lost(QueuePairPlace)
     /// The queue pair is destroyed.
     case ended(QueuePairPlace)
+    /// What became of a request about a lease of the queue pair.
+    case lease(LeasePlace, LeaseOutcome)
     /// A device is there: this is slot `Int`'s.
     case came(Int, RDMADeviceEnd)
     /// The device of a slot is to be taken out: to be released.
@@ -47,18 +49,35 @@ enum ShardNews: Sendable {
     /// Of what concerns one queue pair.
     var place: QueuePairPlace? {
         switch self {
-        case .connected(let place, _, _, _, _), .failed(let place), .lost(let place),
-            .ended(let place):
+        case .connected(let place, _), .failed(let place), .lost(let place), .ended(let place):
             place
+        case .lease(let lease, _): lease.queuePair
         case .came, .leaves: nil
         }
     }
 }
 
-/// What a shard asks of the control thread, or tells it.
+/// A queue pair whose client has come.
+struct NewQueuePair: Sendable {
+    let connection: RDMAConnection
+    /// Its device's place among the service's.
+    let end: Int
+    /// Names the memory of its messages to the device.
+    let localKey: UInt32
+    /// Its client moves its values by itself.
+    let isForLeases: Bool
+    let keys: QueuePairKeys
+    let isSigned: Bool
+}
+
+/// What a shard asks of the control thread, which does it in this order, or tells it.
 enum ControlRequest: Sendable {
-    /// To end a connection.
+    /// To destroy a queue pair.
     case end(RDMAConnection, QueuePairPlace)
+    /// To let a queue pair's client reach memory: for reading or for writing.
+    case expose(LeasePlace, [ArenaRange], RemoteAccess)
+    /// To take that back.
+    case revoke(LeasePlace)
     /// The shard holds nothing of the slot's device any more.
     case released(slot: Int)
 }
@@ -197,6 +216,13 @@ package final class RDMAService: Sendable {
         counters.reduce(0) { $0 + $1.value(counter) }
     }
 
+    /// Leases that were begun and aren't over.
+    package var activeLeases: UInt64 {
+        // In this order: one that ends meanwhile must not be missing from those that began.
+        let ended = count(.endedLeases)
+        return count(.grantedLeases) - ended
+    }
+
     /// For the control thread.
     var controlCounters: RDMACounters { counters[counters.count - 1] }
 
@@ -266,7 +292,7 @@ package final class RDMAService: Sendable {
         }
     }
 
-    /// Has the control thread do something.
+    /// Has the control thread do something that may block.
     func ask(_ request: ControlRequest) {
         requests.withLock { $0.append(request) }
         waker?.wake()

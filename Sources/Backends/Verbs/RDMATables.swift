@@ -15,6 +15,8 @@ struct RequestRow: ~Copyable {
         case posted
         /// Waits for slabs.
         case waiting
+        /// Waits for the control thread to expose a lease's memory, or to take it back.
+        case leasing
         /// Its values are on their way from the client's memory.
         case pulling
         /// Waits for the engine.
@@ -93,6 +95,10 @@ struct QueuePairRow: ~Copyable {
     var connection: RDMAConnection?
     /// Its device's place among the service's.
     var end = 0
+    /// Names its messages' memory, and unless it is for leases the slabs too, to the device.
+    var localKey: UInt32 = 0
+    /// Its client moves its values by itself.
+    var isForLeases = false
     var isSigned = false
     var incoming: FrameAuthenticator?
     var outgoing: FrameAuthenticator?

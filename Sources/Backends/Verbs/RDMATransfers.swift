@@ -139,7 +139,7 @@ extension RDMATransport {
             isReceive: false, generation: pairs[pair].generation, index: pair)
         return RDMAWork(
             kind: .send, workID: name.number, isSignalled: false, localAddress: 0,
-            localKey: end(of: pair).memory.localKey, lengthBytes: 0)
+            localKey: pairs[pair].localKey, lengthBytes: 0)
     }
 
     /// Posts; false when the queue pair has failed with it.
@@ -313,7 +313,7 @@ extension RDMATransport {
             pairs[pair].sending -= 1
             releaseOutbound(row)
             postReceive(row)
-        case .idle, .posted, .waiting, .ready, .taken, .orphaned, .answered:
+        case .idle, .posted, .waiting, .leasing, .ready, .taken, .orphaned, .answered:
             preconditionFailure("a transfer ended in state \(rows[row].state)")
         }
     }
@@ -326,7 +326,7 @@ extension RDMATransport {
         do throws(VerbsError) {
             unsafe try connection.postReceive(
                 into: arena.bytes(memory.request(row)),
-                localKey: end(of: pair).memory.localKey, workID: name.number)
+                localKey: pairs[pair].localKey, workID: name.number)
         } catch {
             cells.countRDMAError()
             counters.add(to: .lostQueuePairs)

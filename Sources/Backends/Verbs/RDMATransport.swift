@@ -7,7 +7,8 @@
 // turns between queue pairs, work for the engine in portions.
 //
 // This file holds the tables, the port and the life of queue pairs; RDMAReceiving.swift the way
-// from messages to requests, RDMATransfers.swift the values and the responses.
+// from messages to requests, RDMATransfers.swift the values and the responses, RDMALeases.swift
+// what clients move by themselves.
 
 #if Verbs
 
@@ -44,6 +45,11 @@ package final class RDMATransport {
 
     var rows: FixedArray<RequestRow>
     var pairs: FixedArray<QueuePairRow>
+    var leases: LeaseTable
+    /// Of each lease.
+    var leased: FixedArray<LeasedSlabs>
+    /// No lease is granted any more, and those that there are end.
+    var isDraining = false
     /// Whose turn it is.
     private var turn = 0
     var readyCount = 0
@@ -90,6 +96,9 @@ package final class RDMATransport {
         slabsPerSession = configuration.bytesPerSession / slabs.slabBytes.rawValue
         rows = FixedArray(count: configuration.rows) { _ in RequestRow() }
         pairs = FixedArray(count: configuration.queuePairs) { _ in QueuePairRow(configuration) }
+        leases = LeaseTable(
+            pairs: configuration.queuePairs, leasesPerPair: configuration.leasesPerSession)
+        leased = FixedArray(count: leases.count) { _ in LeasedSlabs() }
         // Twice: one that stopped waiting stays until it is met.
         slabWaiters = RingQueue(capacity: 2 * configuration.rows)
         ends = service.slots.map { _ in nil }
@@ -137,6 +146,7 @@ package final class RDMATransport {
         switch rows[row].header.operation {
         case .read, .batchRead:
             return min(rows[row].segmentBytes, pairs[pair(of: row)].expectedResponseBytes)
+        case .lookup: return pairs[pair(of: row)].expectedResponseBytes
         default: return 0
         }
     }
@@ -150,10 +160,13 @@ package final class RDMATransport {
         let header = rows[row].header
         let expected = expectedResponseBytes(of: row)
         turnLeft -= Int64(UInt64(rows[row].payloadBytes) + expected + Self.requestCostBytes)
-        let bodyBytes = rows[row].shape?.streamBodyBytes ?? header.bodyBytes
+        let storeOperation = header.operation.ofLeases ?? header.operation.withValuesInPayload
+        let bodyBytes =
+            header.operation == .commit
+            ? BodyLayout.keyBytes : rows[row].shape?.streamBodyBytes ?? header.bodyBytes
         return Request(
             handle: RequestHandle(index: UInt32(row), generation: rows[row].generation),
-            operation: header.operation.withValuesInPayload ?? header.operation,
+            operation: storeOperation ?? header.operation,
             namespace: header.namespace, deadline: deadline(of: row), arrival: rows[row].arrival,
             body: memory.body(row).part(at: 0, length: ByteCount(UInt64(bodyBytes))),
             responseBody: memory.responseBody(row), payloadBytes: rows[row].payloadBytes,
@@ -185,6 +198,10 @@ package final class RDMATransport {
             return false
         }
         guard hasRoom(pair, forResponseBytes: lengthBytes) else {
+            if rows[row].header.operation == .lookup {
+                refuseLease(row)
+                return false
+            }
             rows[row].knownResponseBytes = lengthBytes
             enqueue(row)
             return false
@@ -195,7 +212,7 @@ package final class RDMATransport {
         return true
     }
 
-    private func hasRoom(_ pair: Int, forResponseBytes bytes: UInt64) -> Bool {
+    func hasRoom(_ pair: Int, forResponseBytes bytes: UInt64) -> Bool {
         Shares.permit(
             UInt64(slabs.slabs(for: ByteCount(bytes))), held: UInt64(pairs[pair].heldSlabs),
             free: UInt64(slabs.freeSlabs), limit: slabsPerSession)
@@ -224,7 +241,11 @@ package final class RDMATransport {
             pairs[pair].expectedResponseBytes = UInt64(response.payloadBytes)
             rows[row].outbound = consume payload
         }
-        answer(row, response)
+        if rows[row].header.operation == .lookup, response.status == .ok {
+            leaseValue(row, response)
+        } else {
+            answer(row, response)
+        }
     }
 
     private func taken(_ request: RequestHandle) -> Int {
@@ -310,8 +331,7 @@ package final class RDMATransport {
         pairs[pair].expires = now.advanced(byMicroseconds: QueuePairGreeting.nonceMicroseconds)
         nextPatrol = min(nextPatrol, now.advanced(byMicroseconds: Self.patrolMicroseconds))
         let (offer, nonce) = service.open(
-            QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation),
-            secret: secret, expires: pairs[pair].expires)
+            place(of: pair), secret: secret, expires: pairs[pair].expires)
         pairs[pair].offer = offer
         return .offer(
             QueuePairOffer(
@@ -351,8 +371,7 @@ package final class RDMATransport {
                 continue
             }
             switch news {
-            case .connected(let place, let connection, let end, let keys, let isSigned):
-                adopt(place.slot, connection, end: end, keys: keys, isSigned: isSigned)
+            case .connected(let place, let new): adopt(place.slot, new)
             case .failed(let place):
                 if pairs[place.slot].state == .offered { pairs[place.slot].clear() }
             case .lost(let place):
@@ -361,6 +380,9 @@ package final class RDMATransport {
                     close(place.slot)
                 }
             case .ended(let place): endedPairs.append(place.slot)
+            case .lease(let lease, let outcome):
+                let pair = lease.queuePair.slot
+                if pairs[pair].state == .open { take(outcome, of: lease.index) }
             case .came(let slot, let end): use(end, slot)
             case .leaves(let slot): leave(slot)
             }
@@ -402,17 +424,17 @@ package final class RDMATransport {
 
     // MARK: - Queue pairs come and go
 
-    private func adopt(
-        _ pair: Int, _ connection: RDMAConnection, end: Int, keys: QueuePairKeys, isSigned: Bool
-    ) {
+    private func adopt(_ pair: Int, _ new: NewQueuePair) {
         precondition(pairs[pair].state == .offered, "a client came for no offer")
         pairs[pair].state = .open
-        pairs[pair].connection = connection
-        pairs[pair].end = end
-        pairs[pair].isSigned = isSigned
-        if isSigned {
-            pairs[pair].incoming = FrameAuthenticator(key: keys.clientToServer)
-            pairs[pair].outgoing = FrameAuthenticator(key: keys.serverToClient)
+        pairs[pair].connection = new.connection
+        pairs[pair].end = new.end
+        pairs[pair].localKey = new.localKey
+        pairs[pair].isForLeases = new.isForLeases
+        pairs[pair].isSigned = new.isSigned
+        if new.isSigned {
+            pairs[pair].incoming = FrameAuthenticator(key: new.keys.clientToServer)
+            pairs[pair].outgoing = FrameAuthenticator(key: new.keys.serverToClient)
         }
         for row in rows(of: pair) { rows[row].state = .posted }
         connectionCount += 1
@@ -434,10 +456,11 @@ package final class RDMATransport {
             pairs[pair].orphans += 1
         }
         pairs[pair].connection = nil
-        service.ask(
-            .end(
-                connection,
-                QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation)))
+        service.ask(.end(connection, place(of: pair)))
+    }
+
+    func place(of pair: Int) -> QueuePairPlace {
+        QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation)
     }
 
     /// A queue pair is destroyed: the device has let go of its memory.
@@ -450,6 +473,7 @@ package final class RDMATransport {
             releaseInbound(row)
             releaseOutbound(row)
         }
+        forgetLeases(of: pair)
         pairs[pair].state = .ended
         releaseIfUnused(pairs[pair].end)
         if pairs[pair].orphans == 0 { pairs[pair].clear() }
@@ -576,6 +600,7 @@ package final class RDMATransport {
             isUsed = true
             if pairs[pair].state == .offered, pairs[pair].expires <= now { withdraw(pair) }
             if pairs[pair].state == .open { endOverdue(pair, now: now) }
+            if pairs[pair].state == .open { endExpiredLeases(of: pair, now: now) }
         }
         nextPatrol = isUsed ? now.advanced(byMicroseconds: Self.patrolMicroseconds) : .never
     }

@@ -66,7 +66,8 @@ enum {
 };
 struct ibv_mr *memkv_rdma_register(
     struct ibv_pd *domain, void *memory, size_t bytes, unsigned access);
-void memkv_rdma_deregister(struct ibv_mr *memory);
+// 0 when nobody can reach the memory by this registration any more.
+int memkv_rdma_deregister(struct ibv_mr *memory);
 uint32_t memkv_rdma_local_key(const struct ibv_mr *memory);
 uint32_t memkv_rdma_remote_key(const struct ibv_mr *memory);
 

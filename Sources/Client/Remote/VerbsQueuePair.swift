@@ -15,30 +15,39 @@ internal import Verbs
 internal import Wire
 
 final class VerbsQueuePair: ClientQueuePair {
-    private struct Route {
+    struct Route {
         let device: RemoteDevice
         let source: RDMAAddress
         let target: RDMAAddress
     }
 
-    private enum Phase { case resolving, routing, connecting, open, closed }
+    enum Phase { case resolving, routing, connecting, open, closed }
 
     private static let resolveMilliseconds = 2000
 
     private let offer: QueuePairOffer
     private let keys: QueuePairKeys
     private var routes: ArraySlice<Route> = []
-    private var route: Route?
-    private var phase = Phase.resolving
+    private(set) var route: Route?
+    private(set) var phase = Phase.resolving
     private var failure: ConnectError?
+    /// What it says to be in its greeting.
+    private let role: QueuePairRole
+    /// Values that this side moves, and that are under way.
+    var moves = OneSidedMoves()
     private var events: ConnectionEvents?
-    private var connection: RDMAConnection?
+    private(set) var connection: RDMAConnection?
     private var queue: CompletionQueue?
     private var slots: MessageSlots?
     private var arrived: ArraySlice<[UInt64]> = []
 
-    /// Begins to connect by one of `devices`, the first first.
-    init(_ offer: QueuePairOffer, keys: QueuePairKeys, devices: [RemoteDevice]) {
+    /// Begins to connect by one of `devices`, the first first. As `leaseholder` it moves values by
+    /// itself (OneSidedMoves.swift).
+    init(
+        _ offer: QueuePairOffer, keys: QueuePairKeys, devices: [RemoteDevice],
+        role: QueuePairRole = .client
+    ) {
+        self.role = role
         self.offer = offer
         self.keys = keys
         for device in devices {
@@ -127,7 +136,8 @@ final class VerbsQueuePair: ClientQueuePair {
                     ConnectionAgreement(
                         privateData: greeting,
                         readsAccepted: UInt8(clamping: route.device.attributes.readsAccepted),
-                        readsInFlight: 0))
+                        readsInFlight: role == .leaseholder
+                            ? UInt8(clamping: min(route.device.attributes.readsInFlight, 16)) : 0))
             case (.established, .connecting): accept(event.privateData)
             case (.rejected, _): fail("\(name): the server rejected it (reason \(event.status))")
             case (.failed, .resolving), (.failed, .routing), (.failed, .connecting):
@@ -146,20 +156,21 @@ final class VerbsQueuePair: ClientQueuePair {
     /// Makes the queues and fills the one to receive, before anybody can send.
     private func prepare(_ route: Route, _ connection: RDMAConnection) throws(VerbsError) {
         let credits = Int(offer.credits)
-        let queue = try CompletionQueue(route.device.device, capacity: 2 * credits)
+        let moves = role == .leaseholder ? OneSidedMoves.limit : 0
+        let queue = try CompletionQueue(route.device.device, capacity: 2 * credits + moves)
         self.queue = queue
         let slots = try MessageSlots(
             count: credits, messageBytes: Int(offer.messageLimitBytes), on: route.device)
         try connection.makeQueuePair(
             in: route.device.domain, completingTo: queue,
-            lengths: QueuePairLengths(sends: credits, receives: credits))
+            lengths: QueuePairLengths(sends: credits + moves, receives: credits))
         for slot in 0..<credits { try slots.receive(into: slot, by: connection) }
         self.slots = slots
     }
 
     private var greeting: [UInt8] {
         let words = QueuePairGreeting(
-            from: .client, sessionID: offer.sessionID, nonce: offer.nonce, keys: keys
+            from: role, sessionID: offer.sessionID, nonce: offer.nonce, keys: keys
         ).words
         return (0..<QueuePairGreeting.byteCount).map {
             UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64($0 % 8 * 8))
@@ -216,6 +227,10 @@ final class VerbsQueuePair: ClientQueuePair {
             return fail(
                 completion.status.isFlushed ? "it has been closed" : "\(completion.status)")
         }
+        if completion.workID == OneSidedMoves.workID {
+            moves.ended()
+            return
+        }
         guard slot < slots.count else {
             self.slots?.sent(from: slot)
             return
@@ -266,8 +281,10 @@ final class VerbsQueuePair: ClientQueuePair {
             fail("\(error)")
         }
         let mightSend = maySend
+        let wereUnderWay = moves.count
         takeCompletions()
         return !arrived.isEmpty || failure != nil || maySend != mightSend
+            || moves.count != wereUnderWay
     }
 
     /// What must be waited for.

@@ -94,7 +94,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: .batchGet
         case .tcpBatchPut: .batchPut
         case .tcpBatchDelete: .batchDelete
-        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: nil
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
+            nil
         }
     }
 
@@ -117,7 +119,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchDelete:
             cells.add(to: .batchDeleteRequests)
             cells.add(keys, to: .batchDeleteKeys)
-        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: break
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
+            break
         }
     }
 
@@ -132,7 +136,9 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .tcpBatchGet: .batchGet
         case .tcpBatchPut: .batchPut
         case .tcpBatchDelete: .batchDelete
-        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen: nil
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
+            nil
         }
     }
 
@@ -180,7 +186,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 return .invalidRequest
             }
             return count > configuration.batchLimit ? .tooLarge : batchPutMalformation(of: request)
-        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead:
+        case .connect, .authenticate, .write, .read, .batchWrite, .batchRead, .allocate, .commit,
+            .lookup, .release:
             return .invalidRequest
         // A transport that has RDMA answers it by itself.
         case .rdmaOpen:
@@ -253,7 +260,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         case .noSpace, .fileSystemFull: cells.add(to: .noSpaceResponses)
         case .ok, .invalidRequest, .unsupportedVersion, .tooLarge, .checksumMismatch,
             .deadlineExceeded, .outcomeUnknown, .driveUnavailable, .busy, .shuttingDown,
-            .unauthenticated, .forbidden, .unsupported, .unavailable:
+            .unauthenticated, .forbidden, .unsupported, .unavailable, .unknownLease:
             break
         }
     }

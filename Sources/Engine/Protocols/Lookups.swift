@@ -140,7 +140,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
                 UInt64(status.rawValue) | UInt64(found?.lengthBytes ?? 0) << 32, at: place)
             memory.arena.storeWord(found?.checksum ?? 0, at: place.advanced(by: 8))
         case .connect, .authenticate, .tcpPut, .tcpGet, .tcpDelete, .tcpBatchPut, .tcpBatchDelete,
-            .write, .read, .batchWrite, .batchRead, .rdmaOpen:
+            .write, .read, .batchWrite, .batchRead, .rdmaOpen, .allocate, .commit, .lookup,
+            .release:
             preconditionFailure("lookups for a \(request.operation)")
         }
     }

@@ -32,17 +32,26 @@ package struct RDMASettings: Hashable, Sendable {
     package let devices: [RDMADeviceChoice]
     /// Queue pairs of one shard at once.
     package let queuePairs: Int
+    /// Leases of one session at once, and how long each lives at most.
+    package let leasesPerSession: Int
+    package let leaseMicroseconds: UInt64
 
     package static let standardQueuePairs = 32
     /// What `rdma.device` says for any device.
     package static let automatic = "auto"
     static let mostQueuePairs = 1024
+    package static let standardLeases = 16
+    static let mostLeases = 256
+    package static let standardLeaseMicroseconds: UInt64 = 30_000_000
+    static let leaseRange: ClosedRange<UInt64> = 1_000_000...3_600_000_000
     static let mostDevices = 8
 
     /// Nil when the file doesn't ask for RDMA.
     init?(_ document: ServerDocument) throws(ConfigurationError) {
         guard let section = document.rdma else { return nil }
         queuePairs = section.queuePairs?.value ?? Self.standardQueuePairs
+        leasesPerSession = section.leases?.value ?? Self.standardLeases
+        leaseMicroseconds = section.leaseTime?.value ?? Self.standardLeaseMicroseconds
         let ways = [section.device, section.devices?.first, section.interface, section.softRoCE]
         let given = ways.compactMap { $0 }
         guard let first = given.first else {
@@ -92,9 +101,14 @@ struct RDMADocument: Sendable {
     let interface: Setting<String>?
     let softRoCE: Setting<String>?
     let queuePairs: Setting<Int>?
+    let leases: Setting<Int>?
+    let leaseTime: Setting<UInt64>?
 
     static let schema = SectionSchema(
-        keys: ["device", "devices", "interface", "soft_roce", "queue_pairs"],
+        keys: [
+            "device", "devices", "interface", "soft_roce", "queue_pairs", "leases_per_session",
+            "lease_time",
+        ],
         notBuilt: ["num_worker_threads"])
 
     init(_ section: DocumentSection) throws(ConfigurationError) {
@@ -104,5 +118,7 @@ struct RDMADocument: Sendable {
         interface = try section.text("interface")
         softRoCE = try section.text("soft_roce")
         queuePairs = try section.number("queue_pairs", in: 1...RDMASettings.mostQueuePairs)
+        leases = try section.number("leases_per_session", in: 1...RDMASettings.mostLeases)
+        leaseTime = try section.microseconds("lease_time", in: RDMASettings.leaseRange)
     }
 }

@@ -8,7 +8,7 @@
 //
 //   byte  0  magic       u32  0x31524B4D ("MKR1")
 //         4  version     u16  1
-//         6  role        u16  1 client, 2 server
+//         6  role        u16  1 client, 2 server, 3 client with leases
 //         8  session id  u64
 //        16  nonce       16 bytes
 //        32  code        first 16 bytes of HMAC-SHA256 over bytes 0 to 31
@@ -28,6 +28,8 @@ package enum QueuePairRole: UInt16, Sendable {
     case client = 1
     /// Sent with its acceptance.
     case server = 2
+    /// Sent by a client that moves its values by itself, from and to memory that the server leases.
+    case leaseholder = 3
 }
 
 /// What one side says of itself.

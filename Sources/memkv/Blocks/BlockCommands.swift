@@ -13,6 +13,7 @@ struct Put: MemkvCommand {
     @ParentCommand var root: Memkv
     @Argument(help: "64 hex digits, or any text, which is hashed.") var key: String
     @Argument(help: "The value; standard input when absent.") var file: String?
+    @Flag(help: LeasedBlocks.flagHelp) var lease = false
 
     private struct Answer: Encodable {
         let key: String
@@ -35,8 +36,14 @@ struct Put: MemkvCommand {
                     + "server takes for one value; `memkv import` splits files into blocks")
         }
         do {
-            try client.put(blockKey, memory.source(count: length), deadline: settings.deadline)
-        } catch {
+            let value = memory.source(count: length)
+            if lease {
+                try LeasedBlocks.client(of: blockKey, by: client, settings)
+                    .put(blockKey, value, deadline: settings.deadline)
+            } else {
+                try client.put(blockKey, value, deadline: settings.deadline)
+            }
+        } catch let error as ClientError {
             throw CommandFailure(error, subject: key, key: blockKey, by: client)
         }
         guard settings.json else { return }
@@ -56,6 +63,7 @@ struct Get: MemkvCommand {
     @Argument(help: "64 hex digits, or any text, which is hashed.") var key: String
     @Option(name: .shortAndLong, help: "Where the value goes; standard output when absent.")
     var output: String?
+    @Flag(help: LeasedBlocks.flagHelp) var lease = false
 
     private struct Answer: Encodable {
         let key: String
@@ -74,9 +82,13 @@ struct Get: MemkvCommand {
         let memory = OwnedBytes(count: Int(limits.valueLimitBytes))
         let length: Int
         do {
-            length = try client.get(
-                blockKey, into: memory.destination, deadline: settings.deadline)
-        } catch {
+            length =
+                lease
+                ? try LeasedBlocks.client(of: blockKey, by: client, settings)
+                    .get(blockKey, into: memory.destination, deadline: settings.deadline)
+                : try client.get(
+                    blockKey, into: memory.destination, deadline: settings.deadline)
+        } catch let error as ClientError {
             throw CommandFailure(error, subject: key, key: blockKey, by: client)
         }
         guard let output else {

@@ -37,6 +37,8 @@ struct DaemonRemote: Sendable {
         guard let rdma = settings.rdma else { return nil }
         var configuration = RDMAConfiguration(limits: settings.limits)
         configuration.queuePairs = rdma.queuePairs
+        configuration.leasesPerSession = rdma.leasesPerSession
+        configuration.leaseMicroseconds = rdma.leaseMicroseconds
         return configuration
     }
 
@@ -102,7 +104,9 @@ struct DaemonRemote: Sendable {
 
     /// Nil where no RDMA is configured.
     var reading: RDMAReading? {
-        service.map { RDMAReading(problems: $0.problems.map(\.description)) }
+        service.map {
+            RDMAReading(problems: $0.problems.map(\.description), activeLeases: $0.activeLeases)
+        }
     }
 
     /// The queue pairs' figures; `connections` are those that are open.

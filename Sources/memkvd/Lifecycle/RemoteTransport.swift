@@ -44,6 +44,8 @@ final class RemoteTransport: QueuePairOffering, RDMAOwners, Watched {
         )
     }
 
+    func beginDrain() { transport.beginDrain() }
+
     // MARK: - Sessions
 
     func openQueuePair(

@@ -232,6 +232,7 @@ struct Shard: ~Copyable {
             report(.ready)
         case .draining:
             tcp.stopListening()
+            engine.transport.beginDrain()
             report(.draining)
         case .refused: throw refusal()
         }

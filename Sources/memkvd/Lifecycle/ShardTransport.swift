@@ -27,6 +27,13 @@ struct ShardTransport: Transport {
     init(tcp: TCPTransport) { self.tcp = tcp }
     #endif
 
+    /// The shard takes no more requests: what clients hold of its memory ends.
+    func beginDrain() {
+        #if Verbs
+        remote?.beginDrain()
+        #endif
+    }
+
     mutating func nextRequest(now: Instant) -> Request? {
         #if Verbs
         guard let remote else { return tcp.nextRequest(now: now) }

@@ -193,7 +193,8 @@ extension TCPTransport {
         case .tcpGet, .tcpBatchGet:
             return connections[entries[entry].session].scheduling.expectedResponseBytes
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
-            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
+            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
             return 0
         }
     }

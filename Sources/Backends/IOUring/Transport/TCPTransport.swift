@@ -211,7 +211,8 @@ package final class TCPTransport: Transport, CompletionHandler {
         case .tcpGet, .tcpBatchGet:
             connections[session].scheduling.expectedResponseBytes = UInt64(payloadBytes)
         case .connect, .authenticate, .exists, .stat, .tcpPut, .tcpDelete, .tcpBatchPut,
-            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen:
+            .tcpBatchDelete, .write, .read, .batchWrite, .batchRead, .rdmaOpen,
+            .allocate, .commit, .lookup, .release:
             break
         }
     }
