@@ -172,6 +172,31 @@ import Wire
         #expect(statuses == [Status.busy, .ok, .ok, .ok, .ok].map(\.rawValue))
     }
 
+    /// It was looked for over and over within one step, which never ended.
+    @Test func aStrayOnADriveThatReadsNothingIsAMiss() throws {
+        let bench = try EngineBench(.four)
+        try bench.serve()
+        let numbers = bench.numbers(on: 0, count: 2)
+        bench.stall([.flush], on: 0, seconds: 300)
+        try bench.send(put(numbers[0]))
+        try bench.pass(milliseconds: 2200)
+        let stray = numbers[1]
+        #expect(try bench.put(EngineBench.key(stray), number: stray, count: 4096) == .ok)
+        let second = try EngineBench.require(
+            (0..<4).first { bench.engine.drives[DriveIndex(UInt16($0))].strayCount == 1 })
+        bench.stall([.read], on: second, seconds: 8)
+        let stuck = try bench.send(get(stray))
+        try bench.pass(milliseconds: 2200)
+        #expect(bench.reply(to: stuck)?.status == .notFound)
+        #expect(bench.condition(second).causes == ["unresponsive"])
+        let late = try bench.send(get(stray))
+        try bench.pass(milliseconds: 20)
+        #expect(bench.reply(to: late)?.status == .notFound)
+        bench.restore(second)
+        try bench.pass(milliseconds: 9000)
+        #expect(try bench.get(EngineBench.key(stray)) == EngineBench.value(stray, 4096))
+    }
+
     @Test func timeInWhichTheProcessWasFrozenIsNotHeldAgainstADrive() throws {
         let bench = try EngineBench(.four)
         try bench.serve()

@@ -18,6 +18,9 @@
 
 import Wire
 
+/// How often a get looks anew for what it had found and then didn't get.
+private let searchLimit: UInt8 = 3
+
 /// What a led operation is doing.
 enum Leg: UInt8, Sendable {
     case unrouted, main, lookingSecond, lookingFirst, removingOlder, removingStray
@@ -35,6 +38,8 @@ struct Lead: Sendable {
     var secondVersion = Version(0)
     /// A lookup has found the key.
     var isFound = false
+    /// Times that a get has looked anew.
+    var searches: UInt8 = 0
     /// A stray has been removed for a delete.
     var hasRemovedStray = false
     /// A change has been made or asked for.
@@ -201,7 +206,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .ok)
             return true
         case (.get, .notFound) where lead.isFound && !operations[index].isPlanned:
-            // It has moved, or its bytes were damaged. What a batch has planned for is a miss then.
+            // It has moved, or its bytes were damaged; or its drive reads nothing for now, however
+            // often it is asked. What a batch has planned for is a miss then.
+            guard lead.searches < searchLimit else { return false }
+            operations[index].lead?.searches += 1
             beginAnew(index)
             return true
         default: return false
