@@ -243,7 +243,7 @@ let package = Package(
         // Run on two Soft-RoCE devices, in the guest.
         .testTarget(
             name: "RDMATests",
-            dependencies: ioUringTargets + rdmaTargets + ["Engine", "Wire"],
+            dependencies: ioUringTargets + rdmaTargets + ["Client", "Engine", "Wire"],
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",

@@ -35,7 +35,7 @@ class Transfers:
         """A memkvd with a store in memory that asks for the key."""
         path = self.directory / f"transfers-{port}.yaml"
         path.write_text(f"""network: {{ address: "127.0.0.1:{port}", auth_key: "{KEY}" }}
-storage: {{ mode: memory, max_size: 64 MiB, shards: 1 }}
+storage: {{ mode: memory, max_size: 256 MiB, shards: 1 }}
 {more}
 """)
         daemon = Daemon(self.stack, self.directory, port, "--config", path)
@@ -74,8 +74,20 @@ storage: {{ mode: memory, max_size: 64 MiB, shards: 1 }}
         report.check(f"{FILE_BYTES >> 20} MiB by RDMA, in and out, are the same", well, f"{said} {self.daemon.log()}")
         grown = [now - was for now, was in zip(self.transfers(), before)]
         report.check("memkvd has read and written the client's memory", min(grown) > 0, grown)
+        self.batches()
         code, out, errors = self.memkv("stat", hashlib.sha256(self.content[:1 << 20]).hexdigest(), transport="rdma")
         report.check("stat goes by RDMA", code == 0, f"{code} {out} {errors}")
+
+    def batches(self):
+        """Tests/RDMATests/BatchTests.swift, by the program that `swift test` would run."""
+        done = subprocess.run(
+            [report.binaries() / "memkvPackageTests.xctest", "--testing-library", "swift-testing", "--filter",
+             "RDMATests.BatchTests"], capture_output=True, text=True,
+            env=clean_environment(MEMKV_TEST_RDMA_STORE=f"127.0.0.1:{self.port} {KEY} {CLIENT.device}",
+                                  SWIFT_BACKTRACE="enable=no"))
+        said = done.stdout + done.stderr
+        report.check("batches travel by RDMA, item by item", done.returncode == 0 and "Suite BatchTests passed" in said,
+                     f"exit {done.returncode}\n{said}")
 
     def what_is_missing(self):
         """`rdma` alone says what is missing."""
