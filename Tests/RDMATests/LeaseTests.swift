@@ -57,6 +57,26 @@ extension QueuePairTests {
         #expect(status == .ok)
     }
 
+    /// The answer to a Commit told whether a guess of what was there before was right, byte by byte.
+    @Test func whatASlabHeldBeforeCannotBeGuessed() throws {
+        try withPair(as: .leaseholder) { server, client, outcome in
+            #expect(outcome == .connected)
+            unsafe client.value[0] = 0xA5
+            let sum = checksum(client, 1)
+            let grant = try #require(try client.allocate(key: 1, 1)?.grant)
+            let isWritten = try client.moveAll(.write, grant)
+            #expect(isWritten)
+            let stored = try client.commit(grant.leaseID, 1, checksum: sum)
+            #expect(stored == .ok)
+            let thief = try another(server)
+            let unwritten = try #require(try thief.allocate(key: 2, 1)?.grant)
+            #expect(byte(unwritten.segments[0], at: 0) == 0)
+            let guessed = try thief.commit(unwritten.leaseID, 1, checksum: sum)
+            #expect(guessed == .checksumMismatch)
+            thief.end()
+        }
+    }
+
     @Test(arguments: [true, false])
     func valuesTravelThroughLeases(isSigned: Bool) throws {
         try withPair(secret: isSigned ? secret : nil, as: .leaseholder) { server, client, outcome in

@@ -66,8 +66,11 @@ final class PairClient {
             rebasing: block[start..<(start + Self.messageBytes)])
     }
 
-    /// Connects; with `spoils`, with a greeting whose code is wrong.
-    func connect(spoils: Bool = false, from source: RDMAAddress) throws(VerbsError) -> PairOutcome {
+    /// Connects; with `spoils`, with a greeting whose code is wrong; lets the server have `reads` under
+    /// way.
+    func connect(
+        spoils: Bool = false, reads: UInt8 = 16, from source: RDMAAddress
+    ) throws(VerbsError) -> PairOutcome {
         try connection.resolveAddress(
             RDMAAddress(words: offer.addresses[0].words), port: offer.port, from: source,
             milliseconds: 5000)
@@ -84,7 +87,7 @@ final class PairClient {
         }
         if spoils { bytes[40] ^= 1 }
         try connection.connect(
-            ConnectionAgreement(privateData: bytes, readsAccepted: 16, readsInFlight: 4))
+            ConnectionAgreement(privateData: bytes, readsAccepted: reads, readsInFlight: 4))
         let event = try nextEvent()
         switch event.kind {
         case .established:

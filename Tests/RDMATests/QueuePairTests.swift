@@ -5,7 +5,8 @@
 
 import Engine
 import Foundation
-import RDMA
+@testable import RDMA
+import Synchronization
 import Testing
 import Verbs
 import Wire
@@ -31,13 +32,30 @@ struct Ends {
 let secret = Secret(words: [1, 2, 3, 4])
 nonisolated(unsafe) private var nextPort: UInt16 = 18_400
 
+/// A device's listener that comes and goes as fast as it can.
+private final class Flapping: Sendable {
+    let isOver = Atomic<Bool>(false)
+    let hasEnded = Atomic<Bool>(false)
+    private let slot: RDMADeviceSlot
+
+    init(_ slot: RDMADeviceSlot) { self.slot = slot }
+
+    func run() {
+        while !isOver.load(ordering: .acquiring) {
+            slot.listens(false, problem: nil)
+            slot.listens(true, problem: nil)
+        }
+        hasEnded.store(true, ordering: .releasing)
+    }
+}
+
 @Suite(.serialized, .enabled(if: Ends.given != nil))
 struct QueuePairTests {
     /// Runs `body` with a server and a client that is offered a queue pair; everything of the
     /// server's must be free again afterwards.
     func withPair(
         secret: Secret? = secret, spoils: Bool = false, as role: QueuePairRole = .client,
-        leaseMicroseconds: UInt64 = 60_000_000,
+        reads: UInt8 = 16, leaseMicroseconds: UInt64 = 60_000_000,
         _ body: (PairServer, PairClient, PairOutcome) throws -> Void
     ) throws {
         let ends = try #require(Ends.given)
@@ -52,7 +70,8 @@ struct QueuePairTests {
         }
         let client = try PairClient(
             device: ends.client, offer: offer, secret: secret, role: role)
-        let outcome = try client.connect(spoils: spoils, from: ends.address)
+        let outcome = try client.connect(
+            spoils: spoils, reads: reads, from: ends.address)
         try body(server, client, outcome)
         client.end()
         #expect(server.eventually(\.isAtStart), "every slab and queue pair is free")
@@ -175,6 +194,38 @@ struct QueuePairTests {
         try withPair(spoils: true) { server, _, outcome in
             #expect(outcome == .rejected)
             #expect(server.service.count(.forgedGreetings) == 1)
+        }
+    }
+
+    /// Whoever guesses an offer's name uses it up: two in a row must not tell of each other.
+    @Test func theNameOfAnOfferSaysNothingOfTheNextOnes() throws {
+        try withPair { server, _, _ in
+            guard case .offer(let first) = server.offer(), case .offer(let second) = server.offer()
+            else {
+                Issue.record("no offers")
+                return
+            }
+            #expect(first.sessionID > 1 << 16 && second.sessionID > 1 << 16)
+            #expect(first.sessionID != second.sessionID &- 1)
+            server.endOwner()
+        }
+    }
+
+    @Test func whoLetsNobodyReadIsRejected() throws {
+        try withPair(reads: 0) { _, _, outcome in #expect(outcome == .rejected) }
+    }
+
+    /// The control thread finds that a link is down, or up again, while an offer is being made.
+    @Test func anOfferIsAnAnswerWhileTheLinkComesAndGoes() throws {
+        try withPair { server, _, _ in
+            let flapping = Flapping(server.service.slots[0])
+            Thread.detachNewThread { flapping.run() }
+            for _ in 0..<300 {
+                _ = server.offer()
+                server.endOwner()
+            }
+            flapping.isOver.store(true, ordering: .releasing)
+            #expect(server.eventually { _ in flapping.hasEnded.load(ordering: .acquiring) })
         }
     }
 

@@ -95,7 +95,8 @@ package final class SoftRoCELink: DeviceSource {
             state.claim = nil
             state.claim = NetworkInterface(interfaceName)?.claim()
             state.news.append(
-                "made \(link.name) on \(interfaceName), which is removed when memkvd stops")
+                "made \(link.name) on \(interfaceName), which is removed when "
+                    + (state.claim == nil ? "the last memkvd on it stops" : "memkvd stops"))
         }
     }
 
@@ -134,7 +135,7 @@ package final class SoftRoCELink: DeviceSource {
     // MARK: - The end
 
     package func finish() {
-        guard let link = state.withLock({ $0.claim == nil ? nil : $0.link }) else { return }
+        guard let link = claimedLink() else { return }
         do throws(VerbsError) {
             guard let found = try RDMALinks.all().first(where: { $0.index == link.index }) else {
                 return
@@ -148,6 +149,17 @@ package final class SoftRoCELink: DeviceSource {
             tell("removed \(found.name) from \(interfaceName)")
         } catch {
             tell("left \(link.name) on \(interfaceName): \(error)")
+        }
+    }
+
+    /// The link, if it is this memkvd's to remove: whoever made it may have stopped meanwhile.
+    private func claimedLink() -> RDMALink? {
+        state.withLock { state in
+            guard let link = state.link else { return nil }
+            if state.claim == nil, link.name == Self.name(on: interfaceName) {
+                state.claim = NetworkInterface(interfaceName)?.claim()
+            }
+            return state.claim == nil ? nil : link
         }
     }
 

@@ -8,7 +8,8 @@
 // underlying region only (rxe) would open the whole region. Where windows are to be used, `expose`
 // and `revoke` are what changes.
 //
-// Always holds: memory is exposed whole or not at all; `isOver` is said only when every
+// Always holds: memory that a client may write to is zero when it is exposed; memory is exposed
+// whole or not at all; `isOver` is said only when every
 // registration has ended. Where one can't be ended, its queue pair must be destroyed: then nobody
 // reaches its domain any more, whatever stays registered there.
 //
@@ -60,6 +61,9 @@ struct LeaseRegistrar {
         _ lease: LeasePlace, _ ranges: [ArenaRange], of arena: Arena, for access: RemoteAccess
     ) -> LeaseOutcome {
         guard let domain = homes[lease.queuePair]?.domain else { return .refused(isOver: true) }
+        // What was there is somebody else's. Whoever commits what it never wrote would learn from
+        // the answer whether it guessed the checksum of that.
+        if access == .write { for range in ranges { arena.zero(range) } }
         var exposed: [ExposedMemory] = []
         do throws(VerbsError) {
             for range in ranges {

@@ -46,6 +46,7 @@ package final class RDMAControl {
 
     private static let lookMilliseconds = 500
     private static let backlog = 64
+    private static let eventsPerTurn = 64
 
     /// Serves until the service is stopped.
     package static func run(
@@ -204,7 +205,11 @@ package final class RDMAControl {
     private func takeEvents() {
         guard let events else { return }
         do throws(VerbsError) {
-            while let event = try events.next() { take(event, events) }
+            // Who asks for connections without end keeps nobody from what shards ask for.
+            for _ in 0..<Self.eventsPerTurn {
+                guard let event = try events.next() else { return }
+                take(event, events)
+            }
         } catch {
             service.controlCounters.add(to: .failedQueuePairs)
         }
@@ -293,6 +298,8 @@ package final class RDMAControl {
     ) -> Bool {
         let place = opening.place
         let isForLeases = greeting.role == .leaseholder
+        // A client that lets nobody read from it could be sent values, and none fetched.
+        guard isForLeases || event.readsInFlight > 0 else { return false }
         var (domain, localKey) = (end.domain, end.memory.localKey)
         do throws(VerbsError) {
             if isForLeases {

@@ -223,6 +223,7 @@ extension RDMATransport {
         switch outcome {
         case .exposed(let segments): answerGrant(lease, segments)
         case .refused(isOver: true):
+            cells.countRDMAError()
             let row = leases.refused(lease)
             giveBack(lease)
             answer(row, .unavailable)

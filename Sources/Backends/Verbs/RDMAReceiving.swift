@@ -101,7 +101,7 @@ extension RDMATransport {
             pull(row)
         } else {
             rows[row].state = .waiting
-            slabWaiters.append(row)
+            waitForSlabs(row)
         }
     }
 

@@ -95,7 +95,6 @@ package final class RDMAService: Sendable {
     let inbound: InboundShare
 
     private let openings = Mutex<[UInt64: QueuePairOpening]>([:])
-    private let nextOffer = Atomic<UInt64>(1)
     private let inboxes: [Inbox]
     private let requests = Mutex<[ControlRequest]>([])
     let waker: ConnectionWaker?
@@ -245,14 +244,17 @@ package final class RDMAService: Sendable {
     func open(
         _ place: QueuePairPlace, secret: Secret?, expires: Instant
     ) -> (offer: UInt64, nonce: QueuePairNonce) {
-        let offer = nextOffer.add(1, ordering: .relaxed).oldValue
         var generator = SystemRandomNumberGenerator()
         let nonce = QueuePairNonce(using: &generator)
-        let keys = QueuePairKeys(secret: secret, sessionID: offer, nonce: nonce)
-        let opening = QueuePairOpening(
-            place: place, nonce: nonce, keys: keys, isSigned: secret != nil, expires: expires)
-        openings.withLock { $0[offer] = opening }
-        return (offer, nonce)
+        return openings.withLock { openings in
+            // Whoever could guess its name could use it up.
+            var offer: UInt64 = 0
+            while offer == 0 || openings[offer] != nil { offer = generator.next() }
+            let keys = QueuePairKeys(secret: secret, sessionID: offer, nonce: nonce)
+            openings[offer] = QueuePairOpening(
+                place: place, nonce: nonce, keys: keys, isSigned: secret != nil, expires: expires)
+            return (offer, nonce)
+        }
     }
 
     /// Takes an offer; nil when it was taken before, or there is none.

@@ -52,6 +52,8 @@ struct RequestRow: ~Copyable {
     var cursor = TransferCursor()
     /// When the first piece of its transfer was posted.
     var transferSince = Instant.never
+    /// Among those that wait for slabs, or waited.
+    var isListed = false
 }
 
 /// How far a transfer between slabs and segments has come.

@@ -75,6 +75,8 @@ package final class RDMATransport {
 
     private static let turnBytes: Int64 = 256 << 10
     private static let requestCostBytes: UInt64 = 8 << 10
+    /// One device's completions that a look takes, or a few more.
+    private static let completionsPerLook = 256
     private static let patrolMicroseconds: UInt64 = 100_000
     private static let slabPauseMicroseconds: UInt64 = 1000
     private static let longestRequestMicroseconds: UInt64 = 60_000_000
@@ -99,19 +101,10 @@ package final class RDMATransport {
         leases = LeaseTable(
             pairs: configuration.queuePairs, leasesPerPair: configuration.leasesPerSession)
         leased = FixedArray(count: leases.count) { _ in LeasedSlabs() }
-        // Twice: one that stopped waiting stays until it is met.
-        slabWaiters = RingQueue(capacity: 2 * configuration.rows)
+        slabWaiters = RingQueue(capacity: configuration.rows)
         ends = service.slots.map { _ in nil }
         isLeaving = service.slots.map { _ in false }
         isArmed = service.slots.map { _ in false }
-    }
-
-    /// The device of a queue pair that is open.
-    func end(of pair: Int) -> RDMADeviceEnd {
-        guard let end = ends[pairs[pair].end] else {
-            preconditionFailure("queue pair \(pair) is open on a device that was released")
-        }
-        return end
     }
 
     func pair(of row: Int) -> Int { row / configuration.rowsPerPair }
@@ -308,7 +301,9 @@ package final class RDMATransport {
     /// nil for a session without a key.
     package func open(for owner: OwnerSession, secret: Secret?, now: Instant) -> QueuePairAnswer {
         counters.add(to: .openRequests)
-        guard service.isActive else {
+        // Taken once: the control thread may lose the last of them at any time.
+        let addresses = service.addresses
+        guard !addresses.isEmpty else {
             return unavailable(service.problems.first?.description ?? "RDMA isn't ready yet")
         }
         var held = 0
@@ -337,7 +332,7 @@ package final class RDMATransport {
             QueuePairOffer(
                 port: service.port, credits: UInt16(configuration.credits),
                 messageLimitBytes: UInt32(RDMAMemory.messageBytes), sessionID: offer, nonce: nonce,
-                addresses: service.addresses.map { DeviceAddress(words: $0.words) }))
+                addresses: addresses.map { DeviceAddress(words: $0.words) }))
     }
 
     private func unavailable(_ reason: String) -> QueuePairAnswer {
@@ -467,7 +462,7 @@ package final class RDMATransport {
     private func finish(_ pair: Int) {
         precondition(pairs[pair].state == .closing, "a queue pair's end that nobody asked for")
         // What it left in the completion queue must not be there when the place is given away.
-        _ = drain(pairs[pair].end)
+        _ = drain(pairs[pair].end, limit: configuration.completions)
         for row in rows(of: pair) where rows[row].state != .orphaned {
             rows[row].state = .idle
             releaseInbound(row)
@@ -502,19 +497,21 @@ package final class RDMATransport {
     }
 
     /// Takes completions and news, and asks for notice of the next ones. True when there is
-    /// something for the engine.
+    /// something for the engine, or more has come than one look takes.
     package func look(now: Instant) -> Bool {
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
         takeNews()
+        var hasMore = false
         for slot in ends.indices {
-            _ = drain(slot)
-            guard !isArmed[slot], let end = ends[slot] else { continue }
+            let isDrained = drain(slot, limit: Self.completionsPerLook)
+            hasMore = hasMore || !isDrained
+            guard isDrained, !isArmed[slot], let end = ends[slot] else { continue }
             do throws(VerbsError) {
                 try end.queues[shard].arm()
                 isArmed[slot] = true
                 // What came between the last look and the arming gives no notice.
-                _ = drain(slot)
+                if !drain(slot, limit: Self.completionsPerLook) { hasMore = true }
             } catch {
                 cells.countRDMAError()
             }
@@ -523,7 +520,7 @@ package final class RDMATransport {
         serveSlabWaiters()
         patrol(now: now)
         publish()
-        return deliveredSinceLook
+        return deliveredSinceLook || hasMore
     }
 
     /// When `look` is due though nothing has come.
@@ -542,11 +539,13 @@ package final class RDMATransport {
         cells.setRDMA(isActive: isActive, connections: connectionCount)
     }
 
-    /// Takes every completion of a slot's device; how many.
-    private func drain(_ slot: Int) -> Int {
-        guard let queue = ends[slot]?.queues[shard] else { return 0 }
+    /// Takes completions of a slot's device, `limit` of them or a few more; true when none is left.
+    /// Requests that are answered at once bring the next ones while it works: without a limit the
+    /// shard would do nothing else as long as their clients like.
+    private func drain(_ slot: Int, limit: Int) -> Bool {
+        guard let queue = ends[slot]?.queues[shard] else { return true }
         var total = 0
-        while true {
+        while total < limit {
             var count = 0
             do throws(VerbsError) {
                 count = try queue.poll { take($0) }
@@ -554,8 +553,9 @@ package final class RDMATransport {
                 cells.countRDMAError()
             }
             total += count
-            if count == 0 { return total }
+            if count == 0 { return true }
         }
+        return false
     }
 
     private func take(_ completion: WorkCompletion) {
@@ -585,11 +585,20 @@ package final class RDMATransport {
     private func serveSlabWaiters() {
         for _ in 0..<slabWaiters.count {
             guard let row = slabWaiters.popFirst() else { return }
+            rows[row].isListed = false
             guard rows[row].state == .waiting, pairs[pair(of: row)].state == .open else {
                 continue
             }
-            if findSlabs(row) { pull(row) } else { slabWaiters.append(row) }
+            if findSlabs(row) { pull(row) } else { waitForSlabs(row) }
         }
+    }
+
+    /// Lists a row behind those that wait for slabs; one that stopped waiting stays listed until it
+    /// is met, and isn't listed twice.
+    func waitForSlabs(_ row: Int) {
+        guard !rows[row].isListed else { return }
+        rows[row].isListed = true
+        slabWaiters.append(row)
     }
 
     /// Ends offers that nobody took, and requests that nobody takes in time.
@@ -623,7 +632,7 @@ package final class RDMATransport {
         }
         // The device may try for minutes to reach a client that is gone.
         for row in rows(of: pair)
-        where rows[row].state == .pulling || rows[row].state == .sending {
+        where [.pulling, .answered, .sending].contains(rows[row].state) {
             let since = rows[row].transferSince
             guard since != .never,
                 since.advanced(byMicroseconds: configuration.transferMicroseconds) <= now

@@ -260,6 +260,7 @@ final class VerbsQueuePair: ClientQueuePair {
         if phase == .open { connection?.disconnect() }
         phase = .closed
         drop()
+        moves = OneSidedMoves()
         events = nil
     }
 

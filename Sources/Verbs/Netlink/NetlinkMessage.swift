@@ -86,10 +86,10 @@ package enum NetlinkAnswer: Hashable, Sendable {
             switch UInt16(truncatingIfNeeded: NetlinkBytes.number(message, at: 4)) {
             case error:
                 guard body.count >= 4 else { return nil }
-                answers.append(.end(-Int32(bitPattern: NetlinkBytes.number(body, at: 0))))
+                answers.append(.end(0 &- Int32(bitPattern: NetlinkBytes.number(body, at: 0))))
             case done:
                 let code = body.count >= 4 ? NetlinkBytes.number(body, at: 0) : 0
-                answers.append(.end(-Int32(bitPattern: code)))
+                answers.append(.end(0 &- Int32(bitPattern: code)))
             default:
                 guard let attributes = NetlinkAttributes(Array(body)) else { return nil }
                 answers.append(.attributes(attributes))
