@@ -111,7 +111,7 @@ package final class RDMAControl {
         for number in service.slots.indices {
             let slot = service.slots[number]
             if let end = slot.end {
-                if end.device.isThere { _ = slot.look() } else { leave(number) }
+                if end.device.isThere { slot.look() } else { leave(number) }
             } else {
                 service.attach(number)
             }
@@ -175,7 +175,6 @@ package final class RDMAControl {
         if news.isEmpty, let told, told == (problems, devices) { return }
         told = (problems, devices)
         report(RDMAReport(problems: problems, devices: devices, news: news))
-        service.wakeAll()
     }
 
     /// Ends everything: no shard is left.
