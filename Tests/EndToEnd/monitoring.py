@@ -11,6 +11,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -598,6 +599,24 @@ def faults():
             daemon.terminate()
 
 
+def silent():
+    """Connections that ask nothing, or never end their header, keep no prober from asking."""
+    with workshop("monitoring-silent") as (stack, directory):
+        port = free_port()
+        daemon = Daemon(stack, directory, port, "--data", directory / "store", "--listen", f"127.0.0.1:{port}")
+        daemon.start()
+        for beginning in (b"", b"GET /v1/status HTTP/1.1\r\nX: "):
+            for _ in range(600):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", port + 1), timeout=10))
+                connection.sendall(beginning)
+            code, text = daemon.admin("/v1/health")
+            report.check("health answers beside 600 connections that ask nothing", code == 200 and "healthy" in text
+                         and daemon.admin("/v1/ready") == (200, "ok"), (code, text))
+        now = poll(daemon, lambda now: now.sum("process_open_fds") < 600)
+        report.check("most of them were closed", now, moves.look(daemon).sum("process_open_fds"))
+        daemon.terminate()
+
+
 def strangers():
     with workshop("monitoring-strangers") as (stack, _):
         keyed = KeyedDaemon(stack, [generator.randbytes(32)])
@@ -806,6 +825,6 @@ report.run([
     ("eviction", evicting), ("a damaged block", damaged), ("the scrub", scrubbed), ("trims that fail", untrimmable),
     ("a stalled flush", stalled), ("before and after it serves", unready), ("a data path full of requests", saturated),
     ("a slow drive", slow), ("drives that fail", failing), ("faults that a debug build commits", faults),
-    ("clients without a key", strangers),
+    ("clients without a key", strangers), ("connections that ask nothing", silent),
     ("TLS and token", protected), ("admin and several servers", several), ("Prometheus", prometheus), ("all of it", everything),
 ])
