@@ -86,7 +86,10 @@ let package = Package(
     targets: [
         // Leaf C targets: a digest library for Wire, the kernel's ring for the io_uring backend,
         // RDMA's libraries for server and client, what is on a drive and HTTP for memkv.
-        .target(name: "CDigest", linkerSettings: [.linkedLibrary("crypto")]),
+        // Without optimization XXH3 takes a hundred times as long, and every test with it.
+        .target(
+            name: "CDigest", cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))],
+            linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CIOURing",
             cSettings: [.define("MEMKV_IO_URING", .when(traits: ["IOUring"]))],

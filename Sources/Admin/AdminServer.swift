@@ -38,8 +38,7 @@ package enum AdminServer {
         let application = Application(
             responder: responder, server: server,
             configuration: .init(
-                address: .hostname(host, port: Int(port)), serverName: nil,
-                availableConnectionsDelegate: MaximumAvailableConnections(connectionLimit)),
+                address: .hostname(host, port: Int(port)), serverName: nil),
             onServerRunning: { _ in listening() }, logger: logger)
         do {
             try await application.run()
@@ -52,15 +51,17 @@ package enum AdminServer {
         }
     }
 
-    /// Connections at once; the next ones wait to be accepted.
+    /// Connections at once.
     private static let connectionLimit = 256
     /// A connection that says nothing for so long is closed.
     private static let idleSeconds: Int64 = 30
     private static let headerLimitBytes = 16 << 10
 
     private static func builder(_ security: AdminSecurity) throws -> HTTPServerBuilder {
+        let connections = AdminConnections(limit: connectionLimit)
         let plain = HTTPServerBuilder.http1(
             configuration: .init(
+                additionalChannelHandlers: [connections.watch()],
                 idleTimeout: .seconds(idleSeconds),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: headerLimitBytes, maxHeaderListSize: headerLimitBytes,

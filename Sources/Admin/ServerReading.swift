@@ -16,6 +16,8 @@ package struct TransportReading: Sendable {
     package let sentBytes: UInt64
     /// Frames that are none, or say what they must not, or ask for more than any may.
     package let malformedRequests: UInt64
+    /// Lookups that the engine sees as reads.
+    package let lookupRequests: UInt64
     /// No key, a wrong one, or a wrong proof of it; frames whose tag is wrong.
     package let authenticationFailures: UInt64
     /// How often each limit has refused or ended a client.
@@ -24,7 +26,8 @@ package struct TransportReading: Sendable {
     package init(
         name: String, connectRequests: UInt64, sessionsActive: UInt64, sessions: UInt64,
         receivedBytes: UInt64, sentBytes: UInt64, malformedRequests: UInt64,
-        authenticationFailures: UInt64, refusals: [(reason: String, count: UInt64)]
+        lookupRequests: UInt64 = 0, authenticationFailures: UInt64,
+        refusals: [(reason: String, count: UInt64)]
     ) {
         self.name = name
         self.connectRequests = connectRequests
@@ -33,6 +36,7 @@ package struct TransportReading: Sendable {
         self.receivedBytes = receivedBytes
         self.sentBytes = sentBytes
         self.malformedRequests = malformedRequests
+        self.lookupRequests = lookupRequests
         self.authenticationFailures = authenticationFailures
         self.refusals = refusals
     }
@@ -40,13 +44,16 @@ package struct TransportReading: Sendable {
 
 /// How RDMA is, where the configuration asks for it.
 package struct RDMAReading: Sendable {
+    /// Clients can come by it.
+    package let isActive: Bool
     /// What keeps it from being whole, a sentence each; empty when nothing does.
     package let problems: [String]
-
     /// Leases of server memory that clients have.
     package let activeLeases: UInt64
 
-    package init(problems: [String], activeLeases: UInt64 = 0) {
+    package init(isActive: Bool, problems: [String], activeLeases: UInt64 = 0) {
+        precondition(isActive || !problems.isEmpty, "RDMA that is off for no reason")
+        self.isActive = isActive
         self.problems = problems
         self.activeLeases = activeLeases
     }
@@ -131,7 +138,7 @@ struct ServerReading: Sendable {
         ServerHealth(
             drives: drives.map(\.condition), isRDMAImpaired: !(rdma?.problems ?? []).isEmpty)
     }
-    var isRDMAActive: Bool { sum(.rdmaActive) > 0 }
+    var isRDMAActive: Bool { rdma?.isActive ?? false }
 
     /// Why requests aren't served; nil when they are.
     var unreadiness: String? {

@@ -28,7 +28,8 @@ enum StatusText {
         guard let rdma = reading.rdma else { return .object([connections]) }
         // Beyond the contract.
         return .object([
-            connections, ("active_leases", .number(rdma.activeLeases)),
+            connections, ("active", .flag(rdma.isActive)),
+            ("active_leases", .number(rdma.activeLeases)),
             ("problems", .list(rdma.problems.map(JSONText.text))),
         ])
     }

@@ -79,8 +79,12 @@ struct rdma_cm_id *memkv_rdma_make_id(struct rdma_event_channel *channel) {
     return rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) == 0 ? id : NULL;
 }
 
-void memkv_rdma_free_id(struct rdma_cm_id *id) {
+void memkv_rdma_free_queue_pair(struct rdma_cm_id *id) {
     if (id->qp) rdma_destroy_qp(id);
+}
+
+void memkv_rdma_free_id(struct rdma_cm_id *id) {
+    memkv_rdma_free_queue_pair(id);
     rdma_destroy_id(id);
 }
 

@@ -51,7 +51,7 @@ package final class TCPConnection: BlockingPerformer {
     }
 
     /// The queue pair that the server offers, and its keys; nil when none was asked for.
-    var queuePair: (offer: QueuePairOffer, keys: QueuePairKeys)? {
+    package var queuePair: (offer: QueuePairOffer, keys: QueuePairKeys)? {
         guard let offer = bytes.session.offer else { return nil }
         let secret = bytes.session.queuePairSecret
         return (

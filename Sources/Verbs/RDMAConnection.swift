@@ -127,6 +127,15 @@ package final class RDMAConnection: @unchecked Sendable {
         return RDMAAddress(bytes: bytes)
     }
 
+    /// Ends its queue pair alone, whose other end isn't told: nothing is posted on it any more.
+    /// May block.
+    package func endQueuePair() {
+        if isEnded { return }
+        unsafe memkv_rdma_free_queue_pair(identifier)
+        queue = nil
+        domain = nil
+    }
+
     /// Ends it and its queue pair. May block.
     package func end() {
         if isEnded { return }

@@ -100,8 +100,9 @@ package final class RDMADevice: Equatable, @unchecked Sendable {
     /// it has ended, and nothing is made on it any more.
     package func letGo() { _ = unsafe memkv_rdma_let_go(context) }
 
-    /// The addresses of its RoCE v2 GIDs, those of one link only last; with `interface`, only that
-    /// network interface's.
+    /// The addresses of its RoCE v2 GIDs; with `interface`, only that network interface's. Not
+    /// those of one link only: every device has one, with or without an IP address, and it names
+    /// no link, so that nobody can listen on it.
     package func addresses(
         on interface: NetworkInterface? = nil
     ) throws(VerbsError) -> [RDMAAddress] {
@@ -113,7 +114,7 @@ package final class RDMADevice: Equatable, @unchecked Sendable {
         guard count >= 0 else { throw VerbsError("to read the GIDs of device \(name)", count) }
         return (0..<Int(count)).map { index in
             RDMAAddress(bytes: memory[(index * bytes)..<((index + 1) * bytes)])
-        }
+        }.filter { !$0.isLinkLocal }
     }
 }
 

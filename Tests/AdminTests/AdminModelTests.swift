@@ -20,7 +20,7 @@ extension AdminModel.Surroundings {
     let model: AdminModel
     let started = ContinuousClock.now
 
-    init(drives: [DriveState]) {
+    init(drives: [DriveState], surroundings: AdminModel.Surroundings = .none) {
         let bytes = ByteCount(8 * 4096)
         unsafe memory = .allocate(byteCount: 8 * 4096, alignment: 4096)
         let arena = unsafe Arena(base: memory, length: bytes, isHugePaged: false)
@@ -33,7 +33,7 @@ extension AdminModel.Surroundings {
         let paths = drives.indices.map { "/srv/drive-\($0)" }
         model = AdminModel(
             shards: [.init(cells: cells, drivePaths: paths)], slabs: slabs,
-            blockSizeBytes: 4 << 20, started: started, surroundings: .none)
+            blockSizeBytes: 4 << 20, started: started, surroundings: surroundings)
     }
 
     deinit { unsafe memory.deallocate() }
@@ -161,6 +161,34 @@ extension AdminModel.Surroundings {
                 + #""superblock_repairs":0,"scrub":{"turns":0,"progress_permille":0,"bytes":0,"#
                 + #""findings":0}}]},"rdma":{"active_connections":0},"blocks_total":1000,"#
                 + #""blocks_persisted":950,"uptime_seconds":3612}"#)
+    }
+
+    /// Health, status and metrics say the same of RDMA.
+    @Test(
+        arguments: [
+            (nil, "healthy", false, nil),
+            (RDMAReading(isActive: true, problems: []), "healthy", true, "true"),
+            (RDMAReading(isActive: true, problems: ["a"]), "degraded", true, "true"),
+            (RDMAReading(isActive: false, problems: ["a"]), "degraded", false, "false"),
+        ] as [(RDMAReading?, String, Bool, String?)])
+    func rdmaIsToldAlike(rdma: RDMAReading?, health: String, isActive: Bool, told: String?) {
+        let fixture = Fixture(
+            drives: [.online],
+            surroundings: AdminModel.Surroundings(
+                version: "1.2.3", transports: { [] }, rdma: { rdma }, process: { ProcessReading() })
+        )
+        fixture.cells.set(.rdmaConnections, to: 3)
+        let answer = fixture.model.health().body
+        #expect(answer.contains("\"status\":\"\(health)\",\"rdma_active\":\(isActive)"))
+        let status = fixture.model.status(now: fixture.started).body
+        let problems = rdma?.problems.isEmpty == false ? "\"a\"" : ""
+        let more =
+            told.map { ",\"active\":\($0),\"active_leases\":0,\"problems\":[\(problems)]" } ?? ""
+        #expect(status.contains("\"rdma\":{\"active_connections\":3\(more)}"))
+        let metrics = fixture.model.metrics(now: fixture.started).body
+        #expect(metrics.contains("\nmemkv_rdma_active \(isActive ? 1 : 0)\n"))
+        #expect(metrics.contains("\nmemkv_health{status=\"\(health)\"} 1\n"))
+        #expect(metrics.contains("\nmemkv_rdma_connections_active 3\n"))
     }
 
     @Test func textInJSONIsEscaped() {

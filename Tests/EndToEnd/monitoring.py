@@ -10,6 +10,8 @@ import json
 import pathlib
 import random
 import re
+import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -159,10 +161,21 @@ def shapes():
         report.check("ready says ok", daemon.admin("/v1/ready") == (200, "ok"))
         report.check("an unknown path is 404", daemon.admin("/v1/nothing")[0] == 404)
         same("at rest", daemon)
-        page = (report.REPOSITORY / "Docs/operate/monitoring.md").read_text()
-        missing = [name for name in rows if f"`{name}`" not in page]
-        report.check("Docs/operate/monitoring.md names them all", not missing, missing)
+        documented(rows)
         report.check("the drain ends it", daemon.terminate() == 0)
+
+
+def documented(rows):
+    """The page of the operator has a row for each metric: meaning, source, when it moves."""
+    page = (report.REPOSITORY / "Docs/operate/monitoring.md").read_text()
+    found = re.findall(r"^\| `((?:memkv|process)_\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    names = [name for name, *_ in found]
+    report.check("Docs/operate/monitoring.md has a row for each of them, and for no other", sorted(names) == sorted(rows),
+                 set(names) ^ set(rows))
+    sources = {source for _, _, where, _ in found for source in where.split(", ")}
+    strays = [source for source in sources if not (report.REPOSITORY / "Sources" / source).is_dir()
+              and not (report.REPOSITORY / "Sources" / f"{source}.swift").is_file()]
+    report.check(f"its {len(sources)} sources are there", len(sources) > 20 and not strays, strays)
 
 
 def requests():
@@ -424,6 +437,46 @@ def stalled():
         daemon.terminate()
 
 
+def unready():
+    """A server that recovers, or drains, isn't ready, says why, and lives."""
+    with workshop("monitoring-unready") as (stack, directory):
+        image = directory / "sick.memkv"
+        setup(image, max_size="256 MiB")
+        sick = StallingDrive(stack, directory, "sick", image)
+        port = free_port()
+        daemon = Daemon(stack, directory, port, "--config", configuration(directory, port, [sick.path]))
+        stack.callback(sick.get_well)
+
+        def says(what, beginning):
+            end = time.monotonic() + 20
+            while not (answer := daemon.admin("/v1/ready"))[1].startswith(beginning) and time.monotonic() < end:
+                time.sleep(0.02)
+            now = moves.look(daemon)
+            report.check(f"{what} isn't ready, and says why", answer[0] == 503 and answer[1].startswith(beginning)
+                         and now.sum("memkv_ready") == 0, answer)
+            code, text = daemon.admin("/v1/health")
+            report.check(f"{what} lives", code == 200 and json.loads(text)["drives_total"] == 1, text)
+
+        sick.fall_ill()
+        daemon.launch()
+        says("a server that recovers", "recovering")
+        sick.get_well()
+        ready = poll(daemon, lambda now: now.sum("memkv_ready") == 1, 60)
+        report.check("it is ready once it has recovered", ready and daemon.admin("/v1/ready") == (200, "ok"))
+        connection = wire.Connection(port)
+        sick.fall_ill()
+        connection.submit(wire.PUT, key(), b"y" * 1000)
+        poll(daemon, lambda now: now.sum("memkv_journal_pending_entries") == 1)
+        daemon.process.send_signal(signal.SIGTERM)
+        says("a server that drains", "draining")
+        sick.get_well()
+        status = connection.receive().status
+        report.check("what was in flight is answered", status in ("ok", "outcomeUnknown"), status)
+        connection.close()
+        report.check("and it ends with 0", daemon.process.wait(60) == 0, daemon.log()[-2000:])
+        daemon.process = None
+
+
 def saturated():
     """The admin endpoint while every session always has all the requests in flight that it may have."""
     with workshop("monitoring-saturated") as (stack, directory):
@@ -546,6 +599,24 @@ def faults():
             daemon.terminate()
 
 
+def silent():
+    """Connections that ask nothing, or never end their header, keep no prober from asking."""
+    with workshop("monitoring-silent") as (stack, directory):
+        port = free_port()
+        daemon = Daemon(stack, directory, port, "--data", directory / "store", "--listen", f"127.0.0.1:{port}")
+        daemon.start()
+        for beginning in (b"", b"GET /v1/status HTTP/1.1\r\nX: "):
+            for _ in range(600):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", port + 1), timeout=10))
+                connection.sendall(beginning)
+            code, text = daemon.admin("/v1/health")
+            report.check("health answers beside 600 connections that ask nothing", code == 200 and "healthy" in text
+                         and daemon.admin("/v1/ready") == (200, "ok"), (code, text))
+        now = poll(daemon, lambda now: now.sum("process_open_fds") < 600)
+        report.check("most of them were closed", now, moves.look(daemon).sum("process_open_fds"))
+        daemon.terminate()
+
+
 def strangers():
     with workshop("monitoring-strangers") as (stack, _):
         keyed = KeyedDaemon(stack, [generator.randbytes(32)])
@@ -636,6 +707,11 @@ def queries():
     untested = [name for name in re.findall(r"alert: (\w+)", alerts)
                 if not re.search(rf"alertname: {name}\n\s+exp_alerts:\n", fired)]
     report.check("each alert is seen firing in them", not untested, untested)
+    manifest = (report.REPOSITORY / "Deploy/kubernetes/probes.yaml").read_text()
+    for probe, path, seconds in (("liveness", "/v1/health", 10), ("readiness", "/v1/ready", 5)):
+        report.check(f"the {probe} probe is the contract's", re.search(
+            rf"^ +{probe}Probe:\n +httpGet:\n +path: {path}\n +port: 9901\n +initialDelaySeconds: 5\n"
+            rf" +periodSeconds: {seconds}$", manifest, re.MULTILINE), manifest)
     board = json.loads((report.REPOSITORY / "Deploy/grafana/memkv.json").read_text())
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked += re.findall(r"expr: (?!>)(.*)", alerts) + re.findall(r"expr: >-\n((?: {10}.*\n)+)", alerts)
@@ -747,8 +823,8 @@ def everything():
 report.run([
     ("the table", shapes), ("requests", requests), ("kill -9", killed), ("a full store", full),
     ("eviction", evicting), ("a damaged block", damaged), ("the scrub", scrubbed), ("trims that fail", untrimmable),
-    ("a stalled flush", stalled), ("a data path full of requests", saturated),
+    ("a stalled flush", stalled), ("before and after it serves", unready), ("a data path full of requests", saturated),
     ("a slow drive", slow), ("drives that fail", failing), ("faults that a debug build commits", faults),
-    ("clients without a key", strangers),
+    ("clients without a key", strangers), ("connections that ask nothing", silent),
     ("TLS and token", protected), ("admin and several servers", several), ("Prometheus", prometheus), ("all of it", everything),
 ])

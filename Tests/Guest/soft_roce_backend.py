@@ -10,67 +10,34 @@ import resource
 import subprocess
 
 from harness import roce
+from remote import PATIENCE_SECONDS, Remote
 from support import report
-from support.content import random_file, sha256
-from support.daemon import Daemon, clean_environment, free_port
+from support.daemon import clean_environment
 
 SERVER, CLIENT = roce.ENDPOINTS
 MADE = f"memkv_{SERVER.interface}"
 LOADER = pathlib.Path("/proc/sys/kernel/modprobe")
-SEED = 20261127
 FILE_MEBIBYTES, LARGE_MEBIBYTES = 4, 64
-PATIENCE_SECONDS = 60
 NOBODY = 65534
 
 
 class Backend:
     def __init__(self, stack, directory):
         self.stack, self.directory = stack, directory
-        self.daemon = None
-
-    def path(self, name, rdma):
-        """A configuration with a store in memory."""
-        self.port = free_port()
-        path = self.directory / f"{name}.yaml"
-        path.write_text(f"network: {{ address: \"127.0.0.1:{self.port}\" }}\n"
-                        f"storage: {{ mode: memory, max_size: 128 MiB, shards: 1 }}\n"
-                        f"rdma: {{ {rdma} }}\n")
-        return path
+        self.remote = None
 
     def start(self, name, rdma):
-        path = self.path(name, rdma)
-        self.daemon = Daemon(self.stack, self.directory, self.port, "--config", path)
-        self.daemon.start()
-
-    def health(self):
-        return json.loads(self.daemon.admin("/v1/health")[1])
+        self.remote = Remote(self.stack, self.directory, name, rdma)
+        self.remote.daemon.start()
 
     def problems(self):
-        return json.loads(self.daemon.admin("/v1/status")[1])["rdma"]["problems"]
-
-    def connections(self):
-        return json.loads(self.daemon.admin("/v1/status")[1])["rdma"]["active_connections"]
-
-    def wait_for_rdma(self):
-        roce.wait("RDMA is active", lambda: self.health()["rdma_active"])
-
-    def memkv(self, device, *words):
-        """A client by RDMA alone."""
-        return subprocess.Popen(
-            [report.binaries() / "memkv", words[0], "--transport", "rdma", "--server", f"127.0.0.1:{self.port}",
-             "--timeout", str(PATIENCE_SECONDS), *map(str, words[1:])], stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.STDOUT, env=clean_environment(SWIFT_BACKTRACE="enable=no", MEMKV_RDMA_DEVICES=device))
+        return self.remote.status()["problems"]
 
     def round_trip(self, name, device):
         """A file in and out by RDMA alone."""
-        path, manifest, copy = (self.directory / f"{name}{end}" for end in ("", ".manifest", ".copy"))
-        digest = random_file(path, f"{SEED} {name}", FILE_MEBIBYTES)
-        said = []
-        for words in (("import", "--block-size", "1 MiB", path, "-o", manifest), ("export", manifest, "-o", copy)):
-            client = self.memkv(device, *words)
-            said.append((client.communicate()[0], client.returncode))
-        well = [code for _, code in said] == [0, 0] and sha256(copy) == digest
-        report.check(f"{FILE_MEBIBYTES} MiB go in and out by RDMA, {name}", well, f"{said} {self.daemon.log()[-3000:]}")
+        digest = self.remote.file(name, FILE_MEBIBYTES)
+        self.remote.goes_in(name, "rdma", device=device)
+        self.remote.comes_out(name, digest, "rdma", device=device)
 
     # Parts, in their order.
 
@@ -84,33 +51,32 @@ class Backend:
         try:
             self.start("made", f"soft_roce: {SERVER.interface}")
             report.check("without the module the reason says what to load",
-                         self.health()["status"] == "degraded" and "modprobe rdma_rxe" in self.problems()[0],
-                         (self.health(), self.problems()))
+                         self.remote.health()["status"] == "degraded" and "modprobe rdma_rxe" in self.problems()[0],
+                         (self.remote.health(), self.problems()))
         finally:
             LOADER.write_text(loader)
-        self.wait_for_rdma()
+        self.remote.wait_for_rdma()
         report.check("memkvd has made its link once the kernel could load the module", links() == [MADE], links())
 
     def taken_over(self):
         """The link of a memkvd that was killed is the next one's, which removes it."""
-        self.daemon.kill()
+        self.remote.daemon.kill()
         report.check("a killed memkvd leaves its link", links() == [MADE], links())
-        self.daemon.start()
-        self.wait_for_rdma()
-        report.check("the next one takes it over", f"took over {MADE}" in self.daemon.log(), self.daemon.log())
-        self.round_trip("on the link taken over", MADE)
+        self.remote.daemon.start()
+        self.remote.wait_for_rdma()
+        report.check("the next one takes it over", f"took over {MADE}" in self.remote.daemon.log(), self.remote.daemon.log())
+        self.round_trip("taken", MADE)
 
     def removed_and_back(self):
         """Whoever removes the link under a transfer needn't wait for memkvd's end, and memkvd makes another."""
         before = device_index(MADE)
-        large = self.directory / "large"
-        random_file(large, f"{SEED} large", LARGE_MEBIBYTES)
-        client = self.memkv(MADE, "import", "--block-size", "1 MiB", large, "-o", self.directory / "large.manifest")
-        roce.wait("a queue pair is open", lambda: client.poll() is not None or self.connections() > 0)
+        self.remote.file("removed", LARGE_MEBIBYTES)
+        client = self.remote.start_import("removed", "rdma", device=MADE)
+        roce.wait("a queue pair is open", lambda: client.poll() is not None or self.remote.status()["active_connections"] > 0)
         report.check("a client transfers", client.poll() is None, client.poll())
         removing = subprocess.Popen(["rdma", "link", "delete", MADE], stderr=subprocess.PIPE, text=True)
         try:
-            roce.wait("memkvd has let go", lambda: self.connections() == 0 and not self.health()["rdma_active"])
+            roce.wait("memkvd has let go", lambda: self.remote.status()["active_connections"] == 0 and not self.remote.health()["rdma_active"])
         finally:
             # It has the device open too, unless it has given up already.
             client.kill()
@@ -118,33 +84,33 @@ class Backend:
         errors = removing.communicate(timeout=PATIENCE_SECONDS)[1]
         report.check("the removal has ended, and memkvd serves", removing.returncode == 0, errors)
         roce.wait("another link is there", lambda: links() == [MADE] and device_index(MADE) != before)
-        self.wait_for_rdma()
-        code = self.daemon.terminate()
+        self.remote.wait_for_rdma()
+        code = self.remote.daemon.terminate()
         report.check("a memkvd that stops cleanly removes its link", code == 0 and links() == [],
-                     (code, links(), self.daemon.log()[-2000:]))
+                     (code, links(), self.remote.daemon.log()[-2000:]))
 
     def somebody_elses(self):
         """A link that was there is used and left; one that comes back under another name is found."""
         for endpoint in roce.ENDPOINTS:
             add(endpoint.device, endpoint.interface)
         self.start("used", f"soft_roce: {SERVER.interface}")
-        self.wait_for_rdma()
+        self.remote.wait_for_rdma()
         report.check("a link that is there is used", links() == [SERVER.device, CLIENT.device], links())
         roce.command("rdma", "link", "delete", CLIENT.device, timeout=PATIENCE_SECONDS)
         report.check("memkvd doesn't keep a device that it doesn't use", links() == [SERVER.device], links())
-        code = self.daemon.terminate()
+        code = self.remote.daemon.terminate()
         report.check("and is left where it was", code == 0 and links() == [SERVER.device], (code, links()))
         self.start("interface", f"interface: {SERVER.interface}")
-        self.wait_for_rdma()
+        self.remote.wait_for_rdma()
         roce.command("rdma", "link", "delete", SERVER.device)
-        roce.wait("RDMA isn't active", lambda: not self.health()["rdma_active"])
+        self.remote.wait_for_no_rdma()
         report.check("a device that is gone is named", SERVER.device in self.problems()[0]
-                     and self.health()["status"] == "degraded", (self.problems(), self.health()))
+                     and self.remote.health()["status"] == "degraded", (self.problems(), self.remote.health()))
         add("rxe7")
-        self.wait_for_rdma()
+        self.remote.wait_for_rdma()
         report.check("nothing is wrong any more", self.problems() == [], self.problems())
-        self.round_trip("on a device that came back under another name", "rxe7")
-        self.daemon.terminate()
+        self.round_trip("renamed", "rxe7")
+        self.remote.daemon.terminate()
 
     def without_rights(self):
         """As nobody: locked memory is limited; no link can be made."""
@@ -160,7 +126,7 @@ class Backend:
 
     def as_nobody(self, name, rdma):
         """What a memkvd without rights says of RDMA."""
-        path, log = self.path(name, rdma), self.directory / f"{name}.log"
+        path, log = Remote(self.stack, self.directory, name, rdma).path, self.directory / f"{name}.log"
         path.chmod(0o644)
         with open(log, "w") as file:
             process = subprocess.Popen([report.binaries() / "memkvd", "--config", path], stderr=file,

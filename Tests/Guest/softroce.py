@@ -10,14 +10,12 @@ import re
 import subprocess
 import time
 
-import leases
+import missing
 import remote_store
 import served
 import soft_roce_backend
-import transfers as transfers_by_memkv
 from harness import roce
 from support import report
-from support.daemon import clean_environment
 
 SERVER, CLIENT = roce.ENDPOINTS
 MESSAGE_BYTES = 64 << 10
@@ -32,11 +30,8 @@ def parts(stack, directory):
     return [
         ("two Soft-RoCE endpoints", make),
         ("endpoints reach each other", lambda: transfers(directory)),
-        ("queue pairs between memkvd's transport and a client", queue_pairs),
-        ("files travel by RDMA", lambda: served.files(stack, directory)),
-        ("a device that isn't there", lambda: served.without_device(stack, directory)),
-        *transfers_by_memkv.parts(stack, directory),
-        *leases.parts(stack, directory),
+        *served.parts(stack, directory),
+        *missing.parts(stack, directory),
         *remote_store.parts(stack, directory),
         ("the link is cut", cut),
         ("the link has returned", lambda: returned(directory)),
@@ -69,18 +64,6 @@ def transfers(directory):
         bandwidth(program, f"{program} transfers", directory, 64)
     grown = [endpoint.sent_bytes() - was for endpoint, was in zip(roce.ENDPOINTS, before)]
     report.check("the data has crossed the link in both directions", min(grown) > 64 * MESSAGE_BYTES, grown)
-
-
-def queue_pairs():
-    """Tests/RDMATests, by the program that `swift test` would run: the server on one endpoint, the client on the other."""
-    ends = f"server={SERVER.device} client={CLIENT.device},{CLIENT.address}"
-    done = subprocess.run(
-        [report.binaries() / "memkvPackageTests.xctest", "--testing-library", "swift-testing", "--filter",
-         "RDMATests"], capture_output=True, text=True,
-        env=clean_environment(MEMKV_TEST_RDMA=ends, SWIFT_BACKTRACE="enable=no"))
-    said = done.stdout + done.stderr
-    report.check("values travel both ways, and whatever is wrong ends one request or one queue pair",
-                 done.returncode == 0 and "Suite QueuePairTests passed" in said, f"exit {done.returncode}\n{said}")
 
 
 def cut():

@@ -60,6 +60,9 @@ final class PairClient {
         unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<Self.valueBytes])
     }
 
+    /// How many bytes from the value's first one on the server can reach.
+    var registeredBytes: Int { unsafe block.count }
+
     private func message(_ index: Int) -> UnsafeMutableRawBufferPointer {
         let start = Self.valueBytes + index * Self.messageBytes
         return unsafe UnsafeMutableRawBufferPointer(

@@ -157,6 +157,7 @@ struct QueuePairTests {
             #expect(outcome3 == .checksumMismatch)
             let stream = try client.ask(.tcpGet, key: 1)
             #expect(stream?.header.status == .invalidRequest)
+            #expect(server.service.count(.invalidRequests) == 2)
             let outcome4 = try write(segments, 5000)
             #expect(outcome4 == .ok)
             clear(client, 5000)

@@ -4,7 +4,7 @@ internal import Engine
 
 enum RDMAMetrics {
     static let families: [MetricFamily] = [
-        .gauge("memkv_rdma_active", "1 while requests travel over RDMA.") {
+        .gauge("memkv_rdma_active", "1 while clients can come by RDMA.") {
             $0.isRDMAActive ? 1 : 0
         },
         .gauge("memkv_rdma_connections_active", "RDMA connections.") { $0.sum(.rdmaConnections) },

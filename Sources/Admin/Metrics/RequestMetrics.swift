@@ -15,7 +15,7 @@ enum RequestMetrics {
         .counter(
             "memkv_lookup_total",
             "Lookup requests: where and how long a block is, without its bytes."
-        ) { $0.sum(.statRequests) },
+        ) { $0.sum(.statRequests) + $0.transports.reduce(0) { $0 + $1.lookupRequests } },
         .counter("memkv_delete_total", "Delete requests.") {
             $0.sum(.deleteRequests) + $0.sum(.batchDeleteKeys)
         },

@@ -91,11 +91,9 @@ enum ListeningAddresses {
     private static let limit = 16
 
     /// `network` alone where the device has it: a server that is bound to one address has its RDMA
-    /// there too. Otherwise all but those of one link, or these where there are no others.
+    /// there too. Otherwise all.
     static func chosen(from addresses: [RDMAAddress], network: RDMAAddress) -> [RDMAAddress] {
-        if addresses.contains(network) { return [network] }
-        let wide = addresses.filter { !$0.isLinkLocal }
-        return Array((wide.isEmpty ? addresses : wide).prefix(limit))
+        addresses.contains(network) ? [network] : Array(addresses.prefix(limit))
     }
 }
 

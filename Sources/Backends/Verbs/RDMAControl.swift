@@ -33,6 +33,8 @@ package final class RDMAControl {
     private var events: ConnectionEvents?
     private var listeners: [Listener] = []
     private var places: [ConnectionName: (place: QueuePairPlace, connection: RDMAConnection)] = [:]
+    /// Without their queue pairs, until their device's port is active.
+    private var parked: [RDMAConnection] = []
     private var leases = LeaseRegistrar()
     private var nextLook: UInt64 = 0
     /// What was last reported.
@@ -90,8 +92,7 @@ package final class RDMAControl {
         switch request {
         case .end(let connection, let place):
             places[connection.name] = nil
-            connection.disconnect()
-            connection.end()
+            end(connection)
             leases.end(place)
             service.tell(.ended(place))
         case .expose(let lease, let ranges, let access):
@@ -105,6 +106,33 @@ package final class RDMAControl {
         }
     }
 
+    /// Ends a connection's queue pair at once, and tells its other end when that can be reached:
+    /// the connection manager's queue pair of an rxe device fails for good with a message that the
+    /// device can't send, and nobody connects by it any more.
+    private func end(_ connection: RDMAConnection) {
+        if isCutOff(connection) {
+            connection.endQueuePair()
+            parked.append(connection)
+        } else {
+            connection.disconnect()
+            connection.end()
+        }
+    }
+
+    /// Whether its device is in use and has no active port.
+    private func isCutOff(_ connection: RDMAConnection) -> Bool {
+        guard let device = end(of: connection)?.end.device else { return false }
+        return (try? device.attributes())?.isPortActive != true
+    }
+
+    private func endParked() {
+        parked.removeAll { connection in
+            guard !isCutOff(connection) else { return false }
+            connection.end()
+            return true
+        }
+    }
+
     // MARK: - Devices
 
     /// Looks at every device, and for those that are missing.
@@ -112,12 +140,13 @@ package final class RDMAControl {
         for number in service.slots.indices {
             let slot = service.slots[number]
             if let end = slot.end {
-                if end.device.isThere { _ = slot.look() } else { leave(number) }
+                if end.device.isThere { slot.look() } else { leave(number) }
             } else {
                 service.attach(number)
             }
             listen(number)
         }
+        endParked()
         service.letGoOfOthers()
         tell()
     }
@@ -127,6 +156,7 @@ package final class RDMAControl {
         guard service.slots[slot].end != nil else { return }
         endListeners { $0.slot == slot }
         service.slots[slot].leave(shardCount: service.memories.count)
+        endParked()
         service.tellAll(.leaves(slot))
     }
 
@@ -176,7 +206,6 @@ package final class RDMAControl {
         if news.isEmpty, let told, told == (problems, devices) { return }
         told = (problems, devices)
         report(RDMAReport(problems: problems, devices: devices, news: news))
-        service.wakeAll()
     }
 
     /// Ends everything: no shard is left.
@@ -191,6 +220,8 @@ package final class RDMAControl {
             leases.end(place)
         }
         places = [:]
+        for connection in parked { connection.end() }
+        parked = []
         endListeners { _ in true }
         for slot in service.slots {
             slot.letGo()

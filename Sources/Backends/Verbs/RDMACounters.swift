@@ -28,6 +28,10 @@ package enum RDMACounter: Int, CaseIterable, Sendable {
     /// Queue pairs that the device or the client ended.
     case lostQueuePairs
     case forbiddenRequests
+    /// Requests that the transport itself answered *invalid request* or *too large*.
+    case invalidRequests
+    /// Lookups that asked for a lease.
+    case lookupRequests
     /// Requests answered *deadline exceeded* before the engine took them.
     case overdueRequests
     /// Queue pairs ended because values or a response didn't get through in time.
@@ -42,7 +46,7 @@ package enum RDMACounter: Int, CaseIterable, Sendable {
     package var isRefusal: Bool {
         switch self {
         case .openRequests, .acceptedQueuePairs, .requests, .responses, .bytesReceived, .bytesSent,
-            .lostQueuePairs, .grantedLeases, .endedLeases:
+            .lostQueuePairs, .invalidRequests, .lookupRequests, .grantedLeases, .endedLeases:
             false
         case .refusedOpens, .refusedGreetings, .forgedGreetings, .forgedMessages,
             .failedQueuePairs, .malformedMessages, .forbiddenRequests, .overdueRequests,

@@ -25,10 +25,22 @@ final class RDMADeviceSlot: Sendable {
         var isListening = false
         /// Why there is no device.
         var problem: RDMAProblem?
+        /// It has lost its addresses.
+        var addressProblem: RDMAProblem?
         /// Why not all addresses are listened on.
         var listenProblem: RDMAProblem?
 
-        var isUsable: Bool { isPortActive && isListening && problem == nil }
+        var isUsable: Bool {
+            isPortActive && isListening && problem == nil && addressProblem == nil
+        }
+
+        /// What keeps it from being whole. Nil only when it is usable.
+        var impairment: RDMAProblem? {
+            if let problem { return problem }
+            if !isPortActive { return .portDown(device: name ?? "") }
+            if let problem = addressProblem ?? listenProblem { return problem }
+            return isListening ? nil : .failed(device: name ?? "", "nobody listens yet")
+        }
     }
 
     private struct Inside {
@@ -130,24 +142,22 @@ final class RDMADeviceSlot: Sendable {
 
     // MARK: - In use
 
-    /// Looks at port and addresses anew; true when that has changed anything.
-    func look() -> Bool {
-        guard let end else { return false }
+    /// Looks at port and addresses anew.
+    func look() {
+        guard let end else { return }
         var found = facts
-        if let now = try? look(at: end.device) {
+        do throws(RDMAProblem) {
+            let now = try look(at: end.device)
             found.addresses = now.outside.addresses
             found.packetBytes = now.outside.packetBytes
             found.isPortActive = now.outside.isPortActive
-        } else {
+            found.addressProblem = nil
+        } catch {
             // While the interface is off it may have no address; those that it had come back.
             found.isPortActive = (try? end.device.attributes())?.isPortActive ?? false
+            found.addressProblem = error
         }
-        return outside.withLock { facts in
-            let hasChanged =
-                facts.addresses != found.addresses || facts.isPortActive != found.isPortActive
-            facts = found
-            return hasChanged
-        }
+        outside.withLock { $0 = found }
     }
 
     /// Whether somebody listens on an address at least, and what was wrong with another.

@@ -63,6 +63,7 @@ extension RDMATransport {
         switch rows[row].header.operation {
         case .allocate: allocate(row)
         case .lookup:
+            counters.add(to: .lookupRequests)
             if mayGrant(row) { enqueue(row) }
         case .commit: commit(row)
         default: release(row)

@@ -179,23 +179,22 @@ package final class RDMAService: Sendable {
 
     // MARK: - How it is
 
+    /// Whether some device can be reached, and what keeps RDMA from being whole, a problem each: of
+    /// one look at the devices, so that RDMA without problems is active.
+    package var condition: (isActive: Bool, problems: [RDMAProblem]) {
+        let facts = slots.map(\.facts)
+        var problems: [RDMAProblem] = []
+        for case let problem? in facts.map(\.impairment) where !problems.contains(problem) {
+            problems.append(problem)
+        }
+        return (facts.contains(where: \.isUsable), problems)
+    }
+
     /// True while some device can be reached.
-    package var isActive: Bool { slots.contains(where: \.facts.isUsable) }
+    package var isActive: Bool { condition.isActive }
 
     /// What keeps RDMA from being whole; empty when nothing does.
-    package var problems: [RDMAProblem] {
-        var found: [RDMAProblem] = []
-        for facts in slots.map(\.facts) {
-            if let problem = facts.problem {
-                if !found.contains(problem) { found.append(problem) }
-            } else if !facts.isPortActive, let name = facts.name {
-                found.append(.portDown(device: name))
-            } else if let problem = facts.listenProblem {
-                found.append(problem)
-            }
-        }
-        return found
-    }
+    package var problems: [RDMAProblem] { condition.problems }
 
     /// The devices in use, each with its addresses and the bytes of its packets.
     package var devices: [String] {
@@ -274,9 +273,6 @@ package final class RDMAService: Sendable {
     func tellAll(_ news: ShardNews) {
         for shard in inboxes.indices { tell(news, shard: shard) }
     }
-
-    /// Has all shards look at how RDMA is.
-    func wakeAll() { for shard in inboxes.indices { wakeShard(shard) } }
 
     /// To a shard, which is woken.
     private func tell(_ news: ShardNews, shard: Int) {

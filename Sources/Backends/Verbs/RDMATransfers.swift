@@ -22,6 +22,10 @@ extension RDMATransport {
     /// Answers a request by the transport itself.
     func answer(_ row: Int, _ status: Status, payloadBytes: UInt32 = 0) {
         let request = rows[row].header
+        // A value too large for the memory of its Read is nobody's mistake, and has a length.
+        if status == .invalidRequest || status == .tooLarge && payloadBytes == 0 {
+            counters.add(to: .invalidRequests)
+        }
         rows[row].response = FrameHeader(
             operation: request.operation, isResponse: true, status: status,
             namespace: request.namespace, requestID: request.requestID,

@@ -71,7 +71,7 @@ package final class RDMATransport {
     /// Queue pairs that are destroyed, and still have to be cleared away.
     private var endedPairs: [Int] = []
     private var connectionCount = 0
-    private var toldActive = false
+    private var toldConnections = 0
 
     private static let turnBytes: Int64 = 256 << 10
     private static let requestCostBytes: UInt64 = 8 << 10
@@ -501,6 +501,8 @@ package final class RDMATransport {
     package func look(now: Instant) -> Bool {
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
+        // A failure is counted before the news that the client, which it ended, has gone.
+        for slot in ends.indices { _ = drain(slot) }
         takeNews()
         var hasMore = false
         for slot in ends.indices {
@@ -529,14 +531,10 @@ package final class RDMATransport {
         return min(nextPatrol, now.advanced(byMicroseconds: Self.slabPauseMicroseconds))
     }
 
-    private var counted = -1
-
     private func publish() {
-        let isActive = service.isActive
-        guard isActive != toldActive || counted != connectionCount else { return }
-        toldActive = isActive
-        counted = connectionCount
-        cells.setRDMA(isActive: isActive, connections: connectionCount)
+        guard toldConnections != connectionCount else { return }
+        toldConnections = connectionCount
+        cells.setRDMA(connections: connectionCount)
     }
 
     /// Takes completions of a slot's device, `limit` of them or a few more; true when none is left.

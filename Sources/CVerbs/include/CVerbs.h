@@ -124,6 +124,8 @@ struct rdma_event_channel *memkv_rdma_make_event_channel(void);
 void memkv_rdma_free_event_channel(struct rdma_event_channel *channel);
 int memkv_rdma_event_descriptor(const struct rdma_event_channel *channel);
 struct rdma_cm_id *memkv_rdma_make_id(struct rdma_event_channel *channel);
+// Ends the queue pair of an id, if it has one: the device has let go of all memory afterwards. May block.
+void memkv_rdma_free_queue_pair(struct rdma_cm_id *id);
 // Ends an id and, if it has one, its queue pair: the device has let go of all memory afterwards. May
 // block.
 void memkv_rdma_free_id(struct rdma_cm_id *id);

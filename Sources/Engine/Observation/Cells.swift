@@ -43,8 +43,7 @@ package enum ShardGauge: Int, CaseIterable, Sendable {
     /// Puts and deletes whose record isn't durable yet, reads under way, evictions under way.
     case blocksChanging, blocksReading, blocksEvicting
     case operationsInFlight
-    /// 1 while requests travel over RDMA, and its connections.
-    case rdmaActive, rdmaConnections
+    case rdmaConnections
 }
 
 /// Durations and sizes of a shard; microseconds unless the name says otherwise.

@@ -6,10 +6,9 @@ extension ShardCells {
     /// Failed posts and completions.
     package func countRDMAError() { add(to: .rdmaErrors) }
 
-    /// How many connections there are, and whether any can be made.
-    package func setRDMA(isActive: Bool, connections: Int) {
+    /// How many connections there are.
+    package func setRDMA(connections: Int) {
         beginPublication()
-        set(.rdmaActive, to: isActive ? 1 : 0)
         set(.rdmaConnections, to: UInt64(connections))
         endPublication()
     }

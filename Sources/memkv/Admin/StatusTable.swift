@@ -27,8 +27,17 @@ struct ServerStatus: Decodable {
         let usedBytes: UInt64
     }
 
+    struct RDMA: Decodable {
+        let activeConnections: UInt64
+        /// The following three are told where RDMA is configured.
+        let active: Bool?
+        let activeLeases: UInt64?
+        let problems: [String]?
+    }
+
     let memory: Memory
     let storage: Storage
+    let rdma: RDMA?
     let blocksTotal: UInt64
     let blocksPersisted: UInt64
     let uptimeSeconds: UInt64
@@ -47,6 +56,9 @@ enum StatusTable {
                     + "\(ByteSize(bytes: storage.blockSizeBytes).rounded) a slot",
             ],
         ]
+        if let rdma = status.rdma, let isActive = rdma.active {
+            rows.append(["rdma", Self.text(of: rdma, isActive: isActive)])
+        }
         for device in storage.devices {
             rows.append([
                 "drive \(device.deviceId)", fill(device.usedBytes, device.usableBytes),
@@ -54,6 +66,12 @@ enum StatusTable {
             ])
         }
         return aligned(rows)
+    }
+
+    private static func text(of rdma: ServerStatus.RDMA, isActive: Bool) -> String {
+        let use = "\(rdma.activeConnections) connections, \(rdma.activeLeases ?? 0) leases"
+        return ([isActive ? "active" : "not active", use] + (rdma.problems ?? []))
+            .joined(separator: ", ")
     }
 
     private static func state(of device: ServerStatus.Device) -> String {

@@ -104,9 +104,11 @@ struct DaemonRemote: Sendable {
 
     /// Nil where no RDMA is configured.
     var reading: RDMAReading? {
-        service.map {
-            RDMAReading(problems: $0.problems.map(\.description), activeLeases: $0.activeLeases)
-        }
+        guard let service else { return nil }
+        let condition = service.condition
+        return RDMAReading(
+            isActive: condition.isActive, problems: condition.problems.map(\.description),
+            activeLeases: service.activeLeases)
     }
 
     /// The queue pairs' figures; `connections` are those that are open.
@@ -116,7 +118,8 @@ struct DaemonRemote: Sendable {
             name: "rdma", connectRequests: service.count(.openRequests),
             sessionsActive: connections, sessions: service.count(.acceptedQueuePairs),
             receivedBytes: service.count(.bytesReceived), sentBytes: service.count(.bytesSent),
-            malformedRequests: service.count(.malformedMessages),
+            malformedRequests: service.count(.malformedMessages) + service.count(.invalidRequests),
+            lookupRequests: service.count(.lookupRequests),
             authenticationFailures: service.count(.forgedGreetings)
                 + service.count(.forgedMessages),
             refusals: RDMACounter.allCases.filter(\.isRefusal).map {
@@ -147,7 +150,9 @@ struct DaemonRemote: Sendable {
         cells: ShardCells
     ) -> (transport: ShardTransport, watch: DescriptorWatch?) { (ShardTransport(tcp: tcp), nil) }
 
-    var reading: RDMAReading? { isWanted ? RDMAReading(problems: [Self.problem]) : nil }
+    var reading: RDMAReading? {
+        isWanted ? RDMAReading(isActive: false, problems: [Self.problem]) : nil
+    }
 
     func transportReading(connections: UInt64) -> TransportReading? { nil }
     #endif
