@@ -3,12 +3,10 @@
 What is done: clients of Tests/RDMATests that do right and wrong, and a link that is switched off. Whatever says how
 RDMA is - health, status, metrics, `memkv admin` - is compared.
 """
-import subprocess
 
 from harness import roce
-from remote import CLIENT, SERVER
+from remote import CLIENT, SERVER, start_tests
 from support import report
-from support.daemon import clean_environment
 from support.metrics import NEEDS_RDMA, Moves
 
 # What StrangerTests.swift does to memkvd, until it holds its two connections, by metric and labels.
@@ -41,12 +39,8 @@ class RDMAMetrics:
         held = self.remote.directory / "held"
         held.touch()
         before = self.look()
-        tests = subprocess.Popen(
-            [report.binaries() / "memkvPackageTests.xctest", "--testing-library", "swift-testing", "--filter",
-             "RDMATests"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=clean_environment(MEMKV_TEST_RDMA=f"server={SERVER.device} client={CLIENT.device},{CLIENT.address}",
-                                  MEMKV_TEST_RDMA_SERVER=self.remote.server, MEMKV_TEST_RDMA_HELD=str(held),
-                                  SWIFT_BACKTRACE="enable=no"))
+        tests = start_tests("RDMATests", MEMKV_TEST_RDMA=f"server={SERVER.device} client={CLIENT.device},{CLIENT.address}",
+                            MEMKV_TEST_RDMA_SERVER=self.remote.server, MEMKV_TEST_RDMA_HELD=str(held))
         try:
             self.await_figures(before, STRANGERS, tests)
             self.alike("with two clients", connections=2)

@@ -112,6 +112,14 @@ class Remote:
         return random_file(self.directory / name, name, mebibytes)
 
 
+def start_tests(name, **environment):
+    """Suites of Tests/RDMATests, by the program that `swift test` would run; its output is one text."""
+    return subprocess.Popen(
+        [report.binaries() / "memkvPackageTests.xctest", "--testing-library", "swift-testing", "--filter", name],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=clean_environment(SWIFT_BACKTRACE="enable=no", **environment))
+
+
 def finished(client):
     """Exit code of a client that was started, and what it said."""
     said, _ = client.communicate()

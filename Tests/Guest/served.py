@@ -9,7 +9,7 @@ import leases
 from harness import roce
 from link import Link
 from rdma_metrics import RDMAMetrics
-from remote import CLIENT, SERVER, Remote
+from remote import CLIENT, SERVER, Remote, finished, start_tests
 from support import report
 
 FILE_MEBIBYTES = 16
@@ -49,6 +49,12 @@ class Served:
         roce.wait("no queue pair is left", lambda: remote.status()["active_connections"] == 0)
         report.check("nothing went wrong", remote.metrics().sum("memkv_rdma_errors_total") == failed)
 
+    def batches(self):
+        """Tests/RDMATests/BatchTests.swift, by the program that `swift test` would run."""
+        code, said = finished(
+            start_tests("RDMATests.BatchTests", MEMKV_TEST_RDMA_STORE=f"{self.remote.server} {CLIENT.device}"))
+        report.check("batches travel by RDMA, item by item", code == 0 and "Suite BatchTests passed" in said, said)
+
 
 def parts(stack, directory):
     """(name, function) of each part, in their order."""
@@ -60,6 +66,7 @@ def parts(stack, directory):
             ("the link is lost", served.link.lost),
             ("the address is lost", served.link.without_address),
             ("every RDMA metric has moved", served.metrics.complete),
+            ("batches travel by RDMA", served.batches),
             ("transfers over a bad link", served.link.bad),
             ("the link is cut under a transfer", served.link.cut),
             ("clients with leases are killed", lambda: leases.killed(served.remote)),

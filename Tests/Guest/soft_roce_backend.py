@@ -85,9 +85,15 @@ class Backend:
         report.check("the removal has ended, and memkvd serves", removing.returncode == 0, errors)
         roce.wait("another link is there", lambda: links() == [MADE] and device_index(MADE) != before)
         self.remote.wait_for_rdma()
+        beside = Remote(self.stack, self.directory, "beside", f"soft_roce: {SERVER.interface}")
+        beside.daemon.start()
+        beside.wait_for_rdma()
         code = self.remote.daemon.terminate()
-        report.check("a memkvd that stops cleanly removes its link", code == 0 and links() == [],
-                     (code, links(), self.remote.daemon.log()[-2000:]))
+        report.check("a memkvd that stops leaves the link to another one that uses it", code == 0 and links() == [MADE],
+                     (code, links(), self.remote.log()))
+        code = beside.daemon.terminate()
+        report.check("the last memkvd that stops cleanly removes the link that one of them made",
+                     code == 0 and links() == [], (code, links(), beside.log()))
 
     def somebody_elses(self):
         """A link that was there is used and left; one that comes back under another name is found."""

@@ -1,5 +1,5 @@
-// Batches by RDMA, from the client that users have to a memkvd, whose place, key and the client's
-// device stand in MEMKV_TEST_RDMA_STORE as "HOST:PORT KEY DEVICE"; Tests/Guest gives one.
+// Batches by RDMA, from the client that users have to a memkvd without keys. Its place and the
+// client's device stand in MEMKV_TEST_RDMA_STORE as "HOST:PORT DEVICE"; Tests/Guest gives one.
 
 #if IOUring && Verbs
 
@@ -10,24 +10,20 @@ import Wire
 
 struct StoreByRDMA {
     let server: ServerAddress
-    let key: AuthenticationKey
     let device: String
 
     init?(_ text: String?) {
-        guard let words = text?.split(separator: " ").map(String.init), words.count == 3,
-            let server = try? ServerAddress(parsing: words[0]),
-            let key = AuthenticationKey(hexadecimal: words[1])
+        guard let words = text?.split(separator: " ").map(String.init), words.count == 2,
+            let server = try? ServerAddress(parsing: words[0])
         else { return nil }
         self.server = server
-        self.key = key
-        device = words[2]
+        device = words[1]
     }
 
     static let given = StoreByRDMA(ProcessInfo.processInfo.environment["MEMKV_TEST_RDMA_STORE"])
 
     func client() -> BlockingClient {
         var configuration = ClientConfiguration(servers: [server], seed: 1)
-        configuration.key = key
         configuration.transport = .rdma
         configuration.remoteDevices = [device]
         return BlockingClient(configuration)

@@ -502,13 +502,13 @@ package final class RDMATransport {
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
         // A failure is counted before the news that the client, which it ended, has gone.
-        for slot in ends.indices { _ = drain(slot) }
-        takeNews()
         var hasMore = false
+        for slot in ends.indices where !drain(slot, limit: Self.completionsPerLook) {
+            hasMore = true
+        }
+        takeNews()
         for slot in ends.indices {
-            let isDrained = drain(slot, limit: Self.completionsPerLook)
-            hasMore = hasMore || !isDrained
-            guard isDrained, !isArmed[slot], let end = ends[slot] else { continue }
+            guard !isArmed[slot], let end = ends[slot] else { continue }
             do throws(VerbsError) {
                 try end.queues[shard].arm()
                 isArmed[slot] = true
@@ -630,7 +630,9 @@ package final class RDMATransport {
         }
         // The device may try for minutes to reach a client that is gone.
         for row in rows(of: pair)
-        where [.pulling, .answered, .sending].contains(rows[row].state) {
+        where rows[row].state == .pulling || rows[row].state == .answered
+            || rows[row].state == .sending
+        {
             let since = rows[row].transferSince
             guard since != .never,
                 since.advanced(byMicroseconds: configuration.transferMicroseconds) <= now
