@@ -5,6 +5,7 @@
 
 import Engine
 import Foundation
+import QueuePairs
 import RDMA
 import Testing
 import Verbs

@@ -12,10 +12,7 @@
 // payloads on their way in, from the Allocate on. An access that can't be taken back costs the
 // queue pair.
 
-#if Verbs
-
 internal import Engine
-internal import Verbs
 internal import Wire
 
 /// The slabs of one lease.
@@ -100,7 +97,7 @@ extension RDMATransport {
 
     /// Too many leases, or too few slabs.
     func refuseLease(_ row: Int) {
-        counters.add(to: .refusedLeases)
+        fabric.count(1, as: .refusedLeases)
         answer(row, .busy)
     }
 
@@ -154,8 +151,8 @@ extension RDMATransport {
         expose(lease, row, for: .read)
     }
 
-    private func expose(_ lease: Int, _ row: Int, for access: RemoteAccess) {
-        counters.add(to: .grantedLeases)
+    private func expose(_ lease: Int, _ row: Int, for access: LeaseAccess) {
+        fabric.count(1, as: .grantedLeases)
         rows[row].state = .leasing
         let length = UInt64(leases[lease].lengthBytes)
         var ranges: [ArenaRange] = []
@@ -166,7 +163,7 @@ extension RDMATransport {
             ranges.append(range)
             offset += range.length.rawValue
         }
-        service.ask(.expose(leasePlace(lease), ranges, access))
+        fabric.ask(.expose(leasePlace(lease), ranges, access))
     }
 
     private func leasePlace(_ lease: Int) -> LeasePlace {
@@ -178,7 +175,7 @@ extension RDMATransport {
     private func granted(_ row: Int) -> Int? {
         let id = arena.loadWord(memory.body(row).start)
         if let lease = leases.find(id, of: pair(of: row)) { return lease }
-        counters.add(to: .unknownLeases)
+        fabric.count(1, as: .unknownLeases)
         answer(row, .unknownLease)
         return nil
     }
@@ -207,14 +204,14 @@ extension RDMATransport {
     /// Ends the leases whose time is over.
     func endExpiredLeases(of pair: Int, now: Instant) {
         while let lease = leases.expired(of: pair, now: isDraining ? .never : now) {
-            counters.add(to: .expiredLeases)
+            fabric.count(1, as: .expiredLeases)
             revoke(lease, for: .expiry)
         }
     }
 
     private func revoke(_ lease: Int, for end: LeaseEnd) {
         leases.end(lease, by: end)
-        service.ask(.revoke(leasePlace(lease)))
+        fabric.ask(.revoke(leasePlace(lease)))
     }
 
     // MARK: - What the control thread has done
@@ -230,7 +227,7 @@ extension RDMATransport {
         case .refused(isOver: false), .revoked(isOver: false):
             // The slabs come back when the queue pair is destroyed: no access outlives that.
             cells.countRDMAError()
-            counters.add(to: .lostQueuePairs)
+            fabric.count(1, as: .lostQueuePairs)
             close(leases.pair(of: lease))
         }
     }
@@ -238,8 +235,7 @@ extension RDMATransport {
     private func answerGrant(_ lease: Int, _ segments: [RemoteSegment]) {
         let row = leases.exposed(
             lease,
-            until: Instant(nanoseconds: ConnectionWaker.nanoseconds)
-                .advanced(byMicroseconds: configuration.leaseMicroseconds))
+            until: fabric.now.advanced(byMicroseconds: configuration.leaseMicroseconds))
         let grant = LeaseGrant(
             leaseID: leases.id(of: lease),
             timeToLiveMilliseconds: UInt32(configuration.leaseMicroseconds / 1000),
@@ -265,7 +261,7 @@ extension RDMATransport {
             rows[row].inboundSlabs = leased[lease].count
             rows[row].payloadBytes = length
             leased[lease].count = 0
-            counters.add(to: .endedLeases)
+            fabric.count(1, as: .endedLeases)
             enqueue(row)
         case .release(let row):
             giveBack(lease)
@@ -277,10 +273,10 @@ extension RDMATransport {
     /// Gives back the slabs of a lease that nobody can reach any more.
     private func giveBack(_ lease: Int) {
         leased[lease].slabs = nil
-        if leased[lease].isInbound { service.inbound.giveBack(leased[lease].count) }
+        if leased[lease].isInbound { fabric.inbound.giveBack(leased[lease].count) }
         pairs[leases.pair(of: lease)].heldSlabs -= leased[lease].count
         leased[lease].count = 0
-        counters.add(to: .endedLeases)
+        fabric.count(1, as: .endedLeases)
     }
 
     /// The queue pair is destroyed, and every access to its leases with it.
@@ -288,5 +284,3 @@ extension RDMATransport {
         for lease in leases.places(of: pair) where leases.forget(lease) { giveBack(lease) }
     }
 }
-
-#endif
