@@ -51,6 +51,10 @@ package enum Assertion: String, CaseIterable, Sendable {
     case worldStalls = "nothing-happens-any-more"
     case worldSpins = "no-end-at-one-instant"
 
+    // Of queue pairs, as a network card sees them.
+    case completionQueueFull = "completion-queue-overflown"
+    case messageWithoutReceive = "message-without-a-receive"
+
     // Of stores made to order.
     case blockLostWithOneSuperblock = "block-lost-with-one-superblock-damaged"
     case newerFormatAccepted = "newer-format-accepted"

@@ -24,6 +24,9 @@ package struct RDMAConfiguration: Hashable, Sendable {
     package var bytesPerSession: UInt64
     /// For a request's values to come, or for a response and its values to be taken.
     package var transferMicroseconds: UInt64
+    #if PLANTED_BUGS
+    package var plantedBug: PlantedQueuePairBug?
+    #endif
 
     package init(limits: SessionLimits) {
         payloadLimitBytes = limits.payloadLimitBytes

@@ -192,6 +192,14 @@ extension RDMATransport {
         // The engine looks for the key where a put has it.
         arena.storeKey(key, at: memory.body(row).start)
         rows[row].state = .leasing
+        #if PLANTED_BUGS
+        if isPlanted(.committedBeforeRevoked) {
+            let length = leases[lease].lengthBytes
+            revoke(lease, for: .expiry)
+            publish(lease, row, lengthBytes: length)
+            return
+        }
+        #endif
         revoke(lease, for: .commit(row: row))
     }
 
@@ -205,6 +213,9 @@ extension RDMATransport {
     func endExpiredLeases(of pair: Int, now: Instant) {
         while let lease = leases.expired(of: pair, now: isDraining ? .never : now) {
             fabric.count(1, as: .expiredLeases)
+            #if PLANTED_BUGS
+            if isPlanted(.expiredLeaseReusedAtOnce) { leased[lease].slabs = nil }
+            #endif
             revoke(lease, for: .expiry)
         }
     }
@@ -257,17 +268,22 @@ extension RDMATransport {
         let length = leases[lease].lengthBytes
         switch leases.revoked(lease) {
         case .commit(let row):
-            rows[row].inbound = leased[lease].slabs.take()
-            rows[row].inboundSlabs = leased[lease].count
-            rows[row].payloadBytes = length
-            leased[lease].count = 0
             fabric.count(1, as: .endedLeases)
-            enqueue(row)
+            publish(lease, row, lengthBytes: length)
         case .release(let row):
             giveBack(lease)
             answer(row, .ok)
         case .expiry: giveBack(lease)
         }
+    }
+
+    /// The lease's slabs are a put's from now on.
+    private func publish(_ lease: Int, _ row: Int, lengthBytes: UInt32) {
+        rows[row].inbound = leased[lease].slabs.take()
+        rows[row].inboundSlabs = leased[lease].count
+        rows[row].payloadBytes = lengthBytes
+        leased[lease].count = 0
+        enqueue(row)
     }
 
     /// Gives back the slabs of a lease that nobody can reach any more.

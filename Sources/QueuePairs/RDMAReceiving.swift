@@ -14,8 +14,7 @@ extension RDMATransport {
         let pair = pair(of: row)
         let length = UInt64(bytes)
         fabric.count(length, as: .bytesReceived)
-        guard length >= RDMAMemory.headerBytes, pairs[pair].unanswered < configuration.credits
-        else {
+        guard length >= RDMAMemory.headerBytes, hasCredit(pair) else {
             end(pair, for: .malformedMessages)
             return
         }
@@ -47,6 +46,13 @@ extension RDMATransport {
             return
         }
         begin(row, header)
+    }
+
+    private func hasCredit(_ pair: Int) -> Bool {
+        #if PLANTED_BUGS
+        if isPlanted(.creditsNotCounted) { return true }
+        #endif
+        return pairs[pair].unanswered < configuration.credits
     }
 
     private func end(_ pair: Int, for reason: RDMACounter) {

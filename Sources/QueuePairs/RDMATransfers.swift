@@ -202,6 +202,11 @@ extension RDMATransport {
             work.local = piece
             work.remoteAddress = segment.address + UInt64(cursor.insideSegment)
             work.remoteKey = segment.remoteKey
+            #if PLANTED_BUGS
+            if let other = anotherRequestsSegment(row, kind, lengthBytes: UInt32(left)) {
+                (work.remoteAddress, work.remoteKey) = (other.address, other.remoteKey)
+            }
+            #endif
             if UInt64(rows[row].cursor.insideSegment) == wanted.transferred {
                 moveOn(row, payloadBytes: wanted.inPayload)
             }
@@ -211,6 +216,21 @@ extension RDMATransport {
         }
         return nil
     }
+
+    #if PLANTED_BUGS
+    private func anotherRequestsSegment(
+        _ row: Int, _ kind: QueuePairWork.Kind, lengthBytes: UInt32
+    ) -> RemoteSegment? {
+        guard isPlanted(.transferIntoAnotherRequest), kind == .write else { return nil }
+        for other in rows(of: pair(of: row)) where other != row && rows[other].state == .taken {
+            guard let shape = rows[other].shape, rows[other].header.operation == .read,
+                let segment = segment(0, of: other, shape), segment.lengthBytes >= lengthBytes
+            else { continue }
+            return segment
+        }
+        return nil
+    }
+    #endif
 
     /// Of the cursor's segment: bytes to be transferred, and bytes it has in the payload.
     private func wantedBytes(

@@ -118,8 +118,19 @@ package final class RDMATransport {
         for _ in 0..<pairs.count {
             let pair = turn
             turn = turn + 1 == pairs.count ? 0 : turn + 1
-            guard let row = pairs[pair].ready.front, mayHandOver(row) else { continue }
-            return handOver(row)
+            if let row = firstPermitted(pair) { return handOver(row) }
+        }
+        return nil
+    }
+
+    /// Brings the first request of a queue pair that may be handed over to the front. One whose
+    /// response waits for room may be passed: those behind it may be what holds the room.
+    private func firstPermitted(_ pair: Int) -> Int? {
+        for _ in 0..<pairs[pair].ready.count {
+            guard let row = pairs[pair].ready.front else { return nil }
+            if mayHandOver(row) { return row }
+            _ = pairs[pair].ready.popFirst()
+            pairs[pair].ready.append(row)
         }
         return nil
     }
@@ -445,6 +456,12 @@ package final class RDMATransport {
             rows[row].state = .orphaned
             pairs[pair].orphans += 1
         }
+        #if PLANTED_BUGS
+        if isPlanted(.leaseReusedBeforeRevoked) { forgetLeases(of: pair) }
+        if isPlanted(.slabsReusedBeforeEnd) {
+            for row in rows(of: pair) where rows[row].state == .pulling { releaseInbound(row) }
+        }
+        #endif
         fabric.ask(.end(place(of: pair)))
     }
 
@@ -465,6 +482,9 @@ package final class RDMATransport {
         forgetLeases(of: pair)
         pairs[pair].state = .ended
         releaseIfUnused(pairs[pair].device)
+        #if PLANTED_BUGS
+        if isPlanted(.lostPlacesNeverFreed) { return }
+        #endif
         if pairs[pair].orphans == 0 { pairs[pair].clear() }
     }
 

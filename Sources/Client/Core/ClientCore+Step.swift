@@ -56,7 +56,20 @@ extension ClientCore {
         noteLoss(
             of: number, by: way, error, afterAnswer: connection.answeredCount > 0 && !wasSilent,
             now: now)
-        for (part, outcome) in held { resolve(part, outcome, on: number, now: now) }
+        for (part, outcome) in held {
+            #if PLANTED_BUGS
+            if configuration.plantedBug == .brokenTransferCountsAsDone,
+                server.ways[way].way == .queuePair
+            {
+                var done = outcome
+                done.status = .ok
+                done.valueBytes = 1
+                resolve(part, done, on: number, now: now)
+                continue
+            }
+            #endif
+            resolve(part, outcome, on: number, now: now)
+        }
         answerWaiting(of: number, after: error)
     }
 
@@ -152,6 +165,11 @@ extension ClientCore {
         else { return false }
         #if PLANTED_BUGS
         if configuration.plantedBug == .neverReconnects, server.ways[way].failureCount > 0 {
+            return false
+        }
+        if configuration.plantedBug == .queuePairsNeverRebuilt, kind == .queuePair,
+            server.ways[way].failureCount > 0
+        {
             return false
         }
         #endif
