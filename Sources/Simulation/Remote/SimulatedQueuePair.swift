@@ -232,19 +232,25 @@ final class SimulatedQueuePair: ClientQueuePair {
         remote?.tell(.lost(place), place)
     }
 
-    /// Sends more requests at once than the server gives credits, and as many again.
+    /// Sends more requests at once than the server gives credits, and goes on with single ones.
     func exceedCredits(by extra: Int) {
-        guard isUsable, extra > 0 else { return }
-        let count = min(Int(offer.credits) + extra, receives.count)
+        guard isUsable else { return }
+        let credits = Int(offer.credits)
+        let first = latency()
+        world.schedule(
+            .remote { [self] in
+                for _ in 0..<min(credits + extra, receives.count) { sendExists() }
+            }, after: first)
+        for number in 1...(2 * credits) {
+            world.schedule(.remote { [self] in sendExists() }, after: first + UInt64(number))
+        }
+    }
+
+    private func sendExists() {
+        guard isUsable, !world.server.isFrozen else { return }
         let header = FrameHeader(
             operation: .exists, requestID: 1 << 62, bodyBytes: BodyLayout.keyBytes)
-        let words = (0..<FrameHeader.wordCount).map { header.words[$0] } + [0, 0, 0, 0]
-        for after in [latency(), latency() + 100] {
-            world.schedule(
-                .remote { [self] in
-                    for _ in 0..<count where isUsable { arriveAtServer(words) }
-                }, after: after)
-        }
+        arriveAtServer((0..<FrameHeader.wordCount).map { header.words[$0] } + [0, 0, 0, 0])
     }
 
     // MARK: The server's end
