@@ -51,7 +51,8 @@ package enum Assertion: String, CaseIterable, Sendable {
     case worldStalls = "nothing-happens-any-more"
     case worldSpins = "no-end-at-one-instant"
 
-    // Of queue pairs, as a network card sees them.
+    // Of the machine: what a drive and a network card see.
+    case memoryChangedInFlight = "memory-of-a-write-changed-in-flight"
     case completionQueueFull = "completion-queue-overflown"
     case messageWithoutReceive = "message-without-a-receive"
 

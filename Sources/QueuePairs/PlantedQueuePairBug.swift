@@ -12,8 +12,6 @@ package enum PlantedQueuePairBug: String, CaseIterable, Sendable {
     case leaseReusedBeforeRevoked
     /// Memory of a lease whose time was over was given away at once.
     case expiredLeaseReusedAtOnce
-    /// The slabs of a queue pair that failed were given back while its card still moved values.
-    case slabsReusedBeforeEnd
     /// Values went into another request's memory.
     case transferIntoAnotherRequest
     /// A client could have as many requests under way as it liked.

@@ -458,9 +458,6 @@ package final class RDMATransport {
         }
         #if PLANTED_BUGS
         if isPlanted(.leaseReusedBeforeRevoked) { forgetLeases(of: pair) }
-        if isPlanted(.slabsReusedBeforeEnd) {
-            for row in rows(of: pair) where rows[row].state == .pulling { releaseInbound(row) }
-        }
         #endif
         fabric.ask(.end(place(of: pair)))
     }

@@ -27,6 +27,16 @@ extension ClientCore {
             if connection.answeredCount > answered { server.ways[way].noteAnswer() }
             let failure = connection.failure(
                 now: now, silenceMicroseconds: configuration.silenceMicroseconds)
+            #if PLANTED_BUGS
+            if configuration.plantedBug == .brokenTransferCountsAsDone,
+                server.ways[way].way == .queuePair
+            {
+                for place in ended.indices where ended[place].1.status == .connectionLost {
+                    ended[place].1.status = .ok
+                    ended[place].1.valueBytes = 1
+                }
+            }
+            #endif
             for (part, outcome) in ended { resolve(part, outcome, on: number, now: now) }
             guard let failure else { continue }
             moved = true
@@ -56,20 +66,7 @@ extension ClientCore {
         noteLoss(
             of: number, by: way, error, afterAnswer: connection.answeredCount > 0 && !wasSilent,
             now: now)
-        for (part, outcome) in held {
-            #if PLANTED_BUGS
-            if configuration.plantedBug == .brokenTransferCountsAsDone,
-                server.ways[way].way == .queuePair
-            {
-                var done = outcome
-                done.status = .ok
-                done.valueBytes = 1
-                resolve(part, done, on: number, now: now)
-                continue
-            }
-            #endif
-            resolve(part, outcome, on: number, now: now)
-        }
+        for (part, outcome) in held { resolve(part, outcome, on: number, now: now) }
         answerWaiting(of: number, after: error)
     }
 

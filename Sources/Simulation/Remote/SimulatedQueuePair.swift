@@ -7,7 +7,7 @@
 //
 // Always holds: in each direction what was posted lands in order, each piece some time after its
 // posting and until its end closes: after `close` the client's memory is left alone, after
-// `serverEnds` the server's. What fails in the middle has moved a part of its bytes, which chance
+// `serverEnds` the server's; what the server reads may have left the client's before. What fails in the middle has moved a part of its bytes, which chance
 // decides. An access to memory that isn't registered, or not for this, breaks the queue pair, as a
 // network card does it. A piece that doesn't get through is repeated for a while first.
 
@@ -210,8 +210,24 @@ final class SimulatedQueuePair: ClientQueuePair {
     func close() {
         guard !isClosed else { return }
         isClosed = true
+        leaveReads()
         registered = [:]
         world.schedule(.remote { [self] in clientIsGone() }, after: latency())
+    }
+
+    /// What the server reads and has left this end goes on its way, repeated perhaps.
+    private func leaveReads() {
+        for case .work(let work) in toClient where work.kind == .read && opening == .open {
+            guard let memory = registered[work.remoteKey]?.registration?.memory else { continue }
+            let count = Int(work.local.length.rawValue)
+            let bytes = memory.copy(from: Int(work.remoteAddress - 4096), count: count)
+            world.schedule(
+                .remote { [self] in
+                    if !isBroken, !isServerEnded {
+                        remote?.arena.copyIn(bytes, at: work.local.start)
+                    }
+                }, after: latency() + random.below(400))
+        }
     }
 
     /// The client's machine is gone: what it has posted goes on landing for a while, and nobody

@@ -63,6 +63,7 @@ final class RunLog {
         remoteRequests.append(world.remoteCounts.requests)
         othersLatencies.append(world.judge.othersLatencies)
         world.judge.othersLatencies.removeAll(keepingCapacity: true)
+        judgeMemory()
         judgeRefusals()
         follow(conditions, report)
         world.noteStates(report, sample)
@@ -71,6 +72,16 @@ final class RunLog {
     /// Most connections that a client may try in a second of which none is taken: its pauses double
     /// up to a tenth of a second.
     private static let refusalsPerSecond: UInt64 = 200
+
+    /// What a drive is being given nobody else may write to.
+    private func judgeMemory() {
+        for shard in world.server.shards where shard.device.changedWrites > 0 {
+            world.judge.fail(
+                Violation(
+                    .memoryChangedInFlight,
+                    "\(shard.device.changedWrites) writes to drives had their memory changed"))
+        }
+    }
 
     private func judgeRefusals() {
         refusals.append(world.network.refusals)

@@ -188,6 +188,7 @@ final class SimulatedServer {
                 drives: numbers[index].map { setup(drives[$0]) }, world: world.sim, arena: arena,
                 operationLimit: plan.engine.operationLimit * 4,
                 seed: seed &+ UInt64(index) << 32, incarnation: lives)
+            device.countsChangedWrites = plan.remote != nil
             let sessions = SimulatedSessions(
                 world: world, limits: plan.limits,
                 greeting: plan.greeting(storeID: StoreIdentity(high: 0, low: 0)), keys: plan.keys,
