@@ -113,11 +113,15 @@ let package = Package(
         .target(name: "Ring", dependencies: ["CIOURing"], swiftSettings: houseRules),
         // Of RDMA what server and client both stand on.
         .target(name: "Verbs", dependencies: ["CVerbs"], swiftSettings: houseRules),
+        // A shard's clients on queue pairs, whatever these are made of.
+        .target(
+            name: "QueuePairs", dependencies: ["Engine", "Wire"],
+            swiftSettings: houseRules + plantedBugs),
         .target(
             name: "IOUring", dependencies: ["Engine", "Wire", "Ring", "CIOURing"],
             path: "Sources/Backends/IOUring", swiftSettings: houseRules),
         .target(
-            name: "RDMA", dependencies: ["Engine", "Wire", "Verbs"],
+            name: "RDMA", dependencies: ["Engine", "QueuePairs", "Wire", "Verbs"],
             path: "Sources/Backends/Verbs", swiftSettings: houseRules),
         .target(
             name: "SoftRoCE", dependencies: ["RDMA", "Verbs"], path: "Sources/Backends/SoftRoCE",
@@ -141,7 +145,7 @@ let package = Package(
             swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
-            name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "Sim", "Wire"],
+            name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "QueuePairs", "Sim", "Wire"],
             swiftSettings: houseRules + plantedBugs + fastSimulation),
         .target(
             name: "Scenarios", dependencies: ["Schema", "Settings", "Simulation"],
@@ -189,7 +193,7 @@ let package = Package(
         .executableTarget(
             name: "memkvd",
             dependencies: ioUringTargets + rdmaTargets + [
-                "Engine", "Wire", "Admin", "Schema", "Settings",
+                "Engine", "QueuePairs", "Wire", "Admin", "Schema", "Settings",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: houseRules + plantedBugs),
@@ -246,7 +250,9 @@ let package = Package(
         // Run on two Soft-RoCE devices, in the guest.
         .testTarget(
             name: "RDMATests",
-            dependencies: ioUringTargets + rdmaTargets + ["Client", "Engine", "Wire"],
+            dependencies: ioUringTargets + rdmaTargets + [
+                "Client", "Engine", "QueuePairs", "Wire",
+            ],
             swiftSettings: houseRules),
         .testTarget(
             name: "ClientTests",

@@ -143,6 +143,12 @@ package struct BlockFacts: Hashable, Sendable {
     package var checksum: UInt64
     /// Grows with every overwrite.
     package var version: UInt64
+
+    package init(lengthBytes: UInt32, checksum: UInt64, version: UInt64) {
+        self.lengthBytes = lengthBytes
+        self.checksum = checksum
+        self.version = version
+    }
 }
 
 /// One item of a batch.
@@ -167,7 +173,7 @@ package struct RequestOutcome: Hashable, Sendable {
     /// One for each item of a batch, in the request's order, however the request ended.
     package var items: [ItemOutcome] = []
 
-    init(tag: RequestTag, status: OutcomeStatus) {
+    package init(tag: RequestTag, status: OutcomeStatus) {
         self.tag = tag
         self.status = status
     }

@@ -51,6 +51,11 @@ package enum Assertion: String, CaseIterable, Sendable {
     case worldStalls = "nothing-happens-any-more"
     case worldSpins = "no-end-at-one-instant"
 
+    // Of the machine: what a drive and a network card see.
+    case memoryChangedInFlight = "memory-of-a-write-changed-in-flight"
+    case completionQueueFull = "completion-queue-overflown"
+    case messageWithoutReceive = "message-without-a-receive"
+
     // Of stores made to order.
     case blockLostWithOneSuperblock = "block-lost-with-one-superblock-damaged"
     case newerFormatAccepted = "newer-format-accepted"

@@ -22,7 +22,7 @@ enum OutcomeSections {
         let expected = SectionSchema(keys: [
             "health", "within", "healthy_again_within", "throughput_at_least", "p99_at_most",
             "others_throughput_at_least", "others_p99_at_most", "median_within", "p99_within",
-            "damage_found_within",
+            "damage_found_within", "remote_again_within",
         ])
         for section in try document.sections("expect", schema: expected) ?? [] {
             scenario.expectations.append(try read(expectation: section))
@@ -89,6 +89,9 @@ enum OutcomeSections {
         }
         if let within = try section.fixed("damage_found_within", .time, in: time) {
             return .damageFound(withinMicroseconds: within)
+        }
+        if let within = try section.fixed("remote_again_within", .time, in: time) {
+            return .remoteAgain(withinMicroseconds: within)
         }
         throw section.missing("health", "an expectation of nothing")
     }

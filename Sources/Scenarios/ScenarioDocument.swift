@@ -9,7 +9,8 @@ package import Simulation
 /// Reads scenarios.
 package enum ScenarioDocument {
     private static let root = SectionSchema(keys: [
-        "about", "store", "drive", "network", "clients", "duration", "faults", "minimum", "bounds",
+        "about", "store", "drive", "network", "rdma", "clients", "duration", "faults", "minimum",
+        "bounds",
         "expect", "must_violate",
     ])
 
@@ -28,6 +29,7 @@ package enum ScenarioDocument {
         try readStore(document, &scenario.store)
         try readDrive(document, &scenario.drive)
         try readNetwork(document, &scenario.network)
+        try readRemote(document, &scenario.remote)
         scenario.clients = try ClientSections.read(document)
         try document.set(
             &scenario.durationMicroseconds, "duration", .time, in: 1000...86_400_000_000)
@@ -110,13 +112,27 @@ package enum ScenarioDocument {
         try section.set(
             &network.authenticatedPercent, "authenticated_runs", .percent, in: 0...100)
     }
+
+    private static func readRemote(
+        _ document: DocumentSection, _ remote: inout RemoteShape
+    ) throws(ConfigurationError) {
+        let schema = SectionSchema(keys: [
+            "queue_pairs", "credits", "leases_per_session", "lease_time", "control_time",
+        ])
+        guard let section = try document.section("rdma", schema: schema) else { return }
+        try section.set(&remote.queuePairs, "queue_pairs", .count, in: 1...256)
+        try section.set(&remote.credits, "credits", .count, in: 1...64)
+        try section.set(&remote.leasesPerSession, "leases_per_session", .count, in: 1...256)
+        try section.set(&remote.leaseMicroseconds, "lease_time", .time, in: 1000...3_600_000_000)
+        try section.set(&remote.controlMicroseconds, "control_time", .time, in: 1...10_000_000)
+    }
 }
 
 /// The clients of a scenario.
 enum ClientSections {
     private static let schema = SectionSchema(keys: [
         "count", "in_flight", "connections", "namespaces", "keys", "skew", "value_size",
-        "batch_items", "mix", "deadline", "think", "arrivals_per_second",
+        "batch_items", "mix", "deadline", "think", "arrivals_per_second", "transport",
     ])
     private static let operations = SectionSchema(keys: [
         "put", "get", "delete", "exists", "stat", "put_batch", "get_batch", "delete_batch",
@@ -152,6 +168,10 @@ enum ClientSections {
         let skews = ClientGroup.Skew.allCases.map(\.rawValue)
         if let skew = try section.word("skew", among: skews) {
             group.skew = ClientGroup.Skew(rawValue: skew.value) ?? .zipf
+        }
+        let transports = ClientGroup.Transport.allCases.map(\.rawValue)
+        if let transport = try section.word("transport", among: transports) {
+            group.transport = ClientGroup.Transport(rawValue: transport.value) ?? .tcp
         }
         if let mix = try section.section("mix", schema: operations) {
             group.mix = try read(mix: mix)

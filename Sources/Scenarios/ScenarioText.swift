@@ -13,6 +13,7 @@ package enum ScenarioText {
         lines += section("store", store(scenario.store))
         lines += section("drive", drive(scenario.drive))
         lines += section("network", network(scenario.network))
+        lines += section("rdma", remote(scenario.remote))
         lines.append("clients:")
         for group in scenario.clients { lines += item(client(group)) }
         lines.append("duration: \(text(scenario.durationMicroseconds, .time))")
@@ -125,6 +126,16 @@ package enum ScenarioText {
                 standard.authenticatedPercent, .percent)
     }
 
+    private static func remote(_ remote: RemoteShape) -> [Entry] {
+        let standard = RemoteShape()
+        return entry("queue_pairs", remote.queuePairs, standard.queuePairs, .count)
+            + entry("credits", remote.credits, standard.credits, .count)
+            + entry(
+                "leases_per_session", remote.leasesPerSession, standard.leasesPerSession, .count)
+            + entry("lease_time", remote.leaseMicroseconds, standard.leaseMicroseconds, .time)
+            + entry("control_time", remote.controlMicroseconds, standard.controlMicroseconds, .time)
+    }
+
     /// Never empty: a group needs a line to stand in.
     private static func client(_ group: ClientGroup) -> [Entry] {
         let standard = ClientGroup()
@@ -141,6 +152,9 @@ package enum ScenarioText {
             "deadline", group.deadlineMicroseconds, standard.deadlineMicroseconds, .time)
         entries += entry(
             "arrivals_per_second", group.arrivalsPerSecond, standard.arrivalsPerSecond, .count)
+        if group.transport != standard.transport {
+            entries.append(("transport", group.transport.rawValue))
+        }
         return entries + entry("think", group.thinkMicroseconds, standard.thinkMicroseconds, .time)
     }
 
@@ -209,6 +223,8 @@ package enum ScenarioText {
         case .tail(let within): [("p99_within", ScenarioUnit.time.write(within))]
         case .damageFound(let within):
             [("damage_found_within", ScenarioUnit.time.write(within))]
+        case .remoteAgain(let within):
+            [("remote_again_within", ScenarioUnit.time.write(within))]
         }
     }
 }

@@ -23,7 +23,12 @@ enum Rules {
             "Sources/Backends/IOUring/",
             ["CIOURing", "Engine", "Glibc", "Ring", "Synchronization", "Wire"]
         ),
-        ("Sources/Backends/Verbs/", ["Engine", "Synchronization", "Verbs", "Wire"]),
+        // Clients on queue pairs: over RDMA's devices, and over a simulated world's.
+        ("Sources/QueuePairs/", ["Engine", "Wire"]),
+        (
+            "Sources/Backends/Verbs/",
+            ["Engine", "QueuePairs", "Synchronization", "Verbs", "Wire"]
+        ),
         // The one backend on top of another: it gives RDMA a device.
         ("Sources/Backends/SoftRoCE/", ["Glibc", "RDMA", "Synchronization", "Verbs"]),
         ("Sources/Backends/Sim/", ["Engine", "Wire"]),
@@ -38,7 +43,9 @@ enum Rules {
         // The core is what the simulator drives: it knows no socket and no device.
         ("Sources/Client/Core/", ["Wire"]),
         ("Sources/Client/", ["Glibc", "Synchronization", "Verbs", "Wire"]),
-        ("Sources/Simulation/", ["Client", "Engine", "Judgement", "Sim", "Wire"]),
+        (
+            "Sources/Simulation/", ["Client", "Engine", "Judgement", "QueuePairs", "Sim", "Wire"]
+        ),
         ("Sources/Scenarios/", ["Schema", "Settings", "Simulation"]),
         (
             "Sources/ScenarioRuns/",
@@ -64,8 +71,9 @@ enum Rules {
         (
             "Sources/memkvd/",
             [
-                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "RDMA", "Ring",
-                "Schema", "Settings", "SoftRoCE", "Synchronization", "Verbs", "Wire",
+                "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "QueuePairs",
+                "RDMA", "Ring", "Schema", "Settings", "SoftRoCE", "Synchronization", "Verbs",
+                "Wire",
             ]
         ),
         (
@@ -114,7 +122,7 @@ enum Rules {
     ]
     static let coreFolders = [
         "Sources/Engine/", "Sources/Wire/", "Sources/Client/Core/", "Sources/Backends/Sim/",
-        "Sources/Judgement/", "Sources/Simulation/",
+        "Sources/Judgement/", "Sources/QueuePairs/", "Sources/Simulation/",
     ]
 
     /// The files that may say `unsafe` or `@unchecked`, with the reason.
@@ -164,7 +172,7 @@ enum Rules {
         "Sources/Verbs/RDMAConnection.swift": "hands places in memory to the device",
         "Sources/Backends/Verbs/RDMADeviceEnd.swift": "registers the arena's bytes",
         "Sources/Backends/Verbs/RDMAControl.swift": "the arena's bytes, for the device",
-        "Sources/Backends/Verbs/RDMATransfers.swift": "the arena's bytes, for the device",
+        "Sources/Backends/Verbs/ShardQueuePairs.swift": "the arena's bytes, for the device",
         "Sources/Backends/Verbs/LeaseRegistrar.swift": "registers the arena's bytes",
         "Sources/Backends/IOUring/ArenaMapping.swift": "makes an arena of a mapping",
         "Sources/Backends/IOUring/FixedTable.swift": "a buffer: tables without reference counts",

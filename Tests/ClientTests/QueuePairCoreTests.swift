@@ -136,6 +136,16 @@ import Wire
         #expect(state.remoteCount >= 2)
     }
 
+    @Test func aClosedClientWantsNoStepForAQueuePairThatFailed() {
+        let world = world(seed: 9, .auto)
+        world.network.states[0].refusesQueuePairs = (.unavailable, "no device")
+        putAndGet(world)
+        world.run(microseconds: 10_000)
+        #expect(world.core.nextWake != .never, "the next attempt comes")
+        world.core.close()
+        #expect(world.core.nextWake == .never)
+    }
+
     @Test func aMachineThatGetsADeviceLaterUsesIt() {
         let world = world(seed: 4, .auto)
         world.network.hasNoDevice = "no RDMA device"

@@ -56,6 +56,25 @@ import Wire
         #expect(owned == 0)
     }
 
+    /// Both were found to own it before either was gone: a trap when the second one's removal was
+    /// durable.
+    @Test func aSlotOfTwoKeysIsFreedOnce() throws {
+        let bench = try EngineBench()
+        try bench.serve()
+        let drive = BenchSettings.drive
+        #expect(try bench.put(EngineBench.key(1), number: 1, count: 100) == .ok)
+        #expect(try bench.put(EngineBench.key(2), number: 2, count: 100) == .ok)
+        let first = bench.engine.drives[drive].dirty(EngineBench.key(1)) ?? .none
+        var second = bench.engine.drives[drive].dirty(EngineBench.key(2)) ?? .none
+        second.entry.slots = first.entry.slots
+        bench.engine.drives[drive].active.set(second)
+        let deletes = try [1, 2].map {
+            try bench.send(RequestOrder(.tcpDelete, EngineBench.key($0)))
+        }
+        try bench.settleNow()
+        #expect(deletes.map { bench.reply(to: $0)?.status } == [.ok, .ok])
+    }
+
     @Test func aFencedRecoveryGivesItsSlabsBack() throws {
         var settings = BenchSettings()
         settings.engine.dirtyEntryLimit = 32

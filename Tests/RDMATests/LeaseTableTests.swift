@@ -6,7 +6,7 @@ import Engine
 import Testing
 import Wire
 
-@testable import RDMA
+@testable import QueuePairs
 
 @Suite struct LeaseTableTests {
     private static func instant(_ number: UInt64) -> Instant { Instant(nanoseconds: number) }

@@ -6,6 +6,7 @@
 
 import Engine
 import Glibc
+import QueuePairs
 import RDMA
 import Testing
 import Verbs

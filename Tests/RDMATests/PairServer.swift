@@ -6,6 +6,7 @@
 import Engine
 import Glibc
 import IOUring
+import QueuePairs
 import RDMA
 import Synchronization
 import Testing
@@ -111,7 +112,8 @@ final class PairServer: Sendable {
 
     fileprivate func run() {
         let owners = OpenToAll()
-        let transport = RDMATransport(service, shard: 0, slabs: pool, cells: cells)
+        let (transport, _) = ShardQueuePairs.transport(
+            of: service, shard: 0, slabs: pool, cells: cells)
         transport.owners = owners
         var values: [BlockKey: [UInt8]] = [:]
         while !isStopping.load(ordering: .acquiring) {
@@ -124,7 +126,7 @@ final class PairServer: Sendable {
             }
             if drains.exchange(false, ordering: .acquiring) { transport.beginDrain() }
             // No ring here: every look is as if a descriptor had become readable.
-            for index in transport.descriptors.indices { transport.notified(index) }
+            transport.notified()
             var hasWorked = transport.look(now: now())
             while let request = transport.nextRequest(now: now()) {
                 hasWorked = true

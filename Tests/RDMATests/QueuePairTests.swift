@@ -5,6 +5,7 @@
 
 import Engine
 import Foundation
+import QueuePairs
 @testable import RDMA
 import Synchronization
 import Testing

@@ -43,6 +43,23 @@ import Testing
         #expect(report.faults.first?.name == "power_cut")
     }
 
+    @Test(arguments: [ClientGroup.Transport.auto, .rdma, .leases])
+    func queuePairsThatFailCostNothingThatWasAcknowledged(transport: ClientGroup.Transport) {
+        let scenario = Self.scenario { scenario in
+            scenario.clients[0].transport = transport
+            var errors = FaultPlan(.queuePairError)
+            errors.atMicroseconds = Drawn(10_000)
+            errors.lastsMicroseconds = Drawn(30_000)
+            errors.amount = Drawn(2000)
+            scenario.faults = [errors]
+            scenario.minimum.felt = [(.remoteRequests, 20), (.brokenQueuePairs, 1)]
+            scenario.expectations = [.remoteAgain(withinMicroseconds: 200_000)]
+        }
+        let report = SimulatedRun.run(scenario, seed: 5)
+        #expect(report.hasPassed, "\(String(describing: report.violation)) \(report.shortfalls)")
+        #expect(report.fingerprint == SimulatedRun.run(scenario, seed: 5).fingerprint)
+    }
+
     @Test func aRunBelowItsMinimumHasNotPassed() {
         let report = SimulatedRun.run(
             Self.scenario { $0.minimum.requests = 1_000_000_000 }, seed: 1)

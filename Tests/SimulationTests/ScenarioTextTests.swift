@@ -51,15 +51,19 @@ import Testing
               planted_bug: noFlush
             drive: {channels: 3, read: 1ms, write: 2us, flush: 3ms, bytes_per_us: 100B}
             network: {latency: 1us, bytes_per_us: 200B, pieces: 3%, authenticated_runs: 4%}
+            rdma: {queue_pairs: 3, credits: {from: 2, to: 4}, leases_per_session: 5, lease_time: 6s,
+                   control_time: 7us}
             clients:
               - {count: 2, in_flight: 3, connections: 4, namespaces: 5, keys: 6, skew: uniform,
                  value_size: 7B, batch_items: 8, mix: {get: 1, prefix: 2}, deadline: 9s, think: 1s}
-              - {keys: 10}
+              - {keys: 10, transport: leases}
             duration: {from: 1s, to: 2s}
             faults:
               - {kind: drive_slow, at: 1s, for: 2s, times: 3, drive: 1, factor: 4, course: ramp}
               - {kind: slow_client, client: 2, bytes_per_ms: 5B}
               - {kind: clock_jump, by: 2s}
+              - {kind: queue_pair_error, client: 1, every: 9ms, when: in_transfer}
+              - {kind: late_remote_writes, share: 7%}
             minimum: {requests: 5, faults: 1, felt: {restarts: 2, misses: 3}}
             bounds: {misses_per_mille: 1, refusals_per_mille: 2}
             expect:
@@ -67,6 +71,7 @@ import Testing
               - {healthy_again_within: 2s}
               - {throughput_at_least: 70%}
               - {p99_at_most: 120%}
+              - {remote_again_within: 3s}
             must_violate: some-assertion
             """
         let scenario = try ScenarioDocument.read(text, file: "all.yaml")

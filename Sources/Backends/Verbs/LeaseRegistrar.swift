@@ -18,22 +18,9 @@
 #if Verbs
 
 internal import Engine
+internal import QueuePairs
 internal import Verbs
 internal import Wire
-
-/// Names a lease between a shard and the control thread.
-struct LeasePlace: Hashable, Sendable {
-    let queuePair: QueuePairPlace
-    /// In the shard's table.
-    let index: Int
-}
-
-/// What the control thread tells of a lease. Unless `isOver`, somebody may still reach its memory.
-enum LeaseOutcome: Hashable, Sendable {
-    case exposed([RemoteSegment])
-    case refused(isOver: Bool)
-    case revoked(isOver: Bool)
-}
 
 /// The registrations. Confined to the control thread.
 struct LeaseRegistrar {
@@ -58,7 +45,7 @@ struct LeaseRegistrar {
 
     /// Exposes the stretches of a lease to its queue pair.
     mutating func expose(
-        _ lease: LeasePlace, _ ranges: [ArenaRange], of arena: Arena, for access: RemoteAccess
+        _ lease: LeasePlace, _ ranges: [ArenaRange], of arena: Arena, for access: LeaseAccess
     ) -> LeaseOutcome {
         guard let domain = homes[lease.queuePair]?.domain else { return .refused(isOver: true) }
         // What was there is somebody else's. Whoever commits what it never wrote would learn from
@@ -68,7 +55,9 @@ struct LeaseRegistrar {
         do throws(VerbsError) {
             for range in ranges {
                 exposed.append(
-                    unsafe try ExposedMemory(arena.bytes(range), in: domain, for: access))
+                    unsafe try ExposedMemory(
+                        arena.bytes(range), in: domain,
+                        for: access == .read ? RemoteAccess.read : .write))
             }
         } catch {
             homes[lease.queuePair]?.leases[lease.index] = exposed

@@ -11,6 +11,7 @@
 #if Verbs
 
 internal import Engine
+internal import QueuePairs
 internal import Verbs
 internal import Wire
 
@@ -94,12 +95,13 @@ package final class RDMAControl {
             places[connection.name] = nil
             end(connection)
             leases.end(place)
-            service.tell(.ended(place))
+            service.tell(.ended(place), place)
         case .expose(let lease, let ranges, let access):
             let outcome = leases.expose(lease, ranges, of: service.arena, for: access)
-            service.tell(.lease(lease, outcome))
+            service.tell(.lease(lease, outcome), lease.queuePair)
         case .revoke(let lease):
-            service.tell(.lease(lease, .revoked(isOver: leases.revoke(lease))))
+            let isOver = leases.revoke(lease)
+            service.tell(.lease(lease, .revoked(isOver: isOver)), lease.queuePair)
         case .released(let slot):
             // It may be back already.
             if service.slots[slot].released() { nextLook = 0 }
@@ -157,7 +159,7 @@ package final class RDMAControl {
         endListeners { $0.slot == slot }
         service.slots[slot].leave(shardCount: service.memories.count)
         endParked()
-        service.tellAll(.leaves(slot))
+        service.tellAll(.plain(.leaves(device: slot)))
     }
 
     /// Listens on the addresses that a slot's device has now, and on no others.
@@ -262,7 +264,7 @@ package final class RDMAControl {
 
     private func lose(_ name: ConnectionName) {
         guard let (place, _) = places[name] else { return }
-        service.tell(.lost(place))
+        service.tell(.lost(place), place)
     }
 
     // MARK: - Clients
@@ -270,31 +272,19 @@ package final class RDMAControl {
     /// Accepts or rejects somebody who asks for a connection.
     private func answer(_ event: ConnectionEvent, _ events: ConnectionEvents) {
         let connection = RDMAConnection(request: event, of: events)
-        guard let greeting = Self.greeting(event.privateData),
-            let opening = service.take(greeting.sessionID)
-        else {
-            service.controlCounters.add(to: .refusedGreetings)
-            refuse(connection)
-            return
-        }
-        guard Instant(nanoseconds: ConnectionWaker.nanoseconds) < opening.expires else {
-            service.controlCounters.add(to: .refusedGreetings)
-            refuse(connection, opening.place)
-            return
-        }
-        guard FrameTag(words: greeting.nonce.words).matches(FrameTag(words: opening.nonce.words)),
-            greeting.hasCode(of: opening.keys)
-        else {
-            service.controlCounters.add(to: .forgedGreetings)
-            refuse(connection, opening.place)
-            return
-        }
-        guard let (number, end) = end(of: connection),
-            accept(connection, event, opening, greeting, number, end)
-        else {
+        let now = Instant(nanoseconds: ConnectionWaker.nanoseconds)
+        switch service.admit(event.privateData, now: now) {
+        case .refused(let reason, let place):
+            service.controlCounters.add(to: reason)
+            refuse(connection, place)
+        case .admitted(let opening, let role, let answer):
+            if let (number, end) = end(of: connection),
+                accept(connection, event, opening, role, answer, number, end)
+            {
+                return
+            }
             service.controlCounters.add(to: .failedQueuePairs)
             refuse(connection, opening.place)
-            return
         }
     }
 
@@ -309,26 +299,21 @@ package final class RDMAControl {
         return nil
     }
 
-    private static func greeting(_ bytes: [UInt8]) -> QueuePairGreeting? {
-        (try? QueuePairGreeting(bytes: bytes.span, from: .client))
-            ?? (try? QueuePairGreeting(bytes: bytes.span, from: .leaseholder))
-    }
-
     private func refuse(_ connection: RDMAConnection, _ place: QueuePairPlace? = nil) {
         connection.reject()
         connection.end()
         guard let place else { return }
         leases.end(place)
-        service.tell(.failed(place))
+        service.tell(.failed(place), place)
     }
 
     /// False when the queue pair can't be made; its shard knows nothing of it then.
     private func accept(
         _ connection: RDMAConnection, _ event: ConnectionEvent, _ opening: QueuePairOpening,
-        _ greeting: QueuePairGreeting, _ number: Int, _ end: RDMADeviceEnd
+        _ role: QueuePairRole, _ answer: QueuePairGreeting, _ number: Int, _ end: RDMADeviceEnd
     ) -> Bool {
         let place = opening.place
-        let isForLeases = greeting.role == .leaseholder
+        let isForLeases = role == .leaseholder
         // A client that lets nobody read from it could be sent values, and none fetched.
         guard isForLeases || event.readsInFlight > 0 else { return false }
         var (domain, localKey) = (end.domain, end.memory.localKey)
@@ -341,20 +326,19 @@ package final class RDMAControl {
             }
             try connection.makeQueuePair(
                 in: domain, completingTo: end.queues[place.shard],
-                lengths: service.configuration.lengths)
+                lengths: QueuePairLengths(
+                    sends: service.configuration.sendsPerPair,
+                    receives: service.configuration.rowsPerPair))
             try postReceives(connection, place, localKey: localKey)
         } catch {
             return false
         }
         places[connection.name] = (place, connection)
-        service.tell(
-            .connected(
-                place,
-                NewQueuePair(
-                    connection: connection, end: number, localKey: localKey,
-                    isForLeases: isForLeases, keys: opening.keys, isSigned: opening.isSigned)))
-        let answer = QueuePairGreeting(
-            from: .server, sessionID: greeting.sessionID, nonce: opening.nonce, keys: opening.keys)
+        service.connected(
+            place,
+            NewQueuePair(
+                device: number, localKey: localKey, isForLeases: isForLeases, keys: opening.keys,
+                isSigned: opening.isSigned), connection)
         // Only clients with leases read here.
         let reads = min(Int(event.readsAccepted), end.attributes.readsAccepted, 16)
         do throws(VerbsError) {

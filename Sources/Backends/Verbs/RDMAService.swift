@@ -9,65 +9,18 @@
 #if Verbs
 
 package import Engine
+package import QueuePairs
 internal import Synchronization
 package import Verbs
 internal import Wire
 
-/// Where a queue pair has its place.
-struct QueuePairPlace: Hashable, Sendable {
-    let shard: Int
-    let slot: Int
-    let generation: UInt32
-}
-
-/// A queue pair that a client may open.
-struct QueuePairOpening: Sendable {
-    let place: QueuePairPlace
-    let nonce: QueuePairNonce
-    let keys: QueuePairKeys
-    let isSigned: Bool
-    let expires: Instant
-}
-
-/// What the control thread tells a shard.
+/// What the control thread tells a shard, with what the shard uses from then on.
 enum ShardNews: Sendable {
-    /// A client has come: receives are posted, and requests may come.
-    case connected(QueuePairPlace, NewQueuePair)
-    /// A client has come, and its queue pair couldn't be made.
-    case failed(QueuePairPlace)
-    /// The connection is lost.
-    case lost(QueuePairPlace)
-    /// The queue pair is destroyed.
-    case ended(QueuePairPlace)
-    /// What became of a request about a lease of the queue pair.
-    case lease(LeasePlace, LeaseOutcome)
+    case plain(QueuePairNews)
+    /// A client has come, by this connection.
+    case connected(QueuePairPlace, NewQueuePair, RDMAConnection)
     /// A device is there: this is slot `Int`'s.
     case came(Int, RDMADeviceEnd)
-    /// The device of a slot is to be taken out: to be released.
-    case leaves(Int)
-
-    /// Of what concerns one queue pair.
-    var place: QueuePairPlace? {
-        switch self {
-        case .connected(let place, _), .failed(let place), .lost(let place), .ended(let place):
-            place
-        case .lease(let lease, _): lease.queuePair
-        case .came, .leaves: nil
-        }
-    }
-}
-
-/// A queue pair whose client has come.
-struct NewQueuePair: Sendable {
-    let connection: RDMAConnection
-    /// Its device's place among the service's.
-    let end: Int
-    /// Names the memory of its messages to the device.
-    let localKey: UInt32
-    /// Its client moves its values by itself.
-    let isForLeases: Bool
-    let keys: QueuePairKeys
-    let isSigned: Bool
 }
 
 /// What a shard asks of the control thread, which does it in this order, or tells it.
@@ -75,7 +28,7 @@ enum ControlRequest: Sendable {
     /// To destroy a queue pair.
     case end(RDMAConnection, QueuePairPlace)
     /// To let a queue pair's client reach memory: for reading or for writing.
-    case expose(LeasePlace, [ArenaRange], RemoteAccess)
+    case expose(LeasePlace, [ArenaRange], LeaseAccess)
     /// To take that back.
     case revoke(LeasePlace)
     /// The shard holds nothing of the slot's device any more.
@@ -94,7 +47,7 @@ package final class RDMAService: Sendable {
     let port: UInt16
     let inbound: InboundShare
 
-    private let openings = Mutex<[UInt64: QueuePairOpening]>([:])
+    private let offers = Mutex<QueuePairOffers>(QueuePairOffers())
     private let inboxes: [Inbox]
     private let requests = Mutex<[ControlRequest]>([])
     let waker: ConnectionWaker?
@@ -245,28 +198,32 @@ package final class RDMAService: Sendable {
     ) -> (offer: UInt64, nonce: QueuePairNonce) {
         var generator = SystemRandomNumberGenerator()
         let nonce = QueuePairNonce(using: &generator)
-        return openings.withLock { openings in
-            // Whoever could guess its name could use it up.
-            var offer: UInt64 = 0
-            while offer == 0 || openings[offer] != nil { offer = generator.next() }
-            let keys = QueuePairKeys(secret: secret, sessionID: offer, nonce: nonce)
-            openings[offer] = QueuePairOpening(
-                place: place, nonce: nonce, keys: keys, isSigned: secret != nil, expires: expires)
-            return (offer, nonce)
+        let offer = offers.withLock {
+            $0.open(
+                place, nonce: nonce, secret: secret, expires: expires,
+                drawing: { generator.next() })
         }
+        return (offer, nonce)
     }
 
-    /// Takes an offer; nil when it was taken before, or there is none.
-    func take(_ offer: UInt64) -> QueuePairOpening? {
-        openings.withLock { $0.removeValue(forKey: offer) }
+    /// Takes an offer back; false when a client has taken it.
+    func withdraw(_ offer: UInt64) -> Bool { offers.withLock { $0.take(offer) != nil } }
+
+    /// Judges the private data of somebody who asks for a connection.
+    func admit(_ privateData: [UInt8], now: Instant) -> QueuePairAdmission {
+        offers.withLock { $0.admit(privateData, now: now) }
     }
 
     // MARK: - News
 
-    /// About a queue pair, to its shard.
-    func tell(_ news: ShardNews) {
-        guard let place = news.place else { preconditionFailure("news of no queue pair") }
-        tell(news, shard: place.shard)
+    /// About the queue pair at `place`, to its shard.
+    func tell(_ news: QueuePairNews, _ place: QueuePairPlace) {
+        tell(.plain(news), shard: place.shard)
+    }
+
+    /// A client has come to its shard.
+    func connected(_ place: QueuePairPlace, _ new: NewQueuePair, _ connection: RDMAConnection) {
+        tell(.connected(place, new, connection), shard: place.shard)
     }
 
     /// To all shards.

@@ -27,6 +27,16 @@ extension ClientCore {
             if connection.answeredCount > answered { server.ways[way].noteAnswer() }
             let failure = connection.failure(
                 now: now, silenceMicroseconds: configuration.silenceMicroseconds)
+            #if PLANTED_BUGS
+            if configuration.plantedBug == .brokenTransferCountsAsDone,
+                server.ways[way].way == .queuePair
+            {
+                for place in ended.indices where ended[place].1.status == .connectionLost {
+                    ended[place].1.status = .ok
+                    ended[place].1.valueBytes = 1
+                }
+            }
+            #endif
             for (part, outcome) in ended { resolve(part, outcome, on: number, now: now) }
             guard let failure else { continue }
             moved = true
@@ -152,6 +162,11 @@ extension ClientCore {
         else { return false }
         #if PLANTED_BUGS
         if configuration.plantedBug == .neverReconnects, server.ways[way].failureCount > 0 {
+            return false
+        }
+        if configuration.plantedBug == .queuePairsNeverRebuilt, kind == .queuePair,
+            server.ways[way].failureCount > 0
+        {
             return false
         }
         #endif

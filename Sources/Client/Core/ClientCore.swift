@@ -135,6 +135,7 @@ package struct ClientCore<Transport: ClientTransport> {
 
     /// When `step` must be called though nothing arrives.
     package var nextWake: MonotonicTime {
+        if isClosed { return .never }
         let limits = configuration.transport.ways.map { configuration.connectionLimit(of: $0) }
         return servers.map {
             $0.nextWake(

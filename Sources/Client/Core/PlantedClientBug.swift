@@ -13,5 +13,9 @@ package enum PlantedClientBug: String, CaseIterable, Sendable {
     /// What had not come counted as loaded.
     case failedItemCountsAsLoaded
     case waitsBeyondDeadline
+    /// Queue pairs were never made again after a flap of the port.
+    case queuePairsNeverRebuilt
+    /// A transfer that was lost with its queue pair counted as done.
+    case brokenTransferCountsAsDone
 }
 #endif

@@ -144,7 +144,9 @@ final class PooledConnection<Transport: ClientTransport> {
     }
 
     private func join() -> Bool {
-        guard let pair, pair.opening == .open, let offer = bytes.session.offer else { return false }
+        // The session may have been lost in the moment in which its queue pair opened.
+        guard brokenBy == nil, let pair, pair.opening == .open, let offer = bytes.session.offer
+        else { return false }
         messages = SessionMessages(ClientSession(over: offer, of: bytes.session), over: pair)
         becomeReady()
         return true

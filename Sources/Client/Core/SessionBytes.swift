@@ -7,12 +7,15 @@
 internal import Wire
 
 /// One connection's protocol and bytes.
-struct SessionBytes: ~Copyable {
-    var session: ClientSession
+package struct SessionBytes: ~Copyable {
+    package internal(set) var session: ClientSession
     private var outgoing = OutgoingBytes()
     private var incoming = IncomingBytes()
 
-    init(_ session: consuming ClientSession) { self.session = session }
+    package init(_ session: consuming ClientSession) { self.session = session }
+
+    /// Begins with Connect. Once.
+    package mutating func start() { session.start() }
 
     /// Bytes that have arrived so far.
     var receivedBytes: UInt64 { incoming.receivedBytes }
@@ -22,7 +25,7 @@ struct SessionBytes: ~Copyable {
 
     /// Moves what can be moved now in both directions, until a request has ended; true when
     /// anything moved. A stream that fails breaks the session: `session.failure` says why.
-    mutating func move(
+    package mutating func move(
         by stream: borrowing some ByteStream & ~Copyable, now: MonotonicTime,
         outcomes: inout [RequestOutcome]
     ) -> Bool {

@@ -45,6 +45,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         #if PLANTED_BUGS
         if isPlanted(.replacedValueNotFreed), !quarantined, sequence.rawValue % 4 == 0 { return }
         #endif
+        // Damage that looks right may give one slot to two keys: the first of them to go frees it.
+        guard drives[drive].space.isCommitted(extent) else { return }
         var quarantined = quarantined
         #if PLANTED_BUGS
         if isPlanted(.quarantinedSlotReused) { quarantined = false }

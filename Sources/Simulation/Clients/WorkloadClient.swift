@@ -18,6 +18,18 @@ enum WorkloadOperation: UInt64, CaseIterable {
     case put = 1, get, delete, exists, stat, putBatch, getBatch, deleteBatch
 }
 
+extension WorkloadOperation {
+    /// The same of one key.
+    var ofOne: WorkloadOperation {
+        switch self {
+        case .putBatch: .put
+        case .getBatch: .get
+        case .deleteBatch: .delete
+        default: self
+        }
+    }
+}
+
 /// One key of a request.
 struct WorkloadItem {
     let key: Int
@@ -45,6 +57,8 @@ final class WorkloadClient {
     let plan: ClientPlan
     private unowned let world: World
     private var core: ClientCore<ClientPort>
+    /// In the core's stead, where it moves its values by itself.
+    private var leases: Leaseholder?
     private var random: RandomStream
     private let seed: UInt64
     private let zipf: ZipfTable?
@@ -77,6 +91,9 @@ final class WorkloadClient {
         slots = (0..<plan.inFlight).map { _ in WorkloadSlot(memory: OwnedBytes(count: bytes)) }
         freeSlots = Array((0..<plan.inFlight).reversed())
         core = Self.core(index, plan, world, seed: self.seed)
+        if plan.transport == .leases {
+            leases = Leaseholder(client: index, world: world, seed: self.seed)
+        }
     }
 
     private static func core(
@@ -86,6 +103,8 @@ final class WorkloadClient {
             servers: [ServerAddress(host: "server", port: 9900)], seed: seed)
         configuration.connectionsPerServer = plan.connections
         configuration.requestCapacity = plan.inFlight
+        configuration.transport = TransportChoice(rawValue: plan.transport.rawValue) ?? .tcp
+        configuration.rejoining = Backoff(firstMicroseconds: 2000, capMicroseconds: 50_000)
         configuration.connectMicroseconds = 500_000
         configuration.silenceMicroseconds = 200_000
         configuration.reconnecting = Backoff(firstMicroseconds: 2000, capMicroseconds: 100_000)
@@ -161,6 +180,7 @@ final class WorkloadClient {
 
     func close() {
         core.close()
+        leases?.close()
         stage = .idle
     }
 
@@ -169,6 +189,14 @@ final class WorkloadClient {
         guard stage == .working else { return }
         core.close()
         while let outcome = core.nextOutcome() { _ = outcome }
+        if let leases {
+            if leases.isFatallyWriting {
+                world.remoteCounts.deathsInWrites += 1
+                leases.die()
+            } else {
+                leases.close()
+            }
+        }
         for place in slots.indices where slots[place].operation != nil {
             world.judge.abandon(slots[place])
             slots[place].operation = nil
@@ -185,6 +213,10 @@ final class WorkloadClient {
         guard stage == .dead else { return }
         incarnation += 1
         core = Self.core(index, plan, world, seed: seed &+ incarnation << 8)
+        if leases != nil {
+            leases = Leaseholder(
+                client: index, world: world, seed: seed &+ incarnation << 8)
+        }
         stage = .working
         isWoken = true
     }
@@ -203,18 +235,36 @@ final class WorkloadClient {
         isWoken = false
         fill()
         while true {
-            let moved = core.step(now: time)
+            let moved = leases?.step() ?? core.step(now: time)
             var ended = false
-            while let outcome = core.nextOutcome() {
+            while let outcome = nextOutcome() {
                 take(outcome)
                 ended = true
             }
             if ended { fill() }
             if !moved && !ended { break }
         }
+        if let leases {
+            nextWake = leases.nextWake
+            if leases.isFatallyWriting { die() }
+            return
+        }
         let wake = core.nextWake
         nextWake = wake == .never ? .never : Instant(nanoseconds: wake.nanoseconds)
     }
+
+    private func nextOutcome() -> RequestOutcome? {
+        if let leases { return leases.nextOutcome() }
+        return core.nextOutcome()
+    }
+
+    // MARK: What a leaseholder may be told to do wrong
+
+    /// Late writes of a hundred chances.
+    func writeLate(percent: UInt64) { leases?.lateWritePercent = percent }
+
+    /// It dies as soon as writes of its own are under way.
+    func doom(_ isDoomed: Bool) { leases?.isDoomed = isDoomed }
 
     /// Begins as many requests as there are slots for.
     private func fill() {
@@ -247,7 +297,10 @@ final class WorkloadClient {
             (mix.deleteBatch, .deleteBatch),
         ]
         for (share, operation) in shares {
-            if word < share { return (operation, drawKeys(for: operation)) }
+            if word < share {
+                let possible = leases == nil ? operation : operation.ofOne
+                return (possible, drawKeys(for: possible))
+            }
             word -= share
         }
         return (.getBatch, drawChain())
@@ -300,6 +353,13 @@ final class WorkloadClient {
         slots[place].deadline = world.now.advanced(byMicroseconds: patience)
         let (request, items, checksums) = prepare(operation, keys, slots[place].memory)
         slots[place].items = items
+        if let leases {
+            let tag = leases.submit(
+                request, checksums: checksums, deadline: slots[place].deadline)
+            slotOfTag[tag.rawValue] = place
+            world.judge.requestBegan()
+            return
+        }
         do throws(SubmitError) {
             let tag = try core.submit(
                 request, checksums: checksums,
@@ -357,6 +417,16 @@ final class WorkloadClient {
         return (request, items, checksums)
     }
 
+    /// On a queue pair no byte changes on its way, unless the client changes it itself.
+    private func judgePayload(_ operation: WorkloadOperation, _ outcome: RequestOutcome) {
+        guard plan.transport != .tcp, operation == .put,
+            outcome.status == .ended(.checksumMismatch),
+            !world.scenario.faults.contains(where: { $0.name == .lateRemoteWrites })
+        else { return }
+        world.judge.fail(
+            Violation(.responseChecksumWrong, "a put's bytes came without their checksum"))
+    }
+
     private func take(_ outcome: RequestOutcome) {
         guard let place = slotOfTag.removeValue(forKey: outcome.tag.rawValue),
             let operation = slots[place].operation
@@ -366,6 +436,7 @@ final class WorkloadClient {
         }
         slots[place].operation = nil
         freeSlots.append(place)
+        judgePayload(operation, outcome)
         let misses = world.judge.end(
             operation, slots[place], outcome, strideBytes: Int(plan.valueBytes.to))
         if plan.mix.prefix > 0, operation == .getBatch, stage == .working {

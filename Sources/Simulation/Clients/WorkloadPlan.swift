@@ -15,6 +15,7 @@ struct ClientPlan {
     let deadlineMicroseconds: Drawn
     let thinkMicroseconds: Drawn
     let arrivalsPerSecond: UInt64
+    let transport: ClientGroup.Transport
     /// The keys it works on, of all the run's.
     let keys: Range<Int>
 }
@@ -53,6 +54,7 @@ struct WorkloadPlan {
                         deadlineMicroseconds: group.deadlineMicroseconds,
                         thinkMicroseconds: group.thinkMicroseconds,
                         arrivalsPerSecond: group.arrivalsPerSecond.draw(from: &random),
+                        transport: group.transport,
                         keys: first..<keys.count))
             }
         }

@@ -144,6 +144,8 @@ final class FaultDirector {
         case .connectionLoss, .partition, .slowNetwork: strikeNetwork(index)
         case .clientDeath, .slowClient: strikeClient(index)
         case .connectionFlood, .hostileFrames: attack(index)
+        case .portDown, .queuePairError, .creditsExceeded, .deathInRemoteWrite, .lateRemoteWrites:
+            strikeRemote(index)
         }
     }
 
@@ -156,6 +158,8 @@ final class FaultDirector {
         case .connectionLoss, .partition, .slowNetwork: healNetwork(index)
         case .clientDeath, .slowClient: healClient(index)
         case .connectionFlood, .hostileFrames: endAttack(index)
+        case .portDown, .queuePairError, .creditsExceeded, .deathInRemoteWrite, .lateRemoteWrites:
+            healRemote(index)
         case .bitRot, .unreadableSectors, .damagedAtRest, .driveAbsent, .powerCut, .processKill,
             .restart, .clockJump:
             break
@@ -170,6 +174,7 @@ final class FaultDirector {
         case .connectionLoss: turnLoss(index)
         case .slowClient: turnSlowClient(index)
         case .hostileFrames: turnAttack(index)
+        case .queuePairError, .creditsExceeded: turnRemote(index)
         default: break
         }
     }
@@ -193,7 +198,8 @@ extension PlannedFault {
         case .noSpace: [.absence, .emptiedDrive]
         case .powerCut, .processKill, .restart, .freeze,
             .clockJump, .connectionLoss, .partition, .slowNetwork, .clientDeath, .slowClient,
-            .connectionFlood, .hostileFrames:
+            .connectionFlood, .hostileFrames, .portDown, .queuePairError, .creditsExceeded,
+            .deathInRemoteWrite, .lateRemoteWrites:
             []
         }
     }

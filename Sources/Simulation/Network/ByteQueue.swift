@@ -103,3 +103,26 @@ extension OwnedBytes {
         unsafe values.origin(of: source.slice(from: offset, count: count).buffer)
     }
 }
+
+extension ValueMemory {
+    var byteCount: Int {
+        switch self {
+        case .source(let bytes): bytes.count
+        case .destination(let bytes): bytes.count
+        }
+    }
+
+    /// A copy of the bytes from `offset`.
+    func copy(from offset: Int, count: Int) -> [UInt8] {
+        switch self {
+        case .source(let bytes): unsafe Array(bytes.slice(from: offset, count: count).buffer)
+        case .destination(let bytes): unsafe Array(bytes.slice(from: offset, count: count).buffer)
+        }
+    }
+
+    /// Copies `bytes` to `offset`; memory that is only read stays as it is.
+    func store(_ bytes: [UInt8], at offset: Int) {
+        guard case .destination(let memory) = self else { return }
+        unsafe memory.slice(from: offset, count: bytes.count).buffer.copyBytes(from: bytes)
+    }
+}

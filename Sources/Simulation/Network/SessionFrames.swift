@@ -130,6 +130,12 @@ extension SimulatedSessions {
                     namespace: header.namespace, requestID: header.requestID))
             return
         }
+        if header.operation == .rdmaOpen, header.bodyBytes == 0, header.payloadBytes == 0,
+            let remote
+        {
+            offerQueuePair(place, by: remote)
+            return
+        }
         enqueue(place)
     }
 

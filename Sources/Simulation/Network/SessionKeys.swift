@@ -72,7 +72,7 @@ extension SimulatedSessions {
             place: keyPlace, clientProof: schedule.clientProof,
             incoming: FrameAuthenticator(key: schedule.clientToServer),
             outgoing: FrameAuthenticator(key: schedule.serverToClient),
-            tagsPayloads: tagsPayloads)
+            tagsPayloads: tagsPayloads, queuePairs: schedule.queuePairs)
         for index in 0..<9 {
             storeResponseWord(responseBody[index], place, at: UInt64(index) * 8)
         }

@@ -51,6 +51,8 @@ struct SessionKeys {
     var incoming: FrameAuthenticator
     var outgoing: FrameAuthenticator
     let tagsPayloads: Bool
+    /// What the keys of its queue pairs follow from.
+    let queuePairs: Secret
 }
 
 /// One session.

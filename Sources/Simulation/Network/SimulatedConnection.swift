@@ -103,4 +103,10 @@ struct ClientPort: ClientTransport {
     }
 
     func drawNonce() -> Nonce { network.drawNonce() }
+
+    func queuePairProblem() -> ConnectError? { nil }
+
+    func openQueuePair(_ offer: QueuePairOffer, keys: QueuePairKeys) -> SimulatedQueuePair {
+        network.openQueuePair(from: client, offer, keys, as: .client)
+    }
 }

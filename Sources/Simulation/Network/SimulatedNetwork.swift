@@ -24,13 +24,15 @@ struct LinkState {
 /// The network.
 final class SimulatedNetwork {
     let shape: NetworkShape
-    private unowned let world: World
+    unowned let world: World
     private var random: RandomStream
     private var pieceRandom: RandomStream
     private var nonces: RandomStream
     private(set) var connections: [SimulatedConnection] = []
     var links: [LinkState]
     private var nextNumber = 0
+    /// Queue pairs that clients have begun.
+    var queuePairCount = 0
     /// Connections that were reset by a fault.
     private(set) var resets: UInt64 = 0
     private(set) var openings: UInt64 = 0

@@ -8,6 +8,7 @@
 
 internal import Client
 internal import Engine
+internal import QueuePairs
 internal import Sim
 internal import Wire
 
@@ -52,6 +53,9 @@ final class SimulatedSessions: Transport {
     /// Work for the engine or for the network has come since the last look.
     private(set) var hasWork = false
     var isAccepting = false
+    /// Its clients on queue pairs; nil where no client of the scenario wants any.
+    var remote: ShardRemote?
+    private var isRemoteFirst = false
     /// The server's clock.
     var now = Instant(nanoseconds: 0)
 
@@ -145,6 +149,7 @@ final class SimulatedSessions: Transport {
     func prepare(now: Instant) {
         self.now = now
         hasWork = false
+        remote?.look(now: now)
         serveWaiters()
         let sessions = marked
         marked.removeAll(keepingCapacity: true)
@@ -193,9 +198,19 @@ final class SimulatedSessions: Transport {
     /// True when a session waits for memory that only others can free.
     var hasWaiters: Bool { !slabWaiters.isEmpty }
 
+    /// When queue pairs must be looked at though nothing has come.
+    var nextLook: Instant { remote?.nextLook ?? .never }
+
     // MARK: Transport
 
     func nextRequest(now: Instant) -> Request? {
+        guard let remote else { return nextOwnRequest(now: now) }
+        isRemoteFirst.toggle()
+        if isRemoteFirst, let request = remote.nextRequest(now: now) { return request }
+        return nextOwnRequest(now: now) ?? (isRemoteFirst ? nil : remote.nextRequest(now: now))
+    }
+
+    private func nextOwnRequest(now: Instant) -> Request? {
         guard nextReady < ready.count else { return nil }
         let place = ready[nextReady]
         nextReady += 1
@@ -221,10 +236,17 @@ final class SimulatedSessions: Transport {
     }
 
     func takePayload(of request: RequestHandle) -> SlabLease? {
-        requests[taken(request)].inbound.take()
+        if let remote, ShardRemote.isOwn(request) {
+            return remote.transport.takePayload(of: ShardRemote.own(request))
+        }
+        return requests[taken(request)].inbound.take()
     }
 
     func admitsResponse(to request: RequestHandle, lengthBytes: UInt64) -> Bool {
+        if let remote, ShardRemote.isOwn(request) {
+            return remote.transport.admitsResponse(
+                to: ShardRemote.own(request), lengthBytes: lengthBytes)
+        }
         let place = taken(request)
         if requests[place].state == .orphaned {
             free(place)
@@ -250,6 +272,11 @@ final class SimulatedSessions: Transport {
     func respond(
         to request: RequestHandle, with response: Response, payload: consuming SlabLease?
     ) {
+        if let remote, ShardRemote.isOwn(request) {
+            remote.transport.respond(
+                to: ShardRemote.own(request), with: response, payload: payload)
+            return
+        }
         let place = taken(request)
         releaseInbound(place)
         noteLateness(place)
@@ -368,6 +395,7 @@ final class SimulatedSessions: Transport {
     /// A session is over: its place is free, what the engine has of it goes nowhere.
     func giveUp(_ session: Int) {
         guard let connection = rows[session].connection else { return }
+        remote?.transport.ownerEnded(owner(session))
         rows[session].connection = nil
         world.network.serverCloses(connection)
         for place in 0..<requests.count where requests[place].session == session {

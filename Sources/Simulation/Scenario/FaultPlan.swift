@@ -31,6 +31,12 @@ package enum FaultName: String, CaseIterable, Sendable {
     case slowClient = "slow_client"
     case connectionFlood = "connection_flood"
     case hostileFrames = "hostile_frames"
+    // Queue pairs, and clients that have some.
+    case portDown = "port_down"
+    case queuePairError = "queue_pair_error"
+    case creditsExceeded = "credits_exceeded"
+    case deathInRemoteWrite = "death_in_remote_write"
+    case lateRemoteWrites = "late_remote_writes"
 }
 
 /// One fault, or several of a kind.
@@ -89,6 +95,8 @@ extension FaultName {
             .lostWrites, .tornWrites, .misdirectedWrites, .misdirectedReads, .bitRot,
             .unreadableSectors, .noSpace, .damagedAtRest:
             driveShape
+        case .portDown, .queuePairError, .creditsExceeded, .deathInRemoteWrite, .lateRemoteWrites:
+            remoteShape
         default: otherShape
         }
     }
@@ -189,6 +197,30 @@ extension FaultName {
     }
 }
 
+extension FaultName {
+    fileprivate var remoteShape: FaultShape {
+        var shape = FaultShape()
+        shape.strikesClient = self != .portDown
+        func every(_ from: UInt64, _ to: UInt64) -> FaultShape.Amount {
+            FaultShape.Amount(
+                key: "every", unit: .microseconds, standard: Drawn(from: from, to: to),
+                range: 10...3_600_000_000)
+        }
+        switch self {
+        case .queuePairError:
+            shape.amount = every(1000, 50_000)
+            shape.choiceKey = "when"
+            shape.choices = ["any_time", "in_transfer"]
+        case .creditsExceeded: shape.amount = every(5000, 50_000)
+        case .lateRemoteWrites:
+            shape.amount = FaultShape.Amount(
+                key: "share", unit: .percent, standard: Drawn(from: 10, to: 100), range: 1...100)
+        default: break
+        }
+        return shape
+    }
+}
+
 /// What a fault makes felt, counted by what clients, drives and the store's counters show.
 package enum Felt: String, CaseIterable, Sendable {
     case failedOperations = "failed_operations"
@@ -226,4 +258,14 @@ package enum Felt: String, CaseIterable, Sendable {
     case postponedResponses = "postponed_responses"
     case unavailableAnswers = "unavailable_answers"
     case lateHandOvers = "late_hand_overs"
+    case remoteRequests = "remote_requests"
+    case brokenQueuePairs = "broken_queue_pairs"
+    case partialTransfers = "partial_transfers"
+    case leases
+    case expiredLeases = "expired_leases"
+    case lateRemoteWrites = "late_remote_writes"
+    case refusedAccesses = "refused_accesses"
+    case refusedMessages = "refused_messages"
+    case deathsInWrites = "deaths_in_writes"
+    case requestsWithoutPort = "requests_without_port"
 }

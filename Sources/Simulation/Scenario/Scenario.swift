@@ -14,6 +14,7 @@ package struct Scenario: Sendable {
     package var store = StoreShape()
     package var drive = DriveModel()
     package var network = NetworkShape()
+    package var remote = RemoteShape()
     package var clients: [ClientGroup] = []
     /// How long clients work and faults strike; then the faults stop and everything must converge.
     package var durationMicroseconds = Drawn(2_000_000)
@@ -80,9 +81,33 @@ package struct NetworkShape: Sendable {
     package init() {}
 }
 
+/// The server's RDMA, where clients ask for it.
+package struct RemoteShape: Sendable {
+    package var queuePairs = Drawn(16)
+    /// Requests that may be unanswered on a queue pair.
+    package var credits = Drawn(from: 4, to: 16)
+    package var leasesPerSession = Drawn(from: 4, to: 16)
+    package var leaseMicroseconds = Drawn(30_000_000)
+    /// What the control thread takes for an exposure, a revocation or a queue pair's end.
+    package var controlMicroseconds = Drawn(from: 5, to: 200)
+
+    package init() {}
+}
+
 /// Clients that do the same kind of work.
 package struct ClientGroup: Sendable {
     package enum Skew: String, CaseIterable, Sendable { case uniform, zipf }
+
+    /// What requests travel by.
+    package enum Transport: String, CaseIterable, Sendable {
+        case tcp
+        /// By queue pairs where there are any, by TCP meanwhile.
+        case auto
+        /// By queue pairs alone.
+        case rdma
+        /// By queue pairs alone, and values by the client's own doing, through leases.
+        case leases
+    }
 
     package var count = Drawn(1)
     /// Requests that each keeps under way.
@@ -101,6 +126,7 @@ package struct ClientGroup: Sendable {
     package var arrivalsPerSecond = Drawn(0)
     /// Pause between an answer and the next request.
     package var thinkMicroseconds = Drawn(0)
+    package var transport = Transport.tcp
 
     package init() {}
 }
@@ -173,6 +199,8 @@ package enum Expectation: Sendable {
     case tail(withinMicroseconds: UInt64)
     /// The store says that it found damage within a time of the first fault's beginning.
     case damageFound(withinMicroseconds: UInt64)
+    /// Requests travel by queue pair within a time of the last fault's end.
+    case remoteAgain(withinMicroseconds: UInt64)
 }
 
 extension Expectation {

@@ -61,6 +61,16 @@ extension World {
             case .postponedResponses: sessions.postponed
             case .unavailableAnswers: outcome(.driveUnavailable)
             case .lateHandOvers: sessions.handedOverLate
+            case .remoteRequests: remoteCounts.requests
+            case .brokenQueuePairs: remoteCounts.broken
+            case .partialTransfers: remoteCounts.partialTransfers
+            case .leases: remoteCounts.leases
+            case .expiredLeases: remoteCounts.expiredLeases
+            case .lateRemoteWrites: remoteCounts.lateWrites
+            case .refusedAccesses: remoteCounts.refusedAccesses
+            case .refusedMessages: remoteCounts.refusedMessages
+            case .deathsInWrites: remoteCounts.deathsInWrites
+            case .requestsWithoutPort: remoteCounts.endsWithoutPort
             }
         }
     }

@@ -171,6 +171,7 @@ final class Judge {
             }
         }
         count(slot, isAnswered: isAnswered, isServed: isServed)
+        if isServed, !world.isRemotePortUp { world.remoteCounts.endsWithoutPort += 1 }
         world.noteEnd(operation, outcome, missing: missing.count)
         return missing
     }

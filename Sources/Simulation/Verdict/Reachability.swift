@@ -78,6 +78,18 @@ package enum ReachedState: String, CaseIterable, Sendable {
     case reconnected = "client-came-back"
     case heldByPartition = "bytes-held-by-a-partition"
     case answeredAfterThaw = "answered-after-a-freeze"
+    // Queue pairs and leases.
+    case servedByQueuePair = "request-by-a-queue-pair"
+    case queuePairRebuilt = "queue-pair-made-anew-after-a-failure"
+    case transferCut = "queue-pair-lost-in-the-middle-of-a-transfer"
+    case servedWithoutPort = "served-by-tcp-while-the-port-was-down"
+    case leaseWritten = "value-moved-by-a-leaseholder"
+    case wroteWhileRevoked = "write-landed-while-its-access-was-taken-away"
+    case accessRefused = "access-to-memory-that-is-not-leased"
+    case leaseExpired = "lease-ended-by-its-time"
+    case leaseRefused = "lease-refused-for-want-of-room"
+    case diedInRemoteWrite = "client-died-in-the-middle-of-a-remote-write"
+    case creditsExceeded = "more-requests-than-credits-refused"
 }
 
 /// The states that a run has seen.

@@ -17,6 +17,8 @@ final class RunLog {
     private var othersLatencies: [[UInt64]] = []
     /// Of each sample: connections of each client that nobody had taken by then.
     private var refusals: [[UInt64]] = []
+    /// Of each sample: requests that had come by queue pairs by then.
+    private var remoteRequests: [UInt64] = []
     private var lastHealth = ReportedHealth.unavailable
     private var lastConditions: [DriveCondition] = []
     /// Most drives that were reported missing at once.
@@ -58,8 +60,10 @@ final class RunLog {
         sample.blocks = report.blocks
         sample.usedBytes = report.usedBytes
         samples.append(sample)
+        remoteRequests.append(world.remoteCounts.requests)
         othersLatencies.append(world.judge.othersLatencies)
         world.judge.othersLatencies.removeAll(keepingCapacity: true)
+        judgeMemory()
         judgeRefusals()
         follow(conditions, report)
         world.noteStates(report, sample)
@@ -68,6 +72,16 @@ final class RunLog {
     /// Most connections that a client may try in a second of which none is taken: its pauses double
     /// up to a tenth of a second.
     private static let refusalsPerSecond: UInt64 = 200
+
+    /// What a drive is being given nobody else may write to.
+    private func judgeMemory() {
+        for shard in world.server.shards where shard.device.changedWrites > 0 {
+            world.judge.fail(
+                Violation(
+                    .memoryChangedInFlight,
+                    "\(shard.device.changedWrites) writes to drives had their memory changed"))
+        }
+    }
 
     private func judgeRefusals() {
         refusals.append(world.network.refusals)
@@ -176,6 +190,7 @@ final class RunLog {
             case .tail(let within): try expect(\.latencyP99Microseconds, within: within)
             case .damageFound(let within):
                 try expectDamageFound(from: first.beganMicroseconds, within: within)
+            case .remoteAgain(let within): try expectRemote(from: lastEnd, within: within)
             }
         }
     }
@@ -199,6 +214,16 @@ final class RunLog {
         }
         guard !isFound else { return }
         throw Violation(.expectationNotMet, "no damage was reported within \(within) us")
+    }
+
+    private func expectRemote(from end: UInt64, within: UInt64) throws(Violation) {
+        let places = places(end, to: end + within + 2 * intervalMicroseconds)
+        let isSeen = places.contains {
+            $0 > places.lowerBound && remoteRequests[$0] > remoteRequests[places.lowerBound]
+        }
+        guard !isSeen else { return }
+        throw Violation(
+            .expectationNotMet, "no request came by a queue pair within \(within) us of \(end)")
     }
 
     private static func mean(

@@ -126,8 +126,24 @@ extension World {
         reached.insert(.reconnected, if: network.resets > 0 && judge.requestsEnded > 0)
         reached.insert(.heldByPartition, if: network.heldArrivals > 0)
         reached.insert(.answeredAfterThaw, if: faults.counts.freezes > 0)
+        noteRemoteStates()
         let misread = (0..<server.plan.driveCount).map { server.effects(of: $0) }
         reached.insert(.readUnderDamage, if: misread.contains { $0.damagedReads > 0 })
         reached.insert(.misdirected, if: misread.contains { $0.misdirected > 0 })
+    }
+
+    private func noteRemoteStates() {
+        let remote = remoteCounts
+        reached.insert(.servedByQueuePair, if: remote.requests > 0)
+        reached.insert(.queuePairRebuilt, if: remote.broken > 0 && remote.connected > remote.broken)
+        reached.insert(.transferCut, if: remote.partialTransfers > 0)
+        reached.insert(.servedWithoutPort, if: remote.endsWithoutPort > 0)
+        reached.insert(.leaseWritten, if: remote.moves > 0)
+        reached.insert(.wroteWhileRevoked, if: remote.lateWrites > 0)
+        reached.insert(.accessRefused, if: remote.refusedAccesses > 0)
+        reached.insert(.leaseExpired, if: remote.expiredLeases > 0)
+        reached.insert(.leaseRefused, if: remote.refusedLeases > 0)
+        reached.insert(.diedInRemoteWrite, if: remote.deathsInWrites > 0)
+        reached.insert(.creditsExceeded, if: remote.refusedMessages > 0)
     }
 }

@@ -2,8 +2,34 @@
 
 internal import Client
 internal import Engine
+internal import QueuePairs
 internal import Sim
 internal import Wire
+
+/// The RDMA of one run's server.
+struct RemotePlan {
+    let configuration: RDMAConfiguration
+    let controlMicroseconds: Drawn
+
+    /// Nil where no client asks for it.
+    init?(_ scenario: Scenario, limits: SessionLimits, seed: UInt64) {
+        guard scenario.clients.contains(where: { $0.transport != .tcp }) else { return nil }
+        var random = RandomStream(seed: seed, name: "rdma plan")
+        let shape = scenario.remote
+        var configuration = RDMAConfiguration(limits: limits)
+        configuration.queuePairs = Int(shape.queuePairs.draw(from: &random))
+        configuration.credits = Int(shape.credits.draw(from: &random))
+        configuration.leasesPerSession = Int(shape.leasesPerSession.draw(from: &random))
+        configuration.leaseMicroseconds = shape.leaseMicroseconds.draw(from: &random)
+        #if PLANTED_BUGS
+        configuration.plantedBug = scenario.store.plantedBug.flatMap {
+            PlantedQueuePairBug(rawValue: $0)
+        }
+        #endif
+        self.configuration = configuration
+        controlMicroseconds = shape.controlMicroseconds
+    }
+}
 
 /// The server of one run.
 struct ServerPlan {
@@ -21,6 +47,8 @@ struct ServerPlan {
     let limits: SessionLimits
     let keys: [ScopedKey]
     let tagsPayloads: Bool
+    /// Nil for a server without RDMA.
+    let remote: RemotePlan?
 
     init(_ scenario: Scenario, seed: UInt64, valueLimitBytes: UInt64) {
         var random = RandomStream(seed: seed, name: "server plan")
@@ -50,7 +78,9 @@ struct ServerPlan {
         engine = Self.engine(store, valueLimitBytes: valueLimitBytes, seed: seed, &random)
         limits = Self.limits(store, valueLimitBytes: valueLimitBytes, &random)
         let isAuthenticated = random.chance(percent: scenario.network.authenticatedPercent)
-        tagsPayloads = isAuthenticated && random.chance(percent: 50)
+        remote = RemotePlan(scenario, limits: limits, seed: seed)
+        // What has tags travels by TCP alone.
+        tagsPayloads = isAuthenticated && random.chance(percent: 50) && remote == nil
         let secret = Secret(
             words: [random.next(), random.next(), random.next(), random.next()])
         keys =

@@ -40,7 +40,8 @@ final class ServerShard {
     /// Whether a step could do anything now.
     func wantsStep(now: Instant) -> Bool {
         isBusy || device.hasCompletion || sessions.hasWork || engine.hasNews
-            || engine.nextWake <= now
+            || engine.nextWake <= now || sessions.remote.map { $0.hasNews } ?? false
+            || sessions.nextLook <= now
     }
 
     /// One turn of the shard's thread.
@@ -48,11 +49,12 @@ final class ServerShard {
         sessions.prepare(now: now)
         isBusy = engine.step(now: now)
         _ = engine.takePeersToWake()
+        sessions.remote?.stepped(now: now)
     }
 
     /// When it must be stepped though nothing comes.
     func nextWake(now: Instant) -> Instant {
-        let wake = engine.nextWake
+        let wake = min(engine.nextWake, sessions.nextLook)
         return sessions.hasWaiters ? min(wake, now.advanced(byMicroseconds: 100)) : wake
     }
 

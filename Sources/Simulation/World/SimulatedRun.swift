@@ -10,6 +10,7 @@
 internal import Client
 internal import Engine
 internal import Judgement
+internal import QueuePairs
 internal import Sim
 internal import Wire
 
@@ -23,6 +24,7 @@ package enum SimulatedRun {
     /// Mistakes that a test build can plant.
     package static var plantableMistakes: [String] {
         PlantedBug.allCases.map(\.rawValue) + PlantedClientBug.allCases.map(\.rawValue)
+            + PlantedQueuePairBug.allCases.map(\.rawValue)
     }
 
     /// Of these, what no run of this world can bring to light: a store has one format in it, and is

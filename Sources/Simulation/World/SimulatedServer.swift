@@ -8,6 +8,7 @@
 internal import Client
 internal import Engine
 internal import Judgement
+internal import QueuePairs
 internal import Sim
 internal import Wire
 
@@ -55,6 +56,8 @@ final class SimulatedServer {
     private(set) var shards: [ServerShard] = []
     private(set) var drives: [StoredDrive] = []
     private var slabs: SlabPool?
+    /// Its RDMA; nil where no client of the scenario wants any.
+    private(set) var remote: SimulatedRemote?
     private var memory: SimulatedMemory?
     private(set) var lives: UInt64 = 0
     private(set) var deaths: UInt64 = 0
@@ -159,7 +162,11 @@ final class SimulatedServer {
         }
         let slabBytes = ByteCount(plan.slabCount * UInt64(plan.engine.blockSizeBytes))
         let bodies = SimulatedSessions.memory(requests: plan.limits.requests).roundedUp(to: page)
-        let total = privateBytes.reduce(slabBytes.rawValue) { $0 + $1.rawValue + bodies.rawValue }
+        let messages =
+            plan.remote.map { $0.configuration.memoryBytes.roundedUp(to: page) } ?? .zero
+        let total = privateBytes.reduce(slabBytes.rawValue) {
+            $0 + $1.rawValue + bodies.rawValue + messages.rawValue
+        }
         if memory.map({ $0.arena.length.rawValue < total }) ?? true {
             memory = SimulatedMemory(length: ByteCount(total))
         }
@@ -181,6 +188,7 @@ final class SimulatedServer {
                 drives: numbers[index].map { setup(drives[$0]) }, world: world.sim, arena: arena,
                 operationLimit: plan.engine.operationLimit * 4,
                 seed: seed &+ UInt64(index) << 32, incarnation: lives)
+            device.countsChangedWrites = plan.remote != nil
             let sessions = SimulatedSessions(
                 world: world, limits: plan.limits,
                 greeting: plan.greeting(storeID: StoreIdentity(high: 0, low: 0)), keys: plan.keys,
@@ -192,7 +200,20 @@ final class SimulatedServer {
                     arena: arena, privateRange: take(privateBytes[index]), slabs: slabs),
                 post: post)
         }
+        guard let remotePlan = plan.remote else { return }
+        let remote = SimulatedRemote(
+            world: world, plan: remotePlan, slabs: slabs, shardCount: numbers.count, seed: seed,
+            life: lives)
+        self.remote = remote
+        for shard in shards {
+            shard.sessions.remote = ShardRemote(
+                remote.fabrics[shard.index], shard: shard.index, sessions: shard.sessions,
+                memory: RDMAMemory(range: take(messages)), cells: shard.cells)
+        }
     }
+
+    /// Where a shard's messages by RDMA lie.
+    func remoteMemory(of shard: Int) -> RDMAMemory? { shards[shard].sessions.remote?.memory }
 
     private func setup(_ drive: StoredDrive) -> SimulatedDriveSetup {
         var setup = SimulatedDriveSetup(
@@ -209,6 +230,7 @@ final class SimulatedServer {
         guard life == .serving || life == .recovering else { return }
         life = .draining
         for shard in shards {
+            shard.sessions.remote?.transport.beginDrain()
             shard.engine.beginDrain()
             shard.nudge()
         }
@@ -237,6 +259,8 @@ final class SimulatedServer {
                 drives[number].lastState = shard.cells.drives[place].state
             }
         }
+        remote?.end()
+        remote = nil
         shards = []
         slabs = nil
         life = .down

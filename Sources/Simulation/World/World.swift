@@ -27,6 +27,8 @@ enum WorldAction {
     case faultTurn(Int)
     case startServer
     case cutRecovery(Int)
+    /// Something of RDMA's.
+    case remote(() -> Void)
 }
 
 final class World {
@@ -45,6 +47,9 @@ final class World {
     private(set) var faults: FaultDirector!
     private(set) var log: RunLog!
     var reached = ReachedStates()
+    var remoteCounts = RemoteCounts()
+    /// The link of the server's RDMA port.
+    var isRemotePortUp = true
     private var turnsAtOneTime = 0
 
     init(_ scenario: Scenario, seed: UInt64) {
@@ -111,6 +116,7 @@ final class World {
         case .faultTurn(let index): faults.turn(index)
         case .startServer: faults.startServer()
         case .cutRecovery(let index): faults.cutRecovery(index)
+        case .remote(let happen): happen()
         }
     }
 

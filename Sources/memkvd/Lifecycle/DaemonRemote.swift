@@ -11,6 +11,7 @@ internal import Engine
 internal import IOUring
 internal import Settings
 #if Verbs
+internal import QueuePairs
 internal import RDMA
 internal import SoftRoCE
 internal import Verbs
@@ -97,8 +98,9 @@ struct DaemonRemote: Sendable {
         cells: ShardCells
     ) -> (transport: ShardTransport, watch: DescriptorWatch?) {
         guard let service else { return (ShardTransport(tcp: tcp), nil) }
-        let remote = RemoteTransport(
-            RDMATransport(service, shard: shard, slabs: slabs, cells: cells), beside: tcp)
+        let (queuePairs, descriptors) = ShardQueuePairs.transport(
+            of: service, shard: shard, slabs: slabs, cells: cells)
+        let remote = RemoteTransport(queuePairs, descriptors: descriptors, beside: tcp)
         return (ShardTransport(tcp: tcp, remote: remote), DescriptorWatch(remote, on: ring))
     }
 

@@ -8,19 +8,21 @@
 
 internal import Engine
 internal import IOUring
-internal import RDMA
+internal import QueuePairs
 internal import Wire
 
 /// A shard's queue pairs, joined to its TCP sessions. Confined to the shard's thread.
 final class RemoteTransport: QueuePairOffering, RDMAOwners, Watched {
     private let transport: RDMATransport
     private let tcp: TCPTransport
+    let descriptors: [Int32]
 
     /// Marks the handles of requests that came on queue pairs.
     private static let mark: UInt32 = 1 << 31
 
-    init(_ transport: RDMATransport, beside tcp: TCPTransport) {
+    init(_ transport: RDMATransport, descriptors: [Int32], beside tcp: TCPTransport) {
         self.transport = transport
+        self.descriptors = descriptors
         self.tcp = tcp
         transport.owners = self
         tcp.queuePairs = self
@@ -71,8 +73,7 @@ final class RemoteTransport: QueuePairOffering, RDMAOwners, Watched {
 
     // MARK: - The ring
 
-    var descriptors: [Int32] { transport.descriptors }
-    func notified(_ index: Int) { transport.notified(index) }
+    func notified(_ index: Int) { transport.notified() }
     func look(now: Instant) -> Bool { transport.look(now: now) }
     func nextLook(now: Instant) -> Instant { transport.nextLook(now: now) }
 }

@@ -9,7 +9,7 @@ internal import Engine
 internal import IOUring
 internal import Wire
 #if Verbs
-internal import RDMA
+internal import QueuePairs
 #endif
 
 /// Both transports of a shard. Confined to its thread.

@@ -1,9 +1,6 @@
 // The rows of the transport's two tables: requests and queue pairs.
 
-#if Verbs
-
 internal import Engine
-internal import Verbs
 internal import Wire
 
 /// One receive of a queue pair, and the request that came with it until its response has left.
@@ -94,9 +91,8 @@ struct QueuePairRow: ~Copyable {
     var expires = Instant.never
     /// Its owner ended while it was neither to be taken back nor here yet.
     var isUnwanted = false
-    var connection: RDMAConnection?
-    /// Its device's place among the service's.
-    var end = 0
+    /// Its device's place among the fabric's.
+    var device = 0
     /// Names its messages' memory, and unless it is for leases the slabs too, to the device.
     var localKey: UInt32 = 0
     /// Its client moves its values by itself.
@@ -131,7 +127,6 @@ struct QueuePairRow: ~Copyable {
         state = .free
         generation &+= 1
         isUnwanted = false
-        connection = nil
         incoming?.forget()
         incoming = nil
         outgoing?.forget()
@@ -156,12 +151,12 @@ package struct OwnerSession: Hashable, Sendable {
 
 /// What a piece of work is told apart by: a receive's row, or a queue pair's place, and the
 /// generation of the place.
-struct WorkName: Hashable, Sendable {
+package struct WorkName: Hashable, Sendable {
     let isReceive: Bool
     let generation: UInt32
     let index: Int
 
-    init(isReceive: Bool, generation: UInt32, index: Int) {
+    package init(isReceive: Bool, generation: UInt32, index: Int) {
         self.isReceive = isReceive
         self.generation = generation & 0x7FFF_FFFF
         self.index = index
@@ -173,9 +168,7 @@ struct WorkName: Hashable, Sendable {
         index = Int(number & 0xFFFF_FFFF)
     }
 
-    var number: UInt64 {
+    package var number: UInt64 {
         (isReceive ? 1 << 63 : 0) | UInt64(generation) << 32 | UInt64(index)
     }
 }
-
-#endif

@@ -5,13 +5,8 @@
 // is signed in the order in which responses are posted, and stands behind its values on the same
 // queue pair, so that they are in the client's memory when it arrives. The last piece of each post
 // is signalled, and no other.
-//
-// One of the files that may say `unsafe`.
-
-#if Verbs
 
 internal import Engine
-internal import Verbs
 internal import Wire
 
 extension RDMATransport {
@@ -24,7 +19,7 @@ extension RDMATransport {
         let request = rows[row].header
         // A value too large for the memory of its Read is nobody's mistake, and has a length.
         if status == .invalidRequest || status == .tooLarge && payloadBytes == 0 {
-            counters.add(to: .invalidRequests)
+            fabric.count(1, as: .invalidRequests)
         }
         rows[row].response = FrameHeader(
             operation: request.operation, isResponse: true, status: status,
@@ -56,7 +51,7 @@ extension RDMATransport {
         rows[row].state = .answered
         rows[row].cursor = TransferCursor()
         rows[row].transferSince = .never
-        counters.add(to: .responses)
+        fabric.count(1, as: .responses)
         transfer(row)
     }
 
@@ -104,12 +99,12 @@ extension RDMATransport {
     /// Posts the next pieces of a row's transfer, and its response. True when all is posted.
     private func post(_ row: Int, isResponse: Bool) -> Bool {
         let pair = pair(of: row)
-        let kind: RDMAWork.Kind = isResponse ? .write : .read
+        let kind: QueuePairWork.Kind = isResponse ? .write : .read
         while true {
             let used = pairs[pair].posted - pairs[pair].completed
-            let room = min(configuration.sendsPerPair - Int(used), RDMAConnection.postLimit)
+            let room = min(configuration.sendsPerPair - Int(used), QueuePairWork.postLimit)
             guard room > 0 else { return false }
-            var work = InlineArray<16, RDMAWork>(repeating: empty(pair))
+            var work = InlineArray<16, QueuePairWork>(repeating: empty(pair))
             var count = 0
             var isEnd = false
             while count < room {
@@ -138,28 +133,28 @@ extension RDMATransport {
         }
     }
 
-    private func empty(_ pair: Int) -> RDMAWork {
+    private func empty(_ pair: Int) -> QueuePairWork {
         let name = WorkName(
             isReceive: false, generation: pairs[pair].generation, index: pair)
-        return RDMAWork(
-            kind: .send, workID: name.number, isSignalled: false, localAddress: 0,
-            localKey: pairs[pair].localKey, lengthBytes: 0)
+        return QueuePairWork(
+            kind: .send, workID: name.number,
+            local: ArenaRange(start: ArenaOffset(0), length: .zero),
+            localKey: pairs[pair].localKey)
     }
 
     /// Posts; false when the queue pair has failed with it.
     private func hand(
-        _ work: borrowing InlineArray<16, RDMAWork>, _ count: Int, _ row: Int, isEnd: Bool
+        _ work: borrowing InlineArray<16, QueuePairWork>, _ count: Int, _ row: Int, isEnd: Bool
     ) -> Bool {
         let pair = pair(of: row)
-        guard let connection = pairs[pair].connection else { return false }
         if rows[row].transferSince == .never {
-            rows[row].transferSince = Instant(nanoseconds: ConnectionWaker.nanoseconds)
+            rows[row].transferSince = fabric.now
         }
-        do throws(VerbsError) {
-            unsafe try connection.post(work, count: count)
+        do throws(QueuePairFailure) {
+            try fabric.post(work, count: count, slot: pair)
         } catch {
             cells.countRDMAError()
-            counters.add(to: .lostQueuePairs)
+            fabric.count(1, as: .lostQueuePairs)
             close(pair)
             return false
         }
@@ -186,7 +181,7 @@ extension RDMATransport {
     }
 
     /// The next chunk of a row's values, behind which its cursor moves; nil when there is none.
-    private func nextChunk(_ row: Int, _ kind: RDMAWork.Kind) -> RDMAWork? {
+    private func nextChunk(_ row: Int, _ kind: QueuePairWork.Kind) -> QueuePairWork? {
         guard let shape = rows[row].shape else { return nil }
         if kind == .write, rows[row].outbound == nil || rows[row].response.status != .ok {
             return nil
@@ -208,18 +203,38 @@ extension RDMATransport {
             rows[row].cursor.insideSegment += UInt32(piece.length.rawValue)
             var work = empty(pair(of: row))
             work.kind = kind
-            work.localAddress = address(piece)
-            work.lengthBytes = UInt32(piece.length.rawValue)
+            work.local = piece
             work.remoteAddress = segment.address + UInt64(cursor.insideSegment)
             work.remoteKey = segment.remoteKey
+            #if PLANTED_BUGS
+            if let other = anotherRequestsSegment(row, kind, lengthBytes: UInt32(left)) {
+                (work.remoteAddress, work.remoteKey) = (other.address, other.remoteKey)
+            }
+            #endif
             if UInt64(rows[row].cursor.insideSegment) == wanted.transferred {
                 moveOn(row, payloadBytes: wanted.inPayload)
             }
-            counters.add(piece.length.rawValue, to: kind == .read ? .bytesReceived : .bytesSent)
+            fabric.count(
+                piece.length.rawValue, as: kind == .read ? .bytesReceived : .bytesSent)
             return work
         }
         return nil
     }
+
+    #if PLANTED_BUGS
+    private func anotherRequestsSegment(
+        _ row: Int, _ kind: QueuePairWork.Kind, lengthBytes: UInt32
+    ) -> RemoteSegment? {
+        guard isPlanted(.transferIntoAnotherRequest), kind == .write else { return nil }
+        for other in rows(of: pair(of: row)) where other != row && rows[other].state == .taken {
+            guard let shape = rows[other].shape, rows[other].header.operation == .read,
+                let segment = segment(0, of: other, shape), segment.lengthBytes >= lengthBytes
+            else { continue }
+            return segment
+        }
+        return nil
+    }
+    #endif
 
     /// Of the cursor's segment: bytes to be transferred, and bytes it has in the payload.
     private func wantedBytes(
@@ -251,7 +266,7 @@ extension RDMATransport {
     }
 
     /// The contiguous memory of the values from the cursor on.
-    private func piece(_ row: Int, _ kind: RDMAWork.Kind, limit: UInt64) -> ArenaRange? {
+    private func piece(_ row: Int, _ kind: QueuePairWork.Kind, limit: UInt64) -> ArenaRange? {
         let cursor = rows[row].cursor
         let offset = cursor.payloadOffset + UInt64(cursor.insideSegment)
         return kind == .read
@@ -259,12 +274,8 @@ extension RDMATransport {
             : rows[row].outbound?.piece(at: offset, limit: ByteCount(limit))
     }
 
-    private func address(_ range: ArenaRange) -> UInt64 {
-        unsafe UInt64(UInt(bitPattern: arena.bytes(range).baseAddress))
-    }
-
     /// A row's response as a message, signed.
-    private func message(_ row: Int) -> RDMAWork {
+    private func message(_ row: Int) -> QueuePairWork {
         let pair = pair(of: row)
         let header = rows[row].response
         var bytes = RDMAMemory.headerBytes + UInt64(header.bodyBytes)
@@ -286,9 +297,8 @@ extension RDMATransport {
             arena.storeWord(words[index], at: range.start.advanced(by: UInt64(index) * 8))
         }
         var work = empty(pair)
-        work.localAddress = address(range.part(at: 0, length: ByteCount(bytes)))
-        work.lengthBytes = UInt32(bytes)
-        counters.add(bytes, to: .bytesSent)
+        work.local = range.part(at: 0, length: ByteCount(bytes))
+        fabric.count(bytes, as: .bytesSent)
         return work
     }
 
@@ -306,7 +316,7 @@ extension RDMATransport {
 
     private func transferEnded(_ row: Int) {
         let pair = pair(of: row)
-        let now = Instant(nanoseconds: ConnectionWaker.nanoseconds)
+        let now = fabric.now
         let duration = now.microseconds(since: rows[row].transferSince)
         switch rows[row].state {
         case .pulling:
@@ -324,16 +334,16 @@ extension RDMATransport {
 
     private func postReceive(_ row: Int) {
         let pair = pair(of: row)
-        guard let connection = pairs[pair].connection else { return }
+        guard pairs[pair].state == .open else { return }
         rows[row].state = .posted
         let name = WorkName(isReceive: true, generation: pairs[pair].generation, index: row)
-        do throws(VerbsError) {
-            unsafe try connection.postReceive(
-                into: arena.bytes(memory.request(row)),
-                localKey: pairs[pair].localKey, workID: name.number)
+        do throws(QueuePairFailure) {
+            try fabric.postReceive(
+                into: memory.request(row), localKey: pairs[pair].localKey,
+                workID: name.number, slot: pair)
         } catch {
             cells.countRDMAError()
-            counters.add(to: .lostQueuePairs)
+            fabric.count(1, as: .lostQueuePairs)
             close(pair)
         }
     }
@@ -343,5 +353,3 @@ extension OperationCode {
     /// Several keys, whose values stand at multiples of `BodyLayout.batchAlignmentBytes`.
     fileprivate var isBatch: Bool { self == .batchRead || self == .batchWrite }
 }
-
-#endif

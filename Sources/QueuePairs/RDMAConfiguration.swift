@@ -5,10 +5,7 @@
 // as many responses are under way to it, so twice as many messages find a receive posted; a
 // completion queue holds every receive and every piece of work of every queue pair.
 
-#if Verbs
-
 package import Engine
-internal import Verbs
 internal import Wire
 
 /// One shard's limits. Fixed for its life.
@@ -27,6 +24,9 @@ package struct RDMAConfiguration: Hashable, Sendable {
     package var bytesPerSession: UInt64
     /// For a request's values to come, or for a response and its values to be taken.
     package var transferMicroseconds: UInt64
+    #if PLANTED_BUGS
+    package var plantedBug: PlantedQueuePairBug?
+    #endif
 
     package init(limits: SessionLimits) {
         payloadLimitBytes = limits.payloadLimitBytes
@@ -35,12 +35,11 @@ package struct RDMAConfiguration: Hashable, Sendable {
     }
 
     /// Receives of one queue pair, each with room for its response.
-    var rowsPerPair: Int { 2 * credits }
+    package var rowsPerPair: Int { 2 * credits }
     /// Work of one queue pair that the device may have.
-    var sendsPerPair: Int { 128 }
+    package var sendsPerPair: Int { 128 }
     var rows: Int { queuePairs * rowsPerPair }
-    var completions: Int { queuePairs * (rowsPerPair + sendsPerPair) }
-    var lengths: QueuePairLengths { QueuePairLengths(sends: sendsPerPair, receives: rowsPerPair) }
+    package var completions: Int { queuePairs * (rowsPerPair + sendsPerPair) }
 
     /// Arena bytes that one shard's transport needs.
     package var memoryBytes: ByteCount { ByteCount(UInt64(rows) * RDMAMemory.rowBytes) }
@@ -48,7 +47,7 @@ package struct RDMAConfiguration: Hashable, Sendable {
 
 /// Where messages lie in the transport's stretch of the arena: for each row, a request as it came
 /// and a response as it goes.
-struct RDMAMemory: Sendable {
+package struct RDMAMemory: Sendable {
     static let headerBytes = UInt64(FrameHeader.byteCount)
     static let tagBytes = UInt64(FrameTag.byteCount)
     /// The longest request, and so the longest message.
@@ -59,14 +58,16 @@ struct RDMAMemory: Sendable {
 
     let range: ArenaRange
 
+    package init(range: ArenaRange) { self.range = range }
+
     /// All messages of a queue pair.
-    func messages(of pair: Int, rowsPerPair: Int) -> ArenaRange {
+    package func messages(of pair: Int, rowsPerPair: Int) -> ArenaRange {
         range.part(
             at: UInt64(pair * rowsPerPair) * Self.rowBytes,
             length: ByteCount(UInt64(rowsPerPair) * Self.rowBytes))
     }
 
-    func request(_ row: Int) -> ArenaRange { part(row, 0, Self.messageBytes) }
+    package func request(_ row: Int) -> ArenaRange { part(row, 0, Self.messageBytes) }
     /// Body and tag of the request.
     func body(_ row: Int) -> ArenaRange {
         part(row, Self.headerBytes, Self.messageBytes - Self.headerBytes)
@@ -82,5 +83,3 @@ struct RDMAMemory: Sendable {
         range.part(at: UInt64(row) * Self.rowBytes + offset, length: ByteCount(length))
     }
 }
-
-#endif

@@ -12,10 +12,7 @@
 // payloads on their way in, from the Allocate on. An access that can't be taken back costs the
 // queue pair.
 
-#if Verbs
-
 internal import Engine
-internal import Verbs
 internal import Wire
 
 /// The slabs of one lease.
@@ -63,7 +60,7 @@ extension RDMATransport {
         switch rows[row].header.operation {
         case .allocate: allocate(row)
         case .lookup:
-            counters.add(to: .lookupRequests)
+            fabric.count(1, as: .lookupRequests)
             if mayGrant(row) { enqueue(row) }
         case .commit: commit(row)
         default: release(row)
@@ -101,7 +98,7 @@ extension RDMATransport {
 
     /// Too many leases, or too few slabs.
     func refuseLease(_ row: Int) {
-        counters.add(to: .refusedLeases)
+        fabric.count(1, as: .refusedLeases)
         answer(row, .busy)
     }
 
@@ -155,8 +152,8 @@ extension RDMATransport {
         expose(lease, row, for: .read)
     }
 
-    private func expose(_ lease: Int, _ row: Int, for access: RemoteAccess) {
-        counters.add(to: .grantedLeases)
+    private func expose(_ lease: Int, _ row: Int, for access: LeaseAccess) {
+        fabric.count(1, as: .grantedLeases)
         rows[row].state = .leasing
         let length = UInt64(leases[lease].lengthBytes)
         var ranges: [ArenaRange] = []
@@ -167,7 +164,7 @@ extension RDMATransport {
             ranges.append(range)
             offset += range.length.rawValue
         }
-        service.ask(.expose(leasePlace(lease), ranges, access))
+        fabric.ask(.expose(leasePlace(lease), ranges, access))
     }
 
     private func leasePlace(_ lease: Int) -> LeasePlace {
@@ -179,7 +176,7 @@ extension RDMATransport {
     private func granted(_ row: Int) -> Int? {
         let id = arena.loadWord(memory.body(row).start)
         if let lease = leases.find(id, of: pair(of: row)) { return lease }
-        counters.add(to: .unknownLeases)
+        fabric.count(1, as: .unknownLeases)
         answer(row, .unknownLease)
         return nil
     }
@@ -196,6 +193,14 @@ extension RDMATransport {
         // The engine looks for the key where a put has it.
         arena.storeKey(key, at: memory.body(row).start)
         rows[row].state = .leasing
+        #if PLANTED_BUGS
+        if isPlanted(.committedBeforeRevoked) {
+            let length = leases[lease].lengthBytes
+            revoke(lease, for: .expiry)
+            publish(lease, row, lengthBytes: length)
+            return
+        }
+        #endif
         revoke(lease, for: .commit(row: row))
     }
 
@@ -208,14 +213,17 @@ extension RDMATransport {
     /// Ends the leases whose time is over.
     func endExpiredLeases(of pair: Int, now: Instant) {
         while let lease = leases.expired(of: pair, now: isDraining ? .never : now) {
-            counters.add(to: .expiredLeases)
+            fabric.count(1, as: .expiredLeases)
+            #if PLANTED_BUGS
+            if isPlanted(.expiredLeaseReusedAtOnce) { leased[lease].slabs = nil }
+            #endif
             revoke(lease, for: .expiry)
         }
     }
 
     private func revoke(_ lease: Int, for end: LeaseEnd) {
         leases.end(lease, by: end)
-        service.ask(.revoke(leasePlace(lease)))
+        fabric.ask(.revoke(leasePlace(lease)))
     }
 
     // MARK: - What the control thread has done
@@ -232,7 +240,7 @@ extension RDMATransport {
         case .refused(isOver: false), .revoked(isOver: false):
             // The slabs come back when the queue pair is destroyed: no access outlives that.
             cells.countRDMAError()
-            counters.add(to: .lostQueuePairs)
+            fabric.count(1, as: .lostQueuePairs)
             close(leases.pair(of: lease))
         }
     }
@@ -240,8 +248,7 @@ extension RDMATransport {
     private func answerGrant(_ lease: Int, _ segments: [RemoteSegment]) {
         let row = leases.exposed(
             lease,
-            until: Instant(nanoseconds: ConnectionWaker.nanoseconds)
-                .advanced(byMicroseconds: configuration.leaseMicroseconds))
+            until: fabric.now.advanced(byMicroseconds: configuration.leaseMicroseconds))
         let grant = LeaseGrant(
             leaseID: leases.id(of: lease),
             timeToLiveMilliseconds: UInt32(configuration.leaseMicroseconds / 1000),
@@ -263,12 +270,8 @@ extension RDMATransport {
         let length = leases[lease].lengthBytes
         switch leases.revoked(lease) {
         case .commit(let row):
-            rows[row].inbound = leased[lease].slabs.take()
-            rows[row].inboundSlabs = leased[lease].count
-            rows[row].payloadBytes = length
-            leased[lease].count = 0
-            counters.add(to: .endedLeases)
-            enqueue(row)
+            fabric.count(1, as: .endedLeases)
+            publish(lease, row, lengthBytes: length)
         case .release(let row):
             giveBack(lease)
             answer(row, .ok)
@@ -276,13 +279,22 @@ extension RDMATransport {
         }
     }
 
+    /// The lease's slabs are a put's from now on.
+    private func publish(_ lease: Int, _ row: Int, lengthBytes: UInt32) {
+        rows[row].inbound = leased[lease].slabs.take()
+        rows[row].inboundSlabs = leased[lease].count
+        rows[row].payloadBytes = lengthBytes
+        leased[lease].count = 0
+        enqueue(row)
+    }
+
     /// Gives back the slabs of a lease that nobody can reach any more.
     private func giveBack(_ lease: Int) {
         leased[lease].slabs = nil
-        if leased[lease].isInbound { service.inbound.giveBack(leased[lease].count) }
+        if leased[lease].isInbound { fabric.inbound.giveBack(leased[lease].count) }
         pairs[leases.pair(of: lease)].heldSlabs -= leased[lease].count
         leased[lease].count = 0
-        counters.add(to: .endedLeases)
+        fabric.count(1, as: .endedLeases)
     }
 
     /// The queue pair is destroyed, and every access to its leases with it.
@@ -290,5 +302,3 @@ extension RDMATransport {
         for lease in leases.places(of: pair) where leases.forget(lease) { giveBack(lease) }
     }
 }
-
-#endif

@@ -21,8 +21,6 @@
 //
 // Plain values: no verbs, no clock, no memory. A call in a state that it isn't for traps.
 
-#if Verbs
-
 internal import Engine
 internal import Wire
 
@@ -159,5 +157,3 @@ struct LeaseTable: ~Copyable {
         preconditionFailure("lease \(place) in state \(leases[place].state) is \(event)")
     }
 }
-
-#endif
