@@ -19,7 +19,7 @@ from support.load import Load, read_back
 
 SEED = 20261123
 PATIENCE_SECONDS = 180
-FILE_MEBIBYTES = 16
+FILE_MEBIBYTES = 64
 LARGEST_BYTES = 256 << 10
 KEYS_OF_A_DRIVE = 24
 # A block of 64 KiB takes sixteen deadlines, so that a guest that stands still for seconds still sees them pass; and

@@ -12,7 +12,7 @@ from support import report
 from support.daemon import setup
 
 DRIVES = ["remote4096", "remote512"]
-LARGE_MEBIBYTES, SMALL_MEBIBYTES = 256, 32
+LARGE_MEBIBYTES, SMALL_MEBIBYTES = 256, 64
 KEY = "7b" * 32
 
 
@@ -41,7 +41,7 @@ class RemoteStore:
         before = self.used_bytes()
         importing = remote.start_import("small", "auto")
         while importing.poll() is None and self.used_bytes() < before + (SMALL_MEBIBYTES << 20) // 8:
-            time.sleep(0.2)
+            time.sleep(0.1)
         remote.daemon.kill()
         report.check("memkvd was killed in the middle of an import", importing.poll() is None, importing.poll())
         remote.daemon.start()

@@ -8,7 +8,6 @@ import contextlib
 import pathlib
 import re
 import subprocess
-import time
 
 import missing
 import remote_store

@@ -33,13 +33,20 @@ package final class RDMAControl {
     /// Nil until there is a device: without one librdmacm has none.
     private var events: ConnectionEvents?
     private var listeners: [Listener] = []
-    private var places: [ConnectionName: (place: QueuePairPlace, connection: RDMAConnection)] = [:]
+    private var places: [ConnectionName: Place] = [:]
     /// Without their queue pairs, until their device's port is active.
-    private var parked: [RDMAConnection] = []
+    private var parked: [(connection: RDMAConnection, since: UInt64)] = []
     private var leases = LeaseRegistrar()
     private var nextLook: UInt64 = 0
     /// What was last reported.
     private var told: (problems: [String], devices: [String])?
+
+    private struct Place {
+        let place: QueuePairPlace
+        let connection: RDMAConnection
+        /// Its client has said that it goes: the device can be reached.
+        var hasLeft = false
+    }
 
     private struct Listener {
         let slot: Int
@@ -92,8 +99,8 @@ package final class RDMAControl {
     private func serve(_ request: ControlRequest) {
         switch request {
         case .end(let connection, let place):
-            places[connection.name] = nil
-            end(connection)
+            let hasLeft = places.removeValue(forKey: connection.name)?.hasLeft ?? false
+            end(connection, hasLeft: hasLeft)
             leases.end(place)
             service.tell(.ended(place), place)
         case .expose(let lease, let ranges, let access):
@@ -111,13 +118,14 @@ package final class RDMAControl {
     /// Ends a connection's queue pair at once, and tells its other end when that can be reached:
     /// the connection manager's queue pair of an rxe device fails for good with a message that the
     /// device can't send, and nobody connects by it any more.
-    private func end(_ connection: RDMAConnection) {
-        if isCutOff(connection) {
-            connection.endQueuePair()
-            parked.append(connection)
-        } else {
+    private func end(_ connection: RDMAConnection, hasLeft: Bool) {
+        if end(of: connection) == nil || hasLeft && !isCutOff(connection) {
             connection.disconnect()
             connection.end()
+        } else {
+            // A port that goes down says so a moment after the failures that come of it.
+            connection.endQueuePair()
+            parked.append((connection, ConnectionWaker.nanoseconds))
         }
     }
 
@@ -127,11 +135,13 @@ package final class RDMAControl {
         return (try? device.attributes())?.isPortActive != true
     }
 
+    /// Ends those whose device can be reached, or is out of use.
     private func endParked() {
-        parked.removeAll { connection in
-            guard !isCutOff(connection) else { return false }
-            connection.end()
-            return true
+        let limit = ConnectionWaker.nanoseconds - UInt64(Self.lookMilliseconds) * 1_000_000
+        parked.removeAll { connection, since in
+            let isOver = end(of: connection) == nil || since <= limit && !isCutOff(connection)
+            if isOver { connection.end() }
+            return isOver
         }
     }
 
@@ -217,12 +227,12 @@ package final class RDMAControl {
             connection.end()
             leases.end(place)
         }
-        for (place, connection) in places.values {
-            connection.end()
-            leases.end(place)
+        for each in places.values {
+            each.connection.end()
+            leases.end(each.place)
         }
         places = [:]
-        for connection in parked { connection.end() }
+        for (connection, _) in parked { connection.end() }
         parked = []
         endListeners { _ in true }
         for slot in service.slots {
@@ -251,7 +261,10 @@ package final class RDMAControl {
     private func take(_ event: ConnectionEvent, _ events: ConnectionEvents) {
         switch event.kind {
         case .request: answer(event, events)
-        case .failed, .rejected, .disconnected: lose(event.connection)
+        case .failed, .rejected: lose(event.connection)
+        case .disconnected:
+            places[event.connection]?.hasLeft = true
+            lose(event.connection)
         case .deviceRemoved:
             lose(event.connection)
             if let listener = listeners.first(where: { $0.connection.name == event.connection }) {
@@ -263,7 +276,7 @@ package final class RDMAControl {
     }
 
     private func lose(_ name: ConnectionName) {
-        guard let (place, _) = places[name] else { return }
+        guard let place = places[name]?.place else { return }
         service.tell(.lost(place), place)
     }
 
@@ -333,7 +346,7 @@ package final class RDMAControl {
         } catch {
             return false
         }
-        places[connection.name] = (place, connection)
+        places[connection.name] = Place(place: place, connection: connection)
         service.connected(
             place,
             NewQueuePair(
