@@ -72,7 +72,8 @@ enum Rules {
             "Sources/memkvd/",
             [
                 "Admin", "ArgumentParser", "Engine", "Glibc", "IOUring", "Logging", "QueuePairs",
-                "RDMA", "Ring", "Schema", "Settings", "SoftRoCE", "Synchronization", "Verbs", "Wire",
+                "RDMA", "Ring", "Schema", "Settings", "SoftRoCE", "Synchronization", "Verbs",
+                "Wire",
             ]
         ),
         (
