@@ -145,7 +145,8 @@ let package = Package(
             swiftSettings: houseRules + plantedBugs),
         // A whole world around the engine and the real client, and what it is told to be.
         .target(
-            name: "Simulation", dependencies: ["Client", "Engine", "Judgement", "QueuePairs", "Sim", "Wire"],
+            name: "Simulation",
+            dependencies: ["Client", "Engine", "Judgement", "QueuePairs", "Sim", "Wire"],
             swiftSettings: houseRules + plantedBugs + fastSimulation),
         .target(
             name: "Scenarios", dependencies: ["Schema", "Settings", "Simulation"],

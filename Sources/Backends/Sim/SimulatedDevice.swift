@@ -4,7 +4,8 @@
 //  - Nothing happens but in `submit` and `advance`; completions come by (time, sequence), with
 //    latencies drawn from the seed, so operations in flight together end in any order.
 //  - A write's bytes are taken at submission and its memory must still hold them at completion:
-//    memory changed in flight traps, or is counted. A read's memory is scribbled over at submission.
+//    memory changed in flight traps, or is counted. A read's memory is scribbled over at
+//    submission.
 //  - A read under a write in flight sees, sector by sector, the bytes before or those of the write,
 //    by seed.
 // Refuses, by trap with a sentence: misaligned or outside operations, more than the limit in

@@ -7,9 +7,10 @@
 //
 // Always holds: in each direction what was posted lands in order, each piece some time after its
 // posting and until its end closes: after `close` the client's memory is left alone, after
-// `serverEnds` the server's; what the server reads may have left the client's before. What fails in the middle has moved a part of its bytes, which chance
-// decides. An access to memory that isn't registered, or not for this, breaks the queue pair, as a
-// network card does it. A piece that doesn't get through is repeated for a while first.
+// `serverEnds` the server's; what the server reads may have left the client's before. What fails in
+// the middle has moved a part of its bytes, which chance decides. An access to memory that isn't
+// registered, or not for this, breaks the queue pair, as a network card does it. A piece that
+// doesn't get through is repeated for a while first.
 
 internal import Client
 internal import Engine
