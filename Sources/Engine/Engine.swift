@@ -110,7 +110,8 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
             capacity: operations.count + driveCount, seed: configuration.hashSeed)
         self.device = CheckedDevice(
             backend: device, cells: cells, arenaLength: memory.arena.length,
-            queueLimit: operations.count * 40 + 4096)
+            queueLimit: configuration.queueLimit(
+                operationCount: operations.count, slabs: memory.slabs))
         #if PLANTED_BUGS
         self.device.skipsFlushes = configuration.plantedBug == .noFlush
         #endif
@@ -232,7 +233,7 @@ package struct Engine<Device: BlockDevice & ~Copyable, Link: Transport & ~Copyab
     /// Identity of the store, once a drive has been read.
     package var storeID: StoreIdentity { placement.storeID }
 
-    private mutating func runReady() {
+    mutating func runReady() {
         while let index = operations.popFirst(&ready) {
             hasWorked = true
             resume(index)

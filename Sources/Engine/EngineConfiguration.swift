@@ -64,6 +64,14 @@ package struct EngineConfiguration: Sendable {
         }
         return nil
     }
+
+    /// Operations that may have to wait for one drive: the pieces of the values that `slabs` hold,
+    /// which end where a slab or a slot does, and what the engine does beside them.
+    func queueLimit(operationCount: Int, slabs: SlabPool) -> Int {
+        let largest = Int(slabs.slabs(for: ByteCount(UInt64(valueLimitBytes))))
+        return min(Int(slabs.slabCount), operationCount * largest)
+            + operationCount * (SlotList.capacity + 2) + 4096
+    }
 }
 
 /// Where an engine is in its life.

@@ -406,7 +406,7 @@ final class AbsentDrivesModel {
             }
         case .busy where stalled.map(drives(of: key).contains) ?? false: note("turned away")
         // The stalled drive must note that another one is away, before changes that need that.
-        case .deadlineExceeded where stalled != nil && !isWhole(key): note("waited")
+        case .busy where stalled != nil && !isWhole(key): note("waited")
         case .driveUnavailable:
             note("refused")
             if isPlaceable(key) { accuse(key, "was refused") }

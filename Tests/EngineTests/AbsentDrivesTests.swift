@@ -51,6 +51,14 @@ import Wire
         return shard.engine.cells.drives[Int(index.rawValue)].value(gauge)
     }
 
+    /// `drive` answers nothing any more.
+    private static func takeAway(_ drive: Int, _ bench: ShardsBench) {
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        let (shard, index) = bench.place(of: drive)
+        shard.device.setFaults(faults, of: index)
+    }
+
     private func delete(_ key: BlockKey, _ bench: ShardsBench) throws -> Status {
         try bench.answer(to: RequestOrder(.tcpDelete, key)).status
     }
@@ -260,6 +268,126 @@ import Wire
         #expect(Self.counter(.returnedEmpty, of: 0, bench) == 0)
         #expect(try bench.get(key) == nil)
         try bench.drain()
+    }
+
+    /// The list that overflows has later changes in it than the one that it has no room for.
+    @Test func aLateChangeThatOverflowsTheListHidesNoLaterOnes() throws {
+        var settings = Self.settings(drives: 4)
+        settings.engine.changeLimit = 3
+        var bench = try Self.open(settings, shards: 1, EngineBench.formatted(settings))
+        let keys = Self.keys(of: 1, then: 0, count: 3, bench)
+        let late = Self.keys(of: 2, then: 0, count: 1, bench)[0]
+        for key in keys { #expect(try bench.put(key, number: 1, count: 100) == .ok) }
+        try bench.drain()
+        bench = try Self.open(settings, shards: 1, bench.images, absent: [2])
+        let (shard, zero) = bench.place(of: 0)
+        var slow = DriveLatency()
+        slow.set(.write, fixedMicroseconds: 1_500_000, randomMicroseconds: 0)
+        shard.device.setLatency(slow, of: zero)
+        let put = RequestOrder(.tcpPut, late, payload: EngineBench.value(9, 100))
+        let stuck = try #require(bench.send(put, to: 0))
+        try bench.pass(milliseconds: 1)
+        shard.device.setLatency(DriveLatency(), of: zero)
+        Self.takeAway(1, bench)
+        // It finds that the drive is gone.
+        _ = try bench.get(keys[0])
+        let deletes = try keys.map {
+            try #require(bench.send(RequestOrder(.tcpDelete, $0), to: 0))
+        }
+        try bench.run("changes") {
+            (deletes + [stuck]).allSatisfy { bench.replies[$0] != nil }
+        }
+        for number in deletes { #expect(bench.replies[number]?.status == .notFound) }
+        try bench.drain()
+        bench = try Self.open(settings, shards: 1, bench.images)
+        for key in keys { #expect(try bench.get(key) == nil) }
+    }
+
+    /// Its block was durable beside one whose bytes weren't, so replay had to decide on both.
+    @Test func whatWasChangedAndThenDamagedIsStillListedAfterAPowerCut() throws {
+        let settings = Self.settings(drives: 2)
+        var bench = try Self.open(settings, shards: 1, EngineBench.formatted(settings))
+        let key = Self.keys(of: 1, count: 1, bench)[0]
+        #expect(try bench.put(key, number: 1, count: 100) == .ok)
+        try bench.drain()
+        bench = try Self.open(settings, shards: 1, bench.images, absent: [1])
+        let (shard, index) = bench.place(of: 0)
+        func begin(_ key: BlockKey, _ number: UInt64, writeMicroseconds: UInt64) throws {
+            var latency = DriveLatency()
+            latency.set(.write, fixedMicroseconds: writeMicroseconds, randomMicroseconds: 0)
+            shard.device.setLatency(latency, of: index)
+            let order = RequestOrder(.tcpPut, key, payload: EngineBench.value(number, 100))
+            #expect(bench.send(order, to: 0) != nil)
+            while shard.engine.step(now: bench.world.now) {}
+        }
+        // While their journal blocks are under way the next two puts share one.
+        let others = Self.keys(of: 0, count: 5, bench)
+        for other in others[..<4] { try begin(other, 5, writeMicroseconds: 5_000) }
+        try begin(others[4], 6, writeMicroseconds: 200_000)
+        try begin(key, 2, writeMicroseconds: 100)
+        try bench.pass(milliseconds: 50)
+        let lookup = try bench.answer(to: RequestOrder(.stat, key))
+        #expect(lookup.status == .ok)
+        let entry = try #require(shard.engine.drives[index].dirty(key)?.entry)
+        #expect(shard.engine.drives[index].dirty(others[4]) == nil)
+        var faults = DriveFaults()
+        let slot = shard.engine.drives[index].superblock.layout.offset(of: entry.slots[0])
+        faults.damage = [BitDamage(offset: slot, mask: 1)]
+        shard.device.setFaults(faults, of: index)
+        #expect(try bench.get(key) == nil)
+        try bench.pass(milliseconds: 50)
+        #expect(shard.engine.drives[index].dirty(key)?.isTombstone == true)
+        bench = try Self.open(settings, shards: 1, bench.images)
+        // What was put in the drive's absence is lost; what it replaced stays replaced.
+        #expect(try bench.get(key) == nil)
+    }
+
+    @Test func aDeleteThatIsTooLateForHalfOfItIsInDoubt() throws {
+        let settings = Self.settings(drives: 2)
+        let (bench, key) = try Self.withStray(settings)
+        var order = RequestOrder(.tcpDelete, key)
+        order.deadline = bench.world.now.advanced(byMicroseconds: 1_000_000)
+        let number = try #require(bench.send(order, to: 0))
+        let (leader, index) = bench.place(of: 0)
+        // The shard of the first drive gets no turn before the deadline has passed.
+        for _ in 0..<1000 where leader.engine.drives[index].strayCount > 0 {
+            if leader.engine.step(now: bench.world.now) { continue }
+            bench.world.advance(to: try #require(leader.device.nextEventTime))
+            leader.device.advance()
+        }
+        while leader.engine.step(now: bench.world.now) {}
+        #expect(leader.engine.drives[index].strayCount == 0 && bench.replies[number] == nil)
+        bench.world.advance(to: bench.world.now.advanced(byMicroseconds: 2_000_000))
+        while bench.shards[1].engine.step(now: bench.world.now) {}
+        while leader.engine.step(now: bench.world.now) {}
+        #expect(bench.replies[number]?.status == .outcomeUnknown)
+        #expect(try bench.get(key) == nil)
+    }
+
+    @Test func whatTheSecondDriveMayHaveIsNotPassedOver() throws {
+        let settings = Self.settings(drives: 2)
+        var (bench, key) = try Self.withStray(settings)
+        let order = RequestOrder(.tcpPut, key, payload: EngineBench.value(2, 100))
+        #expect(bench.send(order, to: 0) != nil)
+        let (home, homeIndex) = bench.place(of: 1)
+        try bench.run("a value at home") { home.engine.drives[homeIndex].blockCount == 1 }
+        bench = try Self.open(settings, bench.images)
+        let (other, otherIndex) = bench.place(of: 0)
+        var slow = DriveLatency()
+        slow.set(.read, fixedMicroseconds: 10_000_000, randomMicroseconds: 0)
+        other.device.setLatency(slow, of: otherIndex)
+        let seen = try bench.get(key)
+        other.device.setLatency(DriveLatency(), of: otherIndex)
+        try bench.pass(milliseconds: 15_000)
+        let (shard, index) = bench.place(of: 1)
+        let stat = try bench.answer(to: RequestOrder(.stat, key))
+        var entry = DirtyEntry.none.entry
+        entry.key = key
+        entry.version = Version(stat.bodyWords[2])
+        shard.engine.beginRemoval(of: entry, on: index, reason: .expired)
+        try bench.quiesce()
+        let later = try bench.get(key)
+        #expect(seen == nil || later == nil || later == seen)
     }
 
     @Test func theSameDrivesGoOnWithTheSameEpoch() throws {

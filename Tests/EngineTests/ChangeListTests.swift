@@ -36,7 +36,7 @@ import Wire
                 #expect(list.note(key, epoch: noted) == isFull)
                 if isFull {
                     overflows += 1
-                    floor = noted
+                    floor = max(noted, model.values.max() ?? 0)
                     model = [:]
                 } else if noted > floor {
                     model[key] = max(model[key] ?? 0, noted)
@@ -47,6 +47,16 @@ import Wire
         let entries = (0..<list.count).map { list.entry(at: $0) }
         #expect(Set(entries) == Set(model.map { ChangedKey(key: $0.key, epoch: $0.value) }))
         #expect(overflows > 0)
+    }
+
+    /// Changes are noted when they are durable, not in the order of their epochs.
+    @Test func anOverflowByAnOlderChangeSaysSoForTheNewerOnes() {
+        var list = ChangeList(capacity: 2, floor: 0, seed: 1)
+        list.note(EngineBench.key(1), epoch: 6)
+        list.note(EngineBench.key(2), epoch: 6)
+        let hasForgotten = list.note(EngineBench.key(3), epoch: 5)
+        #expect(hasForgotten)
+        #expect(list.floor == 6)
     }
 
     private static func settings() -> BenchSettings {

@@ -49,6 +49,13 @@ extension EngineBench {
     /// The drive is as quick as ever, for what is submitted from now on.
     func restore(_ drive: Int) { slow(drive, by: 1) }
 
+    /// The drive answers nothing any more.
+    func takeAway(_ drive: Int) {
+        var faults = DriveFaults()
+        faults.goneFromOperation = 0
+        device.setFaults(faults, of: DriveIndex(UInt16(drive)))
+    }
+
     /// Lets `milliseconds` pass; `meanwhile` is called whenever the engine has nothing to do.
     func pass(milliseconds: UInt64, meanwhile: () throws -> Void = {}) throws {
         let end = world.now.advanced(byMicroseconds: milliseconds * 1000)

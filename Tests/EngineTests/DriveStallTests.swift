@@ -262,4 +262,146 @@ import Wire
         #expect(first.allSatisfy { bench.replies[$0] != nil })
         #expect(first.contains { bench.replies[$0]?.status == .outcomeUnknown })
     }
+
+    /// A put that a stalled drive turned away is under way to the next one when the stall ends and
+    /// another put of the key goes home.
+    @Test func ofAPutAtHomeAndOneElsewhereTheSeenOneStays() throws {
+        let bench = try EngineBench(.four)
+        try bench.serve()
+        let numbers = bench.numbers(on: 0, count: 22)
+        // The drive's versions run ahead.
+        for number in numbers[..<20] {
+            #expect(try bench.put(EngineBench.key(number), number: number, count: 4096) == .ok)
+        }
+        let key = EngineBench.key(numbers[20])
+        let second = try #require(bench.engine.placement.ranks(of: key).second)
+        bench.stall([.flush], on: 0, seconds: 5)
+        try bench.send(put(numbers[21]))
+        try bench.pass(milliseconds: 2200)
+        bench.restore(0)
+        // Well in itself, and still called stalled.
+        try bench.pass(milliseconds: 3500)
+        bench.stall([.write], on: second, seconds: 1)
+        let first = try bench.send(
+            RequestOrder(.tcpPut, key, payload: EngineBench.value(1, 4096)))
+        try bench.pass(milliseconds: 700)
+        #expect(bench.condition(0).word == "online" && bench.reply(to: first) == nil)
+        #expect(try bench.put(key, number: 2, count: 4096) == .ok)
+        bench.restore(second)
+        try bench.pass(milliseconds: 1500)
+        #expect(bench.reply(to: first)?.status == .ok)
+        let seen = try bench.get(key)
+        #expect(seen != nil)
+        bench.takeAway(0)
+        let later = try bench.get(key)
+        #expect(later == nil || later == seen)
+    }
+
+    @Test(arguments: [OperationCode.tcpDelete, .tcpPut])
+    func whatWaitsForAnEpochLeavesRoomForTheOthers(operation: OperationCode) throws {
+        let bench = try EngineBench(.four)
+        try bench.serve()
+        let well = (0..<10_000 as Range<UInt64>).first {
+            let ranks = bench.engine.placement.ranks(of: EngineBench.key($0))
+            return Set([ranks.first, ranks.second]) == [2, 3]
+        }
+        let number = try #require(well)
+        #expect(try bench.put(EngineBench.key(number), number: number, count: 4096) == .ok)
+        bench.stall([.write, .flush], on: 1, seconds: 600)
+        bench.takeAway(0)
+        try bench.send(put(bench.number(on: 0, from: 5000)))
+        try bench.pass(milliseconds: 100)
+        #expect(bench.condition(0).word == "offline")
+        for number in bench.numbers(on: 0, count: operation == .tcpPut ? 30 : 55) {
+            try bench.send(
+                operation == .tcpPut
+                    ? put(number) : RequestOrder(operation, EngineBench.key(number)))
+        }
+        try bench.pass(milliseconds: 3_000)
+        #expect(try bench.get(EngineBench.key(number)) == EngineBench.value(number, 4096))
+        #expect(
+            try bench.put(EngineBench.key(number), number: number, count: 4096) == .ok)
+        try bench.pass(milliseconds: 58_000)
+        #expect(bench.engine.operations.ownInUse < 10)
+        #expect(bench.slabs.freeSlabs == bench.slabs.slabCount)
+    }
+
+    @Test func aKeyThatAHungDriveHoldsIsPutToTheNext() throws {
+        let bench = try EngineBench(.four)
+        try bench.serve()
+        let number = bench.number(on: 0)
+        bench.stall(DeviceAction.allCases, on: 0, seconds: 3600)
+        try bench.send(put(number))
+        try bench.pass(milliseconds: 62_000)
+        #expect(bench.condition(0).word == "offline")
+        let free = bench.slabs.freeSlabs
+        #expect(try bench.put(EngineBench.key(number), number: 7, count: 4096) == .ok)
+        #expect(try bench.get(EngineBench.key(number)) == EngineBench.value(7, 4096))
+        #expect(bench.slabs.freeSlabs == free)
+    }
+
+    @Test func aDriveThatWritesNothingAtTheStartIsGivenUp() throws {
+        let bench = try EngineBench(.four)
+        bench.stall([.write, .flush], on: 0, seconds: 100_000)
+        try bench.run("two minutes") {
+            bench.engine.phase == .serving || bench.world.now.nanoseconds > 120_000_000_000
+        }
+        #expect(bench.engine.phase == .serving)
+        #expect(bench.condition(0).word == "offline")
+    }
+
+    @Test func discardsThatNeverEndHoldNoMoreThanTheDrivesShare() throws {
+        var settings = BenchSettings.four
+        settings.supportsDiscard = true
+        settings.engine.evictionEnabled = false
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        var kept: [UInt64] = []
+        while true {
+            let number = bench.number(on: 0, from: (kept.last ?? 0) + 1)
+            let status = try bench.put(EngineBench.key(number), number: number, count: 16384)
+            if status == .noSpace { break }
+            #expect(status == .ok)
+            kept.append(number)
+        }
+        bench.stall([.discard], on: 0, seconds: 600)
+        for number in kept[..<40] { #expect(try bench.delete(EngineBench.key(number)) == .ok) }
+        let puts = try bench.numbers(on: 0, count: 30, from: 1_000_000).map {
+            try bench.send(
+                RequestOrder(
+                    .tcpPut, EngineBench.key($0), payload: EngineBench.value($0, 16384)))
+        }
+        try bench.pass(milliseconds: 5_000)
+        #expect(puts.contains { bench.reply(to: $0)?.status == .busy })
+        #expect(3 * bench.slabs.freeSlabs >= 2 * bench.slabs.slabCount)
+    }
+
+    /// While a put looks for what its key's second drive has, nothing has been changed.
+    @Test func whoStillLooksIsNotAnsweredForTheStalledDrive() throws {
+        let first = try EngineBench(.four)
+        try first.serve()
+        let numbers = first.numbers(on: 0, count: 3)
+        first.stall([.flush], on: 0, seconds: 5)
+        try first.send(put(numbers[0]))
+        try first.pass(milliseconds: 2200)
+        #expect(try first.put(EngineBench.key(numbers[1]), number: 1, count: 4096) == .ok)
+        let second = try #require(
+            (0..<4).first { first.engine.drives[DriveIndex(UInt16($0))].strayCount == 1 })
+        first.restore(0)
+        try first.pass(milliseconds: 9000)
+        try first.drain()
+
+        let bench = try EngineBench(.four, images: first.images)
+        try bench.serve()
+        bench.stall([.flush], on: 0, seconds: 600)
+        try bench.send(put(numbers[2]))
+        try bench.pass(milliseconds: 2200)
+        #expect(bench.condition(0).causes == ["writes_stalled"])
+        var slow = DriveLatency()
+        slow.set(.read, fixedMicroseconds: 700_000, randomMicroseconds: 0)
+        bench.device.setLatency(slow, of: DriveIndex(UInt16(second)))
+        let key = EngineBench.key(numbers[1])
+        #expect(try bench.put(key, number: 2, count: 4096) == .ok)
+        #expect(try bench.get(key) == EngineBench.value(2, 4096))
+    }
 }

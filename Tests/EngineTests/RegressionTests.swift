@@ -290,4 +290,35 @@ import Wire
         }
         #expect(voids > 600)
     }
+
+    /// That the leaf can't be read is known for this run only.
+    @Test func whatIsDeletedFromAnUnreadableLeafStaysDeleted() throws {
+        let bench = try restarted(BenchSettings(), blocks: 1)
+        let key = EngineBench.key(0)
+        let found = bench.engine.drives[drive].tree.locate(key)
+        let page = bench.engine.drives[drive].tree.child(try #require(found)).pointer.page
+        let start = bench.engine.drives[drive].superblock.layout.offset(of: page).rawValue
+        var faults = DriveFaults()
+        faults.unreadable = [start..<start + FormatConstants.pageBytes]
+        bench.device.setFaults(faults, of: drive)
+        #expect(try bench.delete(key) == .notFound)
+        let again = try EngineBench(BenchSettings(), images: bench.images)
+        try again.serve()
+        #expect(try again.get(key) == nil)
+    }
+
+    @Test func manyLargeGetsInSmallSlabsFitTheQueue() throws {
+        var settings = BenchSettings()
+        settings.driveBytes = 128 << 20
+        settings.slabBytes = 4096
+        settings.slabCount = 12_000
+        settings.engine.valueLimitBytes = 1 << 20
+        settings.engine.blockSizeBytes = 256 << 10
+        let bench = try EngineBench(settings)
+        try bench.serve()
+        #expect(try bench.put(EngineBench.key(1), number: 1, count: 1 << 20) == .ok)
+        for _ in 0..<40 { try bench.send(RequestOrder(.tcpGet, EngineBench.key(1))) }
+        try bench.quiesce()
+        #expect(bench.takeReplies().allSatisfy { $0.status == .ok })
+    }
 }

@@ -349,4 +349,29 @@ import Wire
         #expect(try restarted.get(there) == EngineBench.value(5, 3000))
         try restarted.drain()
     }
+
+    @Test func whoWaitsBehindOneThatGivesUpIsSent() throws {
+        var settings = BenchSettings()
+        settings.driveCount = 2
+        let bench = try ShardsBench(settings, shards: 2, requestLimit: 2)
+        try bench.serve()
+        var slow = DriveLatency()
+        slow.set(.write, fixedMicroseconds: 200_000, randomMicroseconds: 0)
+        bench.shards[1].device.setLatency(slow, of: DriveIndex(0))
+        var number: UInt64 = 0
+        func put(_ limitMicroseconds: UInt64?) throws -> RequestNumber {
+            number = bench.key(of: 1, from: number + 1)
+            var order = RequestOrder(
+                .tcpPut, EngineBench.key(number), payload: EngineBench.value(number, 100))
+            if let limitMicroseconds {
+                order.deadline = bench.world.now.advanced(byMicroseconds: limitMicroseconds)
+            }
+            return try #require(bench.send(order, to: 0))
+        }
+        // Two are with the other shard; of those that wait for them two give up.
+        _ = try [put(nil), put(nil), put(100_000), put(100_000)]
+        let last = try put(nil)
+        try bench.pass(milliseconds: 5_000)
+        #expect(bench.replies[last]?.status == .ok)
+    }
 }

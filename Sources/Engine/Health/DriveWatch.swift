@@ -6,11 +6,11 @@
 //     stalled or unresponsive ──nothing late for 1 s──► well
 //   well ◄──Slowness──► slow      well ◄──MediaErrors──► mediaErrors
 //
-// Always holds: a drive is never fenced for being slow, nor for a write or flush that it doesn't
-// finish while its reads are answered. A request in hand of a stalled drive is answered early
-// (a change: outcomeUnknown; a read: a miss) and its memory stays the kernel's until the operation
-// completes. A probe is a read of a superblock, A first and B when that fails: a drive that can
-// read neither is fenced.
+// Always holds: a drive is never fenced for being slow, nor, once it serves, for a write or flush
+// that it doesn't finish while its reads are answered. A request in hand of a stalled drive is
+// answered early (a change: outcomeUnknown; a read: a miss) and its memory stays the kernel's until
+// the operation completes. A probe is a read of a superblock, A first and B when that fails: a
+// drive that can read neither is fenced.
 
 import Wire
 
@@ -43,7 +43,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
 
     /// When the drives must be looked at; never while there is nothing to see.
     var nextLookAtDrives: Instant {
-        if device.inFlight > 0 { return watchTimes.nextLook }
+        if device.inFlight > 0 || !epochWaiters.isEmpty { return watchTimes.nextLook }
         var next = Instant.never
         for index in 0..<drives.count where drives[index].state == .online {
             let watch = drives[index].watch
@@ -84,18 +84,27 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             }
         }
         answerStuckElsewhere()
+        // Those that are too late give up; all do when a drive that they wait for is stalled.
+        operations.move(&epochWaiters, to: &ready)
     }
 
     private mutating func look(at drive: DriveIndex) {
         let oldest = device.oldest(on: drive)
         let readAge = now.microseconds(since: oldest.read ?? now)
         let changeAge = now.microseconds(since: oldest.change ?? now)
-        if readAge >= limits.hangMicroseconds, !isHangTolerated {
+        // All others wait for a drive that isn't through yet; nothing of it has been acknowledged.
+        let isStarting = drives[drive].state == .recovering || isReturning(drive)
+        let hangAge = isStarting ? max(readAge, changeAge) : readAge
+        if hangAge >= limits.hangMicroseconds, !isHangTolerated {
             fence(drive, .unresponsive)
             return
         }
         let wasLagging = drives[drive].watch.isLagging
-        drives[drive].watch.isLagging = max(readAge, changeAge) >= limits.lagMicroseconds
+        // A discard may take its time; but slots whose discards don't end don't come back.
+        let discardAge = now.microseconds(since: oldest.discard ?? now)
+        drives[drive].watch.isLagging =
+            max(readAge, changeAge) >= limits.lagMicroseconds
+            || discardAge >= limits.stallMicroseconds
         if drives[drive].watch.isLagging { drives[drive].watch.calmSince = now }
         if max(readAge, changeAge) >= limits.lagMicroseconds / 10 {
             drives[drive].watch.lastTardy = now
@@ -266,6 +275,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard operations[index].request != nil, !operations[index].isAnswered,
             now.microseconds(since: operations[index].handedOver) >= limits.stallMicroseconds
         else { return }
+        if operations[index].kind == .put, operations[index].lead?.leg == .lookingSecond { return }
         let status: Status
         switch (operations[index].kind, operations[index].state) {
         case (.put, .moving), (.put, .awaitingFlush), (.put, .voiding), (.put, .awaitingVoid),

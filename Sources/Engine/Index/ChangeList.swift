@@ -3,9 +3,9 @@
 //
 // Always holds: a key stands in it once, with the epoch of its last such change; every such change
 // of an epoch above `floor` is in it. When there is no room for one more key the list forgets all
-// and raises its floor to the present epoch: whoever was away then returns empty. Entries move only
-// in `forget` and when it overflows, so the first `count` of one moment can be written down while
-// more are noted.
+// and raises its floor to the highest epoch of what it forgets, because changes aren't noted in
+// the order of their epochs: whoever was away then returns empty. Entries move only in `forget` and
+// when it overflows, so the first `count` of one moment can be written down while more are noted.
 
 import Wire
 
@@ -47,7 +47,7 @@ struct ChangeList: ~Copyable {
         if epoch <= floor { return false }
         let place = place(of: key)
         if places[place] == .max, count == entries.count {
-            empty(floor: epoch)
+            empty(floor: max(epoch, highest))
             return true
         }
         if places[place] == .max {

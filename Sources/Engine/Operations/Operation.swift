@@ -141,7 +141,7 @@ struct Operation: ~Copyable {
     /// A put that its key's first drive, which has nothing of the key, doesn't take now: it may go
     /// to the second with a version not below this one.
     var elsewhere: Version?
-    /// A delete that had nothing to remove but must be remembered.
+    /// A removal that found nothing but must be remembered.
     var hadNothing = false
 }
 

@@ -88,8 +88,31 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return !place.post.attendance.hasNoted(member, epoch: epochs.lineage.counter)
     }
 
+    /// Makes `index` wait until the present epoch is active; turns it away when a drive that hasn't
+    /// noted it is stalled, because nobody knows for how long.
     mutating func waitForEpoch(_ index: OperationIndex) {
+        if isEpochStalled {
+            finish(index, operations[index].kind == .get ? .notFound : .busy)
+            return
+        }
         operations.append(index, to: &epochWaiters)
+    }
+
+    private var isEpochStalled: Bool {
+        let roster = place.post.roster
+        for number in 0..<roster.driveCount {
+            let drive = DriveNumber(UInt16(number))
+            let impairments = place.post.board.impairments(of: drive)
+            guard impairments.contains(.writesStalled) || impairments.contains(.unresponsive),
+                let member = placement.member(at: roster.announcement(of: drive).home)
+            else { continue }
+            if !epochs.isOut(member),
+                !place.post.attendance.hasNoted(member, epoch: epochs.lineage.counter)
+            {
+                return true
+            }
+        }
+        return false
     }
 
     /// Takes notice of the drives that have gone out since.

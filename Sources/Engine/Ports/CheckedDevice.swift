@@ -178,7 +178,8 @@ struct CheckedDevice<Device: BlockDevice & ~Copyable>: ~Copyable {
             switch submission.operation.action {
             case .read: oldest.read = min(oldest.read ?? .never, submission.submitted)
             case .write, .flush: oldest.change = min(oldest.change ?? .never, submission.submitted)
-            case .discard: break
+            case .discard:
+                oldest.discard = min(oldest.discard ?? .never, submission.submitted)
             }
         }
         return oldest

@@ -87,6 +87,7 @@ struct DeviceLane: ~Copyable {
 /// The oldest operations of one drive that are in flight; nil where there is none.
 struct OldestOperations: Sendable {
     var read: Instant?
-    /// Of writes and flushes: a discard may take its time.
+    /// Of writes and flushes.
     var change: Instant?
+    var discard: Instant?
 }

@@ -31,7 +31,24 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         while let index = operations.popFirst(&drives[drive].awaitingFlush) {
             finish(index, .outcomeUnknown)
         }
+        letGoOfKeys(of: drive)
         releaseWaiters(of: drive)
         operations.move(&epochWaiters, to: &ready)
+    }
+
+    /// Puts whose payload `drive` may never be done with give up their keys: the next change of one
+    /// goes to the key's second drive. Nothing more comes of them here.
+    private mutating func letGoOfKeys(of drive: DriveIndex) {
+        for place in 0..<operations.count {
+            let index = OperationIndex(Int32(place))
+            guard operations[index].isActive, operations[index].drive == drive,
+                !isForeign(index), operations[index].holdsKey,
+                case .moving = operations[index].state
+            else { continue }
+            let key = operations[index].key
+            if let heir = locks.release(key, by: index, in: &operations) {
+                operations.append(heir, to: &ready)
+            }
+        }
     }
 }

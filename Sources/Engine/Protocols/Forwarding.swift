@@ -97,10 +97,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             while let reply = place.post.replies(from: peer, to: place.shard).receive() {
                 hasWorked = true
                 peers[number].outstanding -= 1
-                if let waiter = operations.popFirst(&peers[number].waiters) {
-                    operations.append(waiter, to: &ready)
-                }
                 take(reply)
+            }
+            // One that gives up sends nothing, and so gets no reply that would wake the next.
+            while peers[number].outstanding < place.post.requestLimit,
+                let waiter = operations.popFirst(&peers[number].waiters)
+            {
+                operations.append(waiter, to: &ready)
+                runReady()
             }
         }
     }

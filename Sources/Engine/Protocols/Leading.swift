@@ -5,9 +5,10 @@
 //   get      lookingSecond ─ nothing ─► main, at the first drive
 //                 └─ found ─► lookingFirst ─ nothing ─► main, at the second
 //                                  └─ found too ─► removingOlder ─► main, at the newer
-//   put      lookingSecond ─ nothing ─► main, at the first ─► answered
-//                 └─ found ─► main, at the first, listed ─► removingStray ─► answered
-//            main, at the first, stalled and without the key ─► main, at the second ─► answered
+//   put      lookingSecond ─► main, at the first, listed when found ─► removingStray ─► answered
+//            main, at the first, stalled and without the key ─► main, at the second
+//                 ─► lookingFirst ─ nothing ─► answered
+//                          └─ found ─► removingStray, its own ─► answered
 //   delete   removingStray, at the second ─► main, at the first ─► answered
 //
 // Only main while the key's second drive can have no strays, or the first one is out. Always holds:
@@ -102,7 +103,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             if isAsked, operations[index].kind != .get { operations[index].lead?.hasChanged = true }
         case .unrouted, .main: preconditionFailure("a leg that asks nobody")
         }
-        if isAsked { operations[index].state = .forwarded }
+        if isAsked {
+            operations[index].state = .forwarded
+            operations[index].handedOver = now
+        }
     }
 
     /// Has something done about the key of `index` by the shard that has `home`, this one or
@@ -131,24 +135,41 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard isDone || isOut else {
             // Too late, or turned away: nothing is known of the older entry.
             operations[index].lead = nil
-            let isPut = operations[index].kind == .put && lead.leg == .removingStray
-            finish(index, isPut ? .outcomeUnknown : reply.status)
+            let isMade = operations[index].kind == .put && lead.leg != .lookingSecond
+            finish(index, isMade ? .outcomeUnknown : reply.status)
             return
         }
         switch lead.leg {
-        case .lookingSecond where operations[index].kind == .put:
-            if isOut, !route(of: operations[index].key).isSecondOut {
-                // What can't be looked up may be there, and newer than what would be put now.
+        case .lookingSecond where isOut:
+            guard route(of: operations[index].key).isSecondOut else {
+                // What can't be looked up may be there, and newer than what would be put or shown.
                 operations[index].lead = nil
-                finish(index, .busy)
+                finish(index, operations[index].kind == .put ? .busy : .notFound)
                 return
             }
-            lead.leg = isOut ? .unrouted : .main
+            lead.leg = .unrouted
+        case .lookingSecond where operations[index].kind == .put:
+            lead.leg = .main
             operations[index].replacesStray = reply.status == .ok
             if reply.status == .ok { operations[index].versionFloor = reply.version.next }
         case .lookingSecond:
             lead.secondVersion = reply.version
             lead.leg = reply.status == .ok ? .lookingFirst : .main
+        case .lookingFirst where operations[index].kind == .put && reply.status == .ok:
+            // Put there since: this one was before it.
+            lead.leg = .removingStray
+            lead.removal = lead.second
+            lead.bound = lead.secondVersion.next
+        case .lookingFirst where operations[index].kind == .put,
+            .removingStray where operations[index].kind == .put:
+            guard isDone else {
+                leaveInDoubt(index)
+                return
+            }
+            // All of the put is done.
+            operations[index].lead = nil
+            finish(index, .ok)
+            return
         case .lookingFirst:
             lead.leg = reply.status == .ok ? .removingOlder : .main
             lead.isFound = true
@@ -159,22 +180,14 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             let isAtSecond = reply.status != .ok || isSecondNewer
             let home = isAtSecond ? lead.second : lead.first
             lead.removal = isAtSecond ? lead.first : lead.second
-            lead.bound = isSecondNewer ? lead.secondVersion : reply.version
+            // Of two of one version, put at the same time, the first drive's stays.
+            lead.bound = isSecondNewer ? lead.secondVersion : reply.version.next
             #if PLANTED_BUGS
             if isPlanted(.lowerVersionWins) { lead.bound = Version(.max) }
             #endif
             operations[index].shard = home.shard
             operations[index].drive = home.drive
         case .removingOlder: lead.leg = isDone ? .main : .unrouted
-        case .removingStray where operations[index].kind == .put:
-            guard isDone else {
-                leaveInDoubt(index)
-                return
-            }
-            // All of the put is done.
-            operations[index].lead = nil
-            finish(index, .ok)
-            return
         case .removingStray:
             lead.hasRemovedStray = lead.hasRemovedStray || reply.status == .ok
             lead.leg = isDone ? .main : .unrouted
@@ -189,21 +202,24 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         guard let lead = operations[index].lead, lead.leg == .main, !isOver(index) else {
             return false
         }
-        switch (operations[index].kind, status) {
-        case (.put, .ok): return removeStray(index, lead)
-        case (.put, .driveUnavailable), (.remove, .driveUnavailable):
-            guard route(of: operations[index].key).home != lead.first else { return false }
+        let kind = operations[index].kind
+        if kind != .get, status == .driveUnavailable,
+            route(of: operations[index].key).home != lead.first
+        {
             beginAnew(index)
             return true
+        }
+        switch (kind, status) {
+        case (.put, .ok): return resolve(index, lead)
         case (.put, .busy):
             guard let floor = operations[index].elsewhere else { return false }
             return goesElsewhere(index, from: floor)
-        case (.remove, .busy) where lead.hasRemovedStray:
-            leaveInDoubt(index)
-            return true
         case (.remove, .notFound) where lead.hasRemovedStray:
             operations[index].lead = nil
             finish(index, .ok)
+            return true
+        case (.remove, _) where lead.hasRemovedStray && status != .ok:
+            leaveInDoubt(index)
             return true
         case (.get, .notFound) where lead.isFound && !operations[index].isPlanned:
             // It has moved, or its bytes were damaged; or its drive reads nothing for now, however
@@ -235,24 +251,36 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         return true
     }
 
-    /// A put is durable on its first drive: its stray is next, when there can be one.
-    private mutating func removeStray(_ index: OperationIndex, _ lead: Lead) -> Bool {
+    /// A put is durable: what another one may have made of its key on the other drive is next. Both
+    /// look after they are durable, so one of them sees the other.
+    private mutating func resolve(_ index: OperationIndex, _ lead: Lead) -> Bool {
         #if PLANTED_BUGS
         if isPlanted(.straysNotRemoved) { return false }
         #endif
-        guard operations[index].replacesStray else { return false }
-        let route = route(of: operations[index].key)
-        guard let stray = route.stray else {
-            // None is left.
-            if route.home == lead.first, !route.isSecondOut { return false }
-            leaveInDoubt(index)
-            return true
-        }
+        let home = DriveHome(shard: operations[index].shard, drive: operations[index].drive)
+        let version = operations[index].entry.version
         var next = lead
-        next.leg = .removingStray
-        next.removal = stray
-        next.bound = operations[index].entry.version
         next.hasChanged = true
+        if home != lead.first {
+            // The first drive, stalled, had nothing when it turned this put away.
+            next.leg = .lookingFirst
+            next.second = home
+            next.secondVersion = version
+        } else {
+            let route = route(of: operations[index].key)
+            guard let stray = route.stray else {
+                // None is left.
+                let isHome = route.home == lead.first && !route.isSecondOut
+                if !operations[index].replacesStray || isHome { return false }
+                leaveInDoubt(index)
+                return true
+            }
+            next.leg = .removingStray
+            next.removal = stray
+            // One that came there since may have a higher version. When this drive goes out, what
+            // is put there in the next epoch stays.
+            next.bound = Version(before: version.epoch + 1).next
+        }
         operations[index].lead = next
         operations[index].state = .begun
         operations.append(index, to: &ready)

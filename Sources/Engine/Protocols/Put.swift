@@ -37,10 +37,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .checksumMismatch)
             return
         }
-        guard drives[operations[index].drive].state == .online else {
-            finish(index, .driveUnavailable)
-            return
-        }
         operations[index].state = .waitingForKey
         if ownsKey(index) { lookUpForPut(index) }
     }
@@ -76,6 +72,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     private mutating func ownsKey(_ index: OperationIndex) -> Bool {
         if operations[index].holdsKey { return true }
         guard isTaken(index) else { return false }
+        guard drives[operations[index].drive].state == .online else {
+            finish(index, .driveUnavailable)
+            return false
+        }
         if locks.isLocked(operations[index].key), !mayWait(index) { return false }
         return locks.acquire(operations[index].key, for: index, in: &operations)
     }
@@ -139,7 +139,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         }
         guard let extent = drives[drive].space.allocate(demand) else {
             if spaceMayCome(on: drive, for: demand.sizeClass) {
-                waitForSpace(index)
+                if mayWait(index) { waitForSpace(index) }
             } else {
                 finish(index, .noSpace)
             }

@@ -5,7 +5,7 @@
 //                                   └─ absent, or not the version meant ─► notFound
 //
 // A client's delete of a key that a drive which is out may have is recorded though it finds
-// nothing.
+// nothing; so is one of a key that may be in a leaf which can't be read.
 //
 // Always holds: the key is gone for readers, and its slots begin their way back, only when the
 // record is durable. A removal may use the journal's and the dirty queue's reserve, so a full drive
@@ -17,10 +17,6 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
     mutating func advanceRemove(_ index: OperationIndex) {
         switch operations[index].state {
         case .begun:
-            guard drives[operations[index].drive].state == .online else {
-                finish(index, .driveUnavailable)
-                return
-            }
             operations[index].state = .waitingForKey
             hold(index)
             if ownsKeyToRemove(index) { lookUpForRemove(index) }
@@ -40,6 +36,10 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             finish(index, .busy)
             return false
         }
+        guard drives[operations[index].drive].state == .online else {
+            finish(index, .driveUnavailable)
+            return false
+        }
         if locks.isLocked(operations[index].key), !mayWait(index) { return false }
         return locks.acquire(operations[index].key, for: index, in: &operations)
     }
@@ -50,13 +50,8 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         switch lookUp(index) {
         case .waiting: return
         case .unavailable: finish(index, refusalStatus(of: operations[index].drive))
-        case .absent:
-            guard operations[index].reason == .deleted else {
-                finish(index, .notFound)
-                return
-            }
-            // A drive that is out may have the key: that it is gone must be remembered.
-            if case .open(isListed: false) = gate(of: operations[index].key) {
+        case .absent(let isCertain):
+            guard mustRemember(index, isCertain: isCertain) else {
                 finish(index, .notFound)
                 return
             }
@@ -83,6 +78,18 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             operations[index].previous = entry.extent
             operations[index].state = .placing
             stageRemove(index)
+        }
+    }
+
+    /// Whether a removal that finds nothing must be recorded all the same: a leaf that can't be
+    /// read now may be read after the next start, and a drive that is out may have the key.
+    private mutating func mustRemember(_ index: OperationIndex, isCertain: Bool) -> Bool {
+        switch operations[index].reason {
+        case .evicted, .expired, .damaged: return false
+        case .superseded: return !isCertain
+        case .deleted:
+            if case .open(isListed: false) = gate(of: operations[index].key) { return !isCertain }
+            return true
         }
     }
 
@@ -152,7 +159,7 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             cells.add(to: operations[index].evictionCause.counter)
             cells.add(UInt64(operations[index].entry.lengthBytes), to: .evictedBytes)
         }
-        if operations[index].reason == .superseded {
+        if operations[index].reason == .superseded, !operations[index].hadNothing {
             cells.drives[Int(drive.rawValue)].add(to: .supersededBlocks)
         }
         if operations[index].hadNothing {

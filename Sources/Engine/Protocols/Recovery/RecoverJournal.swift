@@ -335,10 +335,15 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
             drives[drive].active.set(DirtyEntry(entry: entry, isTombstone: true))
         case .void: break
         }
+        noteListing(of: record, on: drive)
+        return true
+    }
+
+    /// Notes the key of `record` in the change list, if it belongs there.
+    mutating func noteListing(of record: JournalRecord, on drive: DriveIndex) {
         if let epoch = record.listing.epoch(of: record.version), let key = record.key {
             drives[drive].changes.note(key, epoch: epoch)
         }
-        return true
     }
 
     private mutating func endReplay(_ drive: DriveIndex) {

@@ -107,11 +107,16 @@ extension Engine where Device: ~Copyable, Link: ~Copyable {
         if drives[drive].recovery.readsInFlight == 0 { drives[drive].recovery.lease = nil }
     }
 
-    /// Applies the present chain's last believed record and goes on to the next chain.
+    /// Applies the present chain's last believed record, of those before it what belongs into the
+    /// change list, and goes on to the next chain.
     private mutating func decide(_ drive: DriveIndex) {
         let chain = drives[drive].recovery.chains[drives[drive].recovery.chain]
         drives[drive].recovery.chain += 1
         guard chain.believed > 0 else { return }
+        // What has been changed was changed, whatever became of it then.
+        for place in chain.records[..<(chain.believed - 1)] {
+            noteListing(of: drives[drive].recovery.unsettled[place].record, on: drive)
+        }
         let first = drives[drive].recovery.unsettled[chain.records[0]].record
         let last = drives[drive].recovery.unsettled[chain.records[chain.believed - 1]].record
         if !apply(last, freeing: first.freed, on: drive) { drives[drive].recovery.isDamaged = true }
