@@ -71,7 +71,7 @@ import Wire
         let deletes = try [1, 2].map {
             try bench.send(RequestOrder(.tcpDelete, EngineBench.key($0)))
         }
-        try bench.settleNow()
+        try bench.run("both deleted") { deletes.allSatisfy { bench.reply(to: $0) != nil } }
         #expect(deletes.map { bench.reply(to: $0)?.status } == [.ok, .ok])
     }
 
