@@ -118,6 +118,19 @@ def up(endpoint):
     wait("both endpoints are ready", lambda: all(each.ready() for each in ENDPOINTS))
 
 
+def is_broken(endpoint):
+    """Whether its queue pair 1, by which all connections are made, has failed: rxe has no way back from that."""
+    said = command("rdma", "resource", "show", "qp", "link", f"{endpoint.device}/1")
+    return re.search(r"type GSI .*?state ERR", said) is not None
+
+
+def renew(endpoint):
+    """Makes its device anew; whoever has it open must let go by itself."""
+    command("rdma", "link", "delete", endpoint.device, timeout=120)
+    command("rdma", "link", "add", endpoint.device, "type", "rxe", "netdev", endpoint.interface)
+    wait("both endpoints are ready", lambda: all(each.ready() for each in ENDPOINTS))
+
+
 def impair(loss_percent=0, delay_milliseconds=0, duplicate_percent=0):
     """From now on each direction loses, delays and duplicates so much of what is sent; without any, it's good."""
     wanted = [("loss", loss_percent, "%"), ("delay", delay_milliseconds, "ms"), ("duplicate", duplicate_percent, "%")]
