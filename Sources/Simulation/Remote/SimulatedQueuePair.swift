@@ -81,6 +81,8 @@ final class SimulatedQueuePair: ClientQueuePair {
     private var revoking: Set<Int> = []
     /// The server wants it destroyed.
     private var isEnding = false
+    /// Its client has sent more requests than it has credits.
+    private var hasExceeded = false
     private var isServerEnded = false
 
     private var isBroken = false
@@ -256,6 +258,7 @@ final class SimulatedQueuePair: ClientQueuePair {
         let first = latency()
         world.schedule(
             .remote { [self] in
+                hasExceeded = true
                 for _ in 0..<min(credits + extra, receives.count) { sendExists() }
             }, after: first)
         for number in 1...(2 * credits) {
@@ -366,7 +369,8 @@ final class SimulatedQueuePair: ClientQueuePair {
     private func arriveAtServer(_ words: [UInt64]) {
         world.sim.note(.arrived, UInt64(number), UInt64(words.count), 4)
         guard !receives.isEmpty else {
-            if isEnding { return fail() }
+            // Its client's own doing, or too late.
+            if isEnding || hasExceeded { return fail() }
             world.judge.fail(
                 Violation(.messageWithoutReceive, "queue pair \(number) has no receive posted"))
             return fail()
