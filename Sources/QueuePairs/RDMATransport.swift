@@ -59,6 +59,8 @@ package final class RDMATransport {
     private var nextPatrol = Instant.never
     /// Queue pairs that are destroyed, and still have to be cleared away.
     private var endedPairs: [Int] = []
+    /// Queue pairs whose connection is lost.
+    private var lostPairs: [QueuePairPlace] = []
     private var connectionCount = 0
     private var toldConnections = 0
 
@@ -379,11 +381,7 @@ package final class RDMATransport {
             case .connected(let place, let new): adopt(place.slot, new)
             case .failed(let place):
                 if pairs[place.slot].state == .offered { pairs[place.slot].clear() }
-            case .lost(let place):
-                if pairs[place.slot].state == .open {
-                    fabric.count(1, as: .lostQueuePairs)
-                    close(place.slot)
-                }
+            case .lost(let place): lostPairs.append(place)
             case .ended(let place): endedPairs.append(place.slot)
             case .lease(let lease, let outcome):
                 let pair = lease.queuePair.slot
@@ -465,6 +463,16 @@ package final class RDMATransport {
         fabric.ask(.end(place(of: pair)))
     }
 
+    /// A connection is lost. What failed before is among the completions, and is counted first.
+    private func lose(_ place: QueuePairPlace) {
+        let pair = place.slot
+        guard pairs[pair].generation == place.generation, pairs[pair].state == .open else { return }
+        _ = drain(pairs[pair].device, limit: configuration.completions)
+        guard pairs[pair].generation == place.generation, pairs[pair].state == .open else { return }
+        fabric.count(1, as: .lostQueuePairs)
+        close(pair)
+    }
+
     func place(of pair: Int) -> QueuePairPlace {
         QueuePairPlace(shard: shard, slot: pair, generation: pairs[pair].generation)
     }
@@ -512,7 +520,6 @@ package final class RDMATransport {
     package func look(now: Instant) -> Bool {
         deliveredSinceLook = false
         turnLeft = Self.turnBytes
-        // A failure is counted before the news that the client, which it ended, has gone.
         var hasMore = false
         for device in devices.indices where !drain(device, limit: Self.completionsPerLook) {
             hasMore = true
@@ -529,6 +536,7 @@ package final class RDMATransport {
                 cells.countRDMAError()
             }
         }
+        while let place = lostPairs.popLast() { lose(place) }
         while let pair = endedPairs.popLast() { finish(pair) }
         serveSlabWaiters()
         patrol(now: now)

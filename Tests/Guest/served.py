@@ -68,6 +68,5 @@ def parts(stack, directory):
             ("every RDMA metric has moved", served.metrics.complete),
             ("batches travel by RDMA", served.batches),
             ("transfers over a bad link", served.link.bad),
-            ("the link is cut under a transfer", served.link.cut),
             ("clients with leases are killed", lambda: leases.killed(served.remote)),
             ("the end of that memkvd", served.remote.ends)]
